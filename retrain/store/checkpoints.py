@@ -1,0 +1,27 @@
+"""What an event source must remember, because its protocol does not: one JSON value for each (owner, name)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import Connection, delete, select
+
+from retrain.events import JsonValue
+from retrain.store.rows import upsert
+from retrain.store.tables import checkpoints
+
+
+def load(connection: Connection, owner: str) -> dict[str, JsonValue]:
+    """Everything that `owner` has kept, by name."""
+    query = select(checkpoints.c.name, checkpoints.c.value).where(checkpoints.c.owner == owner)
+    return {row.name: row.value for row in connection.execute(query)}
+
+
+def save(connection: Connection, owner: str, values: Mapping[str, JsonValue]) -> None:
+    """Keep values, over what was kept before under the same names."""
+    upsert(connection, checkpoints, [{"owner": owner, "name": name, "value": value} for name, value in values.items()])
+
+
+def forget(connection: Connection, owner: str, names: Iterable[str]) -> None:
+    """Drop values that are of no use any more."""
+    connection.execute(delete(checkpoints).where(checkpoints.c.owner == owner, checkpoints.c.name.in_(list(names))))

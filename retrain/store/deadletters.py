@@ -1,0 +1,68 @@
+"""What could not be dealt with: kept whole, with the reason, until a person looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select, update
+
+from retrain.store.rows import Page, insert_new, page
+from retrain.store.tables import deadletters
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """`kind`: firing, message or event; `origin`: the sensor/trigger or source it comes from; `body`: the raw bytes."""
+
+    id: str
+    kind: str
+    origin: str
+    reason: str
+    body: bytes
+    created: datetime
+    redriven: datetime | None = None
+
+
+def add(connection: Connection, letters: Sequence[DeadLetter]) -> None:
+    """Keep dead letters; one whose id is known stays as it was."""
+    insert_new(
+        connection,
+        deadletters,
+        [
+            {
+                "id": one.id,
+                "kind": one.kind,
+                "origin": one.origin,
+                "reason": one.reason,
+                "body": one.body,
+                "created": one.created,
+            }
+            for one in letters
+        ],
+    )
+
+
+def get(connection: Connection, letter_id: str) -> DeadLetter | None:
+    """One dead letter."""
+    row = connection.execute(select(deadletters).where(deadletters.c.id == letter_id)).first()
+    return DeadLetter(*row) if row else None
+
+
+def mark_redriven(connection: Connection, letter_id: str, now: datetime) -> None:
+    """Note that a dead letter was given another chance."""
+    connection.execute(update(deadletters).where(deadletters.c.id == letter_id).values(redriven=now))
+
+
+def listing(connection: Connection, *, cursor: str | None = None, limit: int = 50) -> Page[DeadLetter]:
+    """Dead letters, newest first."""
+    query = select(deadletters)
+    rows, following = page(connection, query, (deadletters.c.created, deadletters.c.id), cursor, limit)
+    return Page([DeadLetter(*row) for row in rows], following)
+
+
+def count(connection: Connection) -> int:
+    """How many dead letters nobody has redriven."""
+    query = select(func.count()).select_from(deadletters).where(deadletters.c.redriven.is_(None))
+    return connection.execute(query).scalar_one()

@@ -1,0 +1,142 @@
+"""Events seen: every event of the log once, by its key, with its body, for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from retrain.errors import ConfigError
+from retrain.events import Event, from_json
+from retrain.store.rows import MAX_PAGE, Page, insert_new
+from retrain.store.tables import event_refs, events
+
+CHUNK = 500
+"""Keys of one `IN (...)`; SQLite's bound on variables is far above."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    """An event as the log showed it. `refs` names the things it tells of, for `trace`."""
+
+    event: Event
+    position: int
+    received: datetime
+    refs: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events of a list to show; None means any. `text` is looked for in the whole body."""
+
+    source: str | None = None
+    subject: str | None = None
+    type: str | None = None
+    text: str | None = None
+
+
+def add(connection: Connection, seen: Sequence[SeenEvent]) -> None:
+    """Keep the events; one that is known already (by key or position) stays as it was."""
+    insert_new(connection, events, [_row(one) for one in seen])
+    refs = [{"ref": ref, "event_key": one.event.key} for one in seen for ref in one.refs]
+    insert_new(connection, event_refs, refs)
+
+
+def _row(seen: SeenEvent) -> dict[str, object]:
+    event = seen.event
+    cause = event.extensions.get("retraincause")
+    return {
+        "key": event.key,
+        "id": event.id,
+        "source": event.source,
+        "subject": event.subject,
+        "type": event.type,
+        "time": event.time,
+        "position": seen.position,
+        "received": seen.received,
+        "cause": str(cause) if cause is not None else None,
+        "body": event.to_json().decode(),
+    }
+
+
+def positions(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
+    """Which of these events are known, and where in the log each was first."""
+    found: dict[str, int] = {}
+    for chunk in _chunks(keys):
+        rows = connection.execute(select(events.c.key, events.c.position).where(events.c.key.in_(chunk)))
+        found.update({row.key: row.position for row in rows})
+    return found
+
+
+def get_many(connection: Connection, keys: Iterable[str]) -> dict[str, Event]:
+    """The events with these keys; unknown keys are left out."""
+    found: dict[str, Event] = {}
+    for chunk in _chunks(keys):
+        rows = connection.execute(select(events.c.key, events.c.body).where(events.c.key.in_(chunk)))
+        found.update({row.key: from_json(row.body) for row in rows})
+    return found
+
+
+def find(connection: Connection, name: str) -> list[str]:
+    """Keys of the events that `name` means: a key, an id, or the name of a thing they tell of. Oldest first."""
+    by_ref = select(event_refs.c.event_key).where(event_refs.c.ref == name)
+    query = select(events.c.key).where((events.c.key == name) | (events.c.id == name) | events.c.key.in_(by_ref))
+    return list(connection.execute(query.order_by(events.c.position).limit(MAX_PAGE)).scalars())
+
+
+def caused_by(connection: Connection, causes: Iterable[str]) -> dict[str, str]:
+    """Keys of the events that tell of these runs or promotions, with the cause each tells of."""
+    found: dict[str, str] = {}
+    for chunk in _chunks(causes):
+        rows = connection.execute(select(events.c.key, events.c.cause).where(events.c.cause.in_(chunk)))
+        found.update({row.key: row.cause for row in rows})
+    return found
+
+
+def refs_of(connection: Connection, keys: Iterable[str]) -> list[tuple[str, str]]:
+    """(event key, name) for every named thing that these events tell of."""
+    found: list[tuple[str, str]] = []
+    for chunk in _chunks(keys):
+        rows = connection.execute(select(event_refs).where(event_refs.c.event_key.in_(chunk)))
+        found.extend((row.event_key, row.ref) for row in rows)
+    return found
+
+
+def listing(
+    connection: Connection, which: EventFilter, *, cursor: str | None = None, limit: int = 50
+) -> Page[SeenEvent]:
+    """Events, newest in the log first.
+
+    Raises:
+        ConfigError: the cursor is not one that an earlier page gave.
+    """
+    limit = max(1, min(limit, MAX_PAGE))
+    query = select(events.c.body, events.c.position, events.c.received)
+    for column, wanted in (
+        (events.c.source, which.source),
+        (events.c.subject, which.subject),
+        (events.c.type, which.type),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if which.text is not None:
+        query = query.where(events.c.body.contains(which.text, autoescape=True))
+    if cursor is not None:
+        if not cursor.isdigit():
+            raise ConfigError(f"cursor {cursor!r} is none that a list gave; leave it out to start at the newest")
+        query = query.where(events.c.position < int(cursor))
+    rows = connection.execute(query.order_by(events.c.position.desc()).limit(limit + 1)).all()
+    items = [SeenEvent(from_json(row.body), row.position, row.received) for row in rows[:limit]]
+    return Page(items, str(items[-1].position) if len(rows) > limit else None)
+
+
+def count(connection: Connection) -> int:
+    """How many events are known."""
+    return connection.execute(select(func.count()).select_from(events)).scalar_one()
+
+
+def _chunks(keys: Iterable[str]) -> Iterable[list[str]]:
+    known = list(keys)
+    return (known[start : start + CHUNK] for start in range(0, len(known), CHUNK))

@@ -1,0 +1,253 @@
+"""Firings: the outbox between a decision and its action. A row is written with the decision and acted on apart.
+
+pending --claim--> running --done--> done
+   ^                  |  \\--dead--> dead --redrive--> pending
+   +------retry-------+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
+
+from retrain.events import JsonValue
+from retrain.store.rows import Page, insert_new, page
+from retrain.store.tables import firing_events, firings
+
+
+class FiringState(StrEnum):
+    """Where a firing is on its way."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class FiringRow:
+    """One firing. `events`: keys of the events that made it, in the order of the dependencies.
+
+    `owner` and `lease_until`: who acts on it now. A row may be written as owned already, by a process that will act on
+    it at once; when it dies, the lease runs out and anybody may claim the row.
+    """
+
+    id: str
+    sensor: str
+    trigger: str
+    key: str
+    events: tuple[str, ...]
+    action: JsonValue
+    created: datetime
+    depth: int = 0
+    state: FiringState = FiringState.PENDING
+    attempts: int = 0
+    next_attempt: datetime | None = None
+    owner: str | None = None
+    lease_until: datetime | None = None
+    result: JsonValue = None
+    error: str | None = None
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How one attempt ended: `done`, or `dead` (`error` says why), or `pending` again at `next_attempt`."""
+
+    id: str
+    state: FiringState
+    attempts: int
+    result: JsonValue = None
+    error: str | None = None
+    next_attempt: datetime | None = None
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FiringFilter:
+    """Which firings of a list to show; None means any."""
+
+    sensor: str | None = None
+    state: str | None = None
+    states: tuple[str, ...] = ()
+
+
+def add(connection: Connection, rows: Sequence[FiringRow]) -> None:
+    """Write firings down; one whose id is known stays as it was."""
+    insert_new(connection, firings, [_values(row) for row in rows])
+    links = [{"firing_id": row.id, "event_key": key, "ordinal": i} for row in rows for i, key in enumerate(row.events)]
+    insert_new(connection, firing_events, links)
+
+
+def _values(row: FiringRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "sensor": row.sensor,
+        "trigger": row.trigger,
+        "key": row.key,
+        "state": row.state,
+        "attempts": row.attempts,
+        "depth": row.depth,
+        "action": row.action,
+        "created": row.created,
+        "next_attempt": row.next_attempt or row.created,
+        "owner": row.owner,
+        "lease_until": row.lease_until,
+        "error": row.error,
+    }
+
+
+def claim(
+    connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int = 100
+) -> list[FiringRow]:
+    """Take up to `limit` firings that are due and nobody's (or whose lease has run out), oldest first."""
+    free = or_(firings.c.lease_until.is_(None), firings.c.lease_until < now)
+    due = firings.c.next_attempt <= now
+    open_ = firings.c.state.in_([FiringState.PENDING, FiringState.RUNNING])
+    query = select(firings).where(open_, due, free).order_by(firings.c.next_attempt).limit(limit)
+    rows = connection.execute(query).all()
+    if not rows:
+        return []
+    taken = (
+        update(firings)
+        .where(firings.c.id == bindparam("which"))
+        .values(state=FiringState.RUNNING, owner=owner, lease_until=lease_until)
+    )
+    connection.execute(taken, [{"which": row.id} for row in rows])
+    return _with_events(connection, rows)
+
+
+def renew(connection: Connection, owner: str, ids: Iterable[str], lease_until: datetime) -> None:
+    """Keep the firings that `owner` still works on."""
+    statement = (
+        update(firings)
+        .where(firings.c.id == bindparam("which"), firings.c.owner == owner)
+        .values(lease_until=lease_until)
+    )
+    rows = [{"which": one} for one in ids]
+    if rows:
+        connection.execute(statement, rows)
+
+
+def release(connection: Connection, owner: str) -> None:
+    """Give back what `owner` holds and has not settled: a process that starts takes its dead predecessor's."""
+    open_ = firings.c.state.in_([FiringState.PENDING, FiringState.RUNNING])
+    connection.execute(
+        update(firings)
+        .where(firings.c.owner == owner, open_)
+        .values(state=FiringState.PENDING, owner=None, lease_until=None)
+    )
+
+
+def settle(connection: Connection, owner: str, settled: Sequence[Settled]) -> None:
+    """Record how attempts ended. A firing that `owner` no longer holds is left alone: someone else took it."""
+    if not settled:
+        return
+    statement = (
+        update(firings)
+        .where(firings.c.id == bindparam("which"), firings.c.owner == owner)
+        .values(
+            state=bindparam("to"),
+            attempts=bindparam("tried"),
+            result=bindparam("gave"),
+            error=bindparam("why"),
+            next_attempt=func.coalesce(bindparam("again"), firings.c.next_attempt),
+            finished=bindparam("at"),
+            owner=None,
+            lease_until=None,
+        )
+    )
+    connection.execute(statement, [_settled(one) for one in settled])
+
+
+def _settled(one: Settled) -> dict[str, object]:
+    return {
+        "which": one.id,
+        "to": one.state,
+        "tried": one.attempts,
+        "gave": one.result,
+        "why": one.error,
+        "again": one.next_attempt,
+        "at": one.finished,
+    }
+
+
+def redrive(connection: Connection, firing_id: str, now: datetime) -> bool:
+    """Let a dead firing try again from its first attempt; False if it is not dead."""
+    statement = (
+        update(firings)
+        .where(firings.c.id == firing_id, firings.c.state == FiringState.DEAD)
+        .values(state=FiringState.PENDING, attempts=0, next_attempt=now, error=None, finished=None)
+    )
+    return connection.execute(statement).rowcount == 1
+
+
+def get(connection: Connection, firing_id: str) -> FiringRow | None:
+    """One firing with its events."""
+    rows = connection.execute(select(firings).where(firings.c.id == firing_id)).all()
+    return _with_events(connection, rows)[0] if rows else None
+
+
+def of_events(connection: Connection, keys: Iterable[str]) -> dict[str, list[str]]:
+    """Ids of the firings that these events made: event key -> firing ids."""
+    found: dict[str, list[str]] = {}
+    query = select(firing_events.c.event_key, firing_events.c.firing_id)
+    for row in connection.execute(query.where(firing_events.c.event_key.in_(list(keys)))):
+        found.setdefault(row.event_key, []).append(row.firing_id)
+    return found
+
+
+def listing(
+    connection: Connection, which: FiringFilter, *, cursor: str | None = None, limit: int = 50
+) -> Page[FiringRow]:
+    """Firings, newest first."""
+    query = select(firings)
+    if which.sensor is not None:
+        query = query.where(firings.c.sensor == which.sensor)
+    states = (which.state,) if which.state is not None else which.states
+    if states:
+        query = query.where(firings.c.state.in_(states))
+    rows, following = page(connection, query, (firings.c.created, firings.c.id), cursor, limit)
+    return Page(_with_events(connection, rows), following)
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many firings are in each state."""
+    query = select(firings.c.state, func.count().label("n")).group_by(firings.c.state)
+    return {row.state: row.n for row in connection.execute(query)}
+
+
+def _with_events(connection: Connection, rows: Sequence[Row[Any]]) -> list[FiringRow]:
+    links: dict[str, list[str]] = {row.id: [] for row in rows}
+    ids = list(links)
+    for start in range(0, len(ids), 500):
+        query = select(firing_events).where(firing_events.c.firing_id.in_(ids[start : start + 500]))
+        for link in connection.execute(query.order_by(firing_events.c.ordinal)):
+            links[link.firing_id].append(link.event_key)
+    return [_firing(row, tuple(links[row.id])) for row in rows]
+
+
+def _firing(row: Row[Any], events: tuple[str, ...]) -> FiringRow:
+    return FiringRow(
+        id=row.id,
+        sensor=row.sensor,
+        trigger=row.trigger,
+        key=row.key,
+        events=events,
+        action=row.action,
+        created=row.created,
+        depth=row.depth,
+        state=FiringState(row.state),
+        attempts=row.attempts,
+        next_attempt=row.next_attempt,
+        owner=row.owner,
+        lease_until=row.lease_until,
+        result=row.result,
+        error=row.error,
+        finished=row.finished,
+    )

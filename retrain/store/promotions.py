@@ -1,0 +1,240 @@
+"""Promotions on their way from a candidate to a commit, and the holds that keep automation away from a target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, or_, select, update
+
+from retrain.events import JsonValue
+from retrain.store.rows import Page, insert_new, page, upsert
+from retrain.store.tables import holds, promotions
+
+OPEN = ("proposed", "gating", "committing")
+"""States of promotions that are not over; the others are final. `deploy` owns the words."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRow:
+    """One promotion. `intent_key`: what is wanted where; while one with it is open, another is not begun.
+
+    `gates` are reports as the command line shows them; `changes` are `{file, path, old, new}`.
+    """
+
+    id: str
+    intent_key: str
+    name: str
+    environment: str
+    candidate: dict[str, JsonValue]
+    created: datetime
+    updated: datetime
+    next_attempt: datetime
+    state: str = "proposed"
+    action: str = "promote"
+    gates: JsonValue = None
+    changes: JsonValue = None
+    diff: str | None = None
+    base_sha: str | None = None
+    commit_sha: str | None = None
+    reason: str = ""
+    firing_id: str | None = None
+    run_id: str | None = None
+    depth: int = 0
+    owner: str | None = None
+    lease_until: datetime | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionFilter:
+    """Which promotions of a list to show; None means any."""
+
+    name: str | None = None
+    environment: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Automation must not promote to this target until a person releases it."""
+
+    name: str
+    environment: str
+    reason: str
+    actor: str
+    created: datetime
+
+
+def propose(connection: Connection, row: PromotionRow) -> str:
+    """Write a promotion down to be worked on; its id, or that of the open one with the same intent.
+
+    A row whose id is known stays as it was.
+    """
+    same = select(promotions.c.id).where(promotions.c.intent_key == row.intent_key, promotions.c.state.in_(OPEN))
+    if (known := connection.execute(same).scalar()) is not None:
+        return known
+    insert_new(connection, promotions, [_values(row)])
+    return row.id
+
+
+def _values(row: PromotionRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "intent_key": row.intent_key,
+        "name": row.name,
+        "environment": row.environment,
+        "state": row.state,
+        "action": row.action,
+        "candidate": row.candidate,
+        "gates": row.gates,
+        "changes": row.changes,
+        "diff": row.diff,
+        "base_sha": row.base_sha,
+        "commit_sha": row.commit_sha,
+        "reason": row.reason,
+        "firing_id": row.firing_id,
+        "run_id": row.run_id,
+        "depth": row.depth,
+        "created": row.created,
+        "updated": row.updated,
+        "owner": row.owner,
+        "lease_until": row.lease_until,
+        "attempts": row.attempts,
+        "next_attempt": row.next_attempt,
+    }
+
+
+def claim(
+    connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int = 8
+) -> list[PromotionRow]:
+    """Take up to `limit` open promotions that are due and nobody's (or whose lease has run out), oldest first."""
+    free = or_(promotions.c.owner.is_(None), promotions.c.lease_until.is_(None), promotions.c.lease_until < now)
+    query = select(promotions).where(promotions.c.state.in_(OPEN), promotions.c.next_attempt <= now, free)
+    rows = connection.execute(query.order_by(promotions.c.created, promotions.c.id).limit(limit)).all()
+    if rows:
+        connection.execute(
+            update(promotions)
+            .where(promotions.c.id.in_([row.id for row in rows]))
+            .values(owner=owner, lease_until=lease_until, attempts=promotions.c.attempts + 1)
+        )
+    return [_promotion(row) for row in rows]
+
+
+def renew(connection: Connection, owner: str, ids: Iterable[str], lease_until: datetime) -> None:
+    """Keep the promotions that `owner` still works on."""
+    held = promotions.c.id.in_(list(ids)) & (promotions.c.owner == owner)
+    connection.execute(update(promotions).where(held).values(lease_until=lease_until))
+
+
+def release(connection: Connection, owner: str) -> None:
+    """Give back all open promotions of `owner`."""
+    connection.execute(
+        update(promotions)
+        .where(promotions.c.owner == owner, promotions.c.state.in_(OPEN))
+        .values(owner=None, lease_until=None)
+    )
+
+
+def save(connection: Connection, owner: str, promotion_id: str, now: datetime, **changes: Any) -> bool:
+    """Change an open promotion that `owner` holds; False (and nothing changed) if it is over or another's.
+
+    `changes`: any of state, gates, changes, diff, base_sha, commit_sha, reason, next_attempt, owner, lease_until.
+    """
+    statement = update(promotions).where(
+        promotions.c.id == promotion_id, promotions.c.owner == owner, promotions.c.state.in_(OPEN)
+    )
+    return connection.execute(statement.values(updated=now, **changes)).rowcount == 1
+
+
+def get(connection: Connection, which: str) -> PromotionRow | None:
+    """A promotion by its id or by (the beginning of, 7 digits at least) its commit."""
+    query = select(promotions).where(promotions.c.id == which)
+    if len(which) >= 7:
+        by_commit = promotions.c.commit_sha.startswith(which, autoescape=True)
+        query = select(promotions).where((promotions.c.id == which) | by_commit)
+    row = connection.execute(query.order_by(promotions.c.created.desc()).limit(1)).first()
+    return _promotion(row) if row else None
+
+
+def latest(connection: Connection, name: str, environment: str, states: Sequence[str]) -> PromotionRow | None:
+    """The newest promotion of a target that is in one of `states`."""
+    query = select(promotions).where(promotions.c.name == name, promotions.c.environment == environment)
+    query = query.where(promotions.c.state.in_(states)).order_by(promotions.c.created.desc()).limit(1)
+    row = connection.execute(query).first()
+    return _promotion(row) if row else None
+
+
+def related(connection: Connection, firing_ids: Iterable[str], run_ids: Iterable[str]) -> list[PromotionRow]:
+    """The promotions that these firings began, or whose candidates these runs made."""
+    query = select(promotions).where(
+        promotions.c.firing_id.in_(list(firing_ids)) | promotions.c.run_id.in_(list(run_ids))
+    )
+    return [_promotion(row) for row in connection.execute(query)]
+
+
+def listing(
+    connection: Connection, which: PromotionFilter, *, cursor: str | None = None, limit: int = 50
+) -> Page[PromotionRow]:
+    """Promotions, newest first."""
+    query = select(promotions)
+    for column, wanted in (
+        (promotions.c.name, which.name),
+        (promotions.c.environment, which.environment),
+        (promotions.c.state, which.state),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    rows, following = page(connection, query, (promotions.c.created, promotions.c.id), cursor, limit)
+    return Page([_promotion(row) for row in rows], following)
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many promotions are in each state."""
+    query = select(promotions.c.state, func.count().label("n")).group_by(promotions.c.state)
+    return {row.state: row.n for row in connection.execute(query)}
+
+
+def hold(connection: Connection, one: Hold) -> None:
+    """Keep automation away from a target; a hold that is there already gets the new reason."""
+    upsert(
+        connection,
+        holds,
+        [
+            {
+                "name": one.name,
+                "environment": one.environment,
+                "reason": one.reason,
+                "actor": one.actor,
+                "created": one.created,
+            }
+        ],
+    )
+
+
+def release_hold(connection: Connection, name: str, environment: str) -> bool:
+    """Let automation promote to the target again; False if nothing held it."""
+    statement = delete(holds).where(holds.c.name == name, holds.c.environment == environment)
+    return connection.execute(statement).rowcount == 1
+
+
+def holding(connection: Connection, name: str, environment: str) -> Hold | None:
+    """What holds the target, if anything does."""
+    query = select(holds).where(holds.c.name == name, holds.c.environment == environment)
+    row = connection.execute(query).first()
+    return Hold(row.name, row.environment, row.reason, row.actor, row.created) if row else None
+
+
+def all_holds(connection: Connection) -> list[Hold]:
+    """Every hold, by name and environment."""
+    rows = connection.execute(select(holds).order_by(holds.c.name, holds.c.environment))
+    return [Hold(row.name, row.environment, row.reason, row.actor, row.created) for row in rows]
+
+
+def _promotion(row: Row[Any]) -> PromotionRow:
+    return PromotionRow(**{name: getattr(row, name) for name in _COLUMNS})
+
+
+_COLUMNS = tuple(PromotionRow.__dataclass_fields__)

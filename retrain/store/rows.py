@@ -1,0 +1,80 @@
+"""What the table modules share: inserting what may be there already, and reading a long list page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Select, Table, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import ColumnElement
+
+from retrain.errors import ConfigError
+from retrain.store.tables import from_microseconds, to_microseconds
+
+T = TypeVar("T")
+MAX_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list, and the cursor that the next part starts at (None: this is the end)."""
+
+    items: list[T]
+    next: str | None
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose primary key (or other unique column) is not there yet; how many those were."""
+    if not rows:
+        return 0
+    return connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows)).rowcount
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert the rows; where the primary key is there already, overwrite the other columns that the rows name."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+
+
+def page(
+    connection: Connection, query: Select[Any], order: Sequence[ColumnElement[Any]], cursor: str | None, limit: int
+) -> tuple[Sequence[Any], str | None]:
+    """The newest `limit` rows before `cursor`, newest first, and the next cursor.
+
+    `order`: a number column and a text column that tells ties apart; the query selects both.
+
+    Raises:
+        ConfigError: the cursor is not one that an earlier page gave.
+    """
+    limit = max(1, min(limit, MAX_PAGE))
+    if cursor is not None:
+        query = query.where(tuple_(*order) < _parse(cursor))
+    rows = connection.execute(query.order_by(*(column.desc() for column in order)).limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    values = [getattr(last, str(column.key)) for column in order]
+    return rows[:limit], _format(values)
+
+
+def _format(values: Sequence[Any]) -> str:
+    number = values[0] if isinstance(values[0], int) else to_microseconds(values[0])
+    return f"{number}.{values[1]}"
+
+
+def _parse(cursor: str) -> tuple[Any, str]:
+    number, dot, text = cursor.partition(".")
+    if not dot or not number.isdigit():
+        raise ConfigError(f"cursor {cursor!r} is none that a list gave; leave it out to start at the newest")
+    return from_microseconds(int(number)), text

@@ -1,0 +1,196 @@
+"""Workflow runs and their nodes. A run is worked on by whoever holds its lease; a dead owner's lease runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, or_, select, update
+
+from retrain.events import JsonValue
+from retrain.store.rows import Page, insert_new, page, upsert
+from retrain.store.tables import nodes, runs
+
+OPEN = ("Pending", "Running")
+"""Phases of runs that are not over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run. `manifest` is the Workflow as submitted; `phase` and `outputs` are as Argo has them."""
+
+    id: str
+    name: str
+    workflow: str
+    manifest: dict[str, JsonValue]
+    labels: dict[str, str]
+    created: datetime
+    namespace: str = "default"
+    firing_id: str | None = None
+    phase: str = "Pending"
+    message: str = ""
+    depth: int = 0
+    started: datetime | None = None
+    finished: datetime | None = None
+    owner: str | None = None
+    lease_until: datetime | None = None
+    attempts: int = 0
+    outputs: JsonValue = None
+    control: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs of a list to show; None means any."""
+
+    phase: str | None = None
+    workflow: str | None = None
+    firing_id: str | None = None
+
+
+def submit(connection: Connection, rows: Sequence[RunRow]) -> int:
+    """Write runs down to be worked on; one whose id or firing is known stays as it was. How many were new."""
+    return insert_new(connection, runs, [_values(row) for row in rows])
+
+
+def _values(row: RunRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "firing_id": row.firing_id,
+        "name": row.name,
+        "namespace": row.namespace,
+        "workflow": row.workflow,
+        "manifest": row.manifest,
+        "labels": row.labels,
+        "phase": row.phase,
+        "message": row.message,
+        "depth": row.depth,
+        "created": row.created,
+        "started": row.started,
+        "finished": row.finished,
+        "owner": row.owner,
+        "lease_until": row.lease_until,
+        "attempts": row.attempts,
+        "outputs": row.outputs,
+        "control": row.control,
+    }
+
+
+def claim(connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int) -> list[RunRow]:
+    """Take up to `limit` open runs that nobody holds (or whose lease has run out), oldest first."""
+    free = or_(runs.c.owner.is_(None), runs.c.lease_until.is_(None), runs.c.lease_until < now)
+    query = select(runs).where(runs.c.phase.in_(OPEN), free).order_by(runs.c.created, runs.c.id).limit(limit)
+    rows = connection.execute(query).all()
+    if rows:
+        connection.execute(
+            update(runs)
+            .where(runs.c.id.in_([row.id for row in rows]))
+            .values(owner=owner, lease_until=lease_until, attempts=runs.c.attempts + 1)
+        )
+    return [_run(row) for row in rows]
+
+
+def renew(connection: Connection, owner: str, ids: Iterable[str], lease_until: datetime) -> set[str]:
+    """Keep the runs that `owner` still holds; which of `ids` those are. The others belong to somebody else now."""
+    wanted = list(ids)
+    held = runs.c.id.in_(wanted) & (runs.c.owner == owner)
+    connection.execute(update(runs).where(held).values(lease_until=lease_until))
+    return set(connection.execute(select(runs.c.id).where(held)).scalars())
+
+
+def release(connection: Connection, owner: str) -> None:
+    """Give back all open runs of `owner`, so that the next claim need not wait for their leases."""
+    connection.execute(
+        update(runs).where(runs.c.owner == owner, runs.c.phase.in_(OPEN)).values(owner=None, lease_until=None)
+    )
+
+
+def advance(connection: Connection, owner: str, run_id: str, *, phase: str, message: str = "", **changes: Any) -> bool:
+    """Move an open run that `owner` holds to `phase`; False (and nothing changed) if it is over or another's.
+
+    `changes`: any of started, finished, outputs, lease_until.
+    """
+    statement = update(runs).where(runs.c.id == run_id, runs.c.owner == owner, runs.c.phase.in_(OPEN))
+    return connection.execute(statement.values(phase=phase, message=message, **changes)).rowcount == 1
+
+
+def save_nodes(connection: Connection, run_id: str, changed: Mapping[str, JsonValue]) -> None:
+    """Keep nodes of a run (node id -> Argo's node object), over what was kept before."""
+    upsert(connection, nodes, [{"run_id": run_id, "node_id": one, "body": body} for one, body in changed.items()])
+
+
+def load_nodes(connection: Connection, run_id: str) -> dict[str, JsonValue]:
+    """All nodes of a run, by id."""
+    query = select(nodes.c.node_id, nodes.c.body).where(nodes.c.run_id == run_id)
+    return {row.node_id: row.body for row in connection.execute(query)}
+
+
+def ask(connection: Connection, run_id: str, control: str) -> bool:
+    """Ask the run's owner to `stop` or `terminate` it; False if it is over (or there is none)."""
+    statement = update(runs).where(runs.c.id == run_id, runs.c.phase.in_(OPEN)).values(control=control)
+    return connection.execute(statement).rowcount == 1
+
+
+def asked(connection: Connection, owner: str) -> dict[str, str]:
+    """What people asked of the open runs that `owner` holds: run id -> control."""
+    query = select(runs.c.id, runs.c.control)
+    query = query.where(runs.c.owner == owner, runs.c.phase.in_(OPEN), runs.c.control.is_not(None))
+    return {row.id: row.control for row in connection.execute(query)}
+
+
+def get(connection: Connection, which: str) -> RunRow | None:
+    """A run by its id, else the newest with that name."""
+    query = select(runs).where((runs.c.id == which) | (runs.c.name == which)).order_by(runs.c.created.desc())
+    row = connection.execute(query.limit(1)).first()
+    return _run(row) if row else None
+
+
+def of_firings(connection: Connection, firing_ids: Iterable[str]) -> list[RunRow]:
+    """The runs that these firings started."""
+    query = select(runs).where(runs.c.firing_id.in_(list(firing_ids)))
+    return [_run(row) for row in connection.execute(query)]
+
+
+def listing(connection: Connection, which: RunFilter, *, cursor: str | None = None, limit: int = 50) -> Page[RunRow]:
+    """Runs, newest first."""
+    query = select(runs)
+    for column, wanted in (
+        (runs.c.phase, which.phase),
+        (runs.c.workflow, which.workflow),
+        (runs.c.firing_id, which.firing_id),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    rows, following = page(connection, query, (runs.c.created, runs.c.id), cursor, limit)
+    return Page([_run(row) for row in rows], following)
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many runs are in each phase."""
+    query = select(runs.c.phase, func.count().label("n")).group_by(runs.c.phase)
+    return {row.phase: row.n for row in connection.execute(query)}
+
+
+def _run(row: Row[Any]) -> RunRow:
+    return RunRow(
+        id=row.id,
+        name=row.name,
+        workflow=row.workflow,
+        manifest=row.manifest,
+        labels=row.labels,
+        created=row.created,
+        namespace=row.namespace,
+        firing_id=row.firing_id,
+        phase=row.phase,
+        message=row.message,
+        depth=row.depth,
+        started=row.started,
+        finished=row.finished,
+        owner=row.owner,
+        lease_until=row.lease_until,
+        attempts=row.attempts,
+        outputs=row.outputs,
+        control=row.control,
+    )

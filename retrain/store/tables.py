@@ -1,0 +1,279 @@
+"""The tables, and the two column types they need. What SQLite and PostgreSQL both can; history is in `migrations/`.
+
+Times are microseconds since 1970 in one integer: exact, sortable and the same in every database. JSON is text.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_microseconds(time: datetime) -> int:
+    """An aware time as whole microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(value: int) -> datetime:
+    """Microseconds since 1970 as an aware time in UTC."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+class Time(TypeDecorator[datetime]):
+    """An aware time, kept as microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_microseconds(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else from_microseconds(value)
+
+
+class Json(TypeDecorator[Any]):
+    """Any JSON value as compact text. Python's None is SQL's NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else orjson.loads(value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, default=0, server_default="0")
+
+
+def _leased() -> list[Column[Any]]:
+    """Who works on the row, and until when nobody else may take it."""
+    return [Column("owner", Text), Column("lease_until", Time)]
+
+
+events = Table(
+    "events",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _text("id"),
+    _text("source"),
+    Column("subject", Text),
+    _text("type"),
+    Column("time", Time),
+    Column("position", BigInteger, nullable=False, unique=True),
+    Column("received", Time, nullable=False),
+    Column("cause", Text, comment="the run or promotion that this event tells of"),
+    Column("body", Text, nullable=False, comment="the CloudEvent in structured JSON"),
+    Index(None, "cause"),
+    Index(None, "source", "subject", "position"),
+)
+"""Every event that the log has shown, once. The log may forget; this does not."""
+
+event_refs = Table(
+    "event_refs",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("event_key", Text, primary_key=True),
+)
+"""Names of things that an event tells of (`s3://bucket/key`, a path), so that `trace` finds the event by them."""
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+sensors = Table(
+    "sensors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("digest"),
+    Column("position", BigInteger, nullable=False),
+    Column("state", Json, nullable=False),
+    Column("updated", Time, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _text("event_key"),
+    _text("sensor"),
+    Column("dependency", Text),
+    _text("outcome"),
+    _text("reason"),
+    Column("detail", Json),
+    Column("time", Time, nullable=False),
+    Index(None, "event_key"),
+    Index(None, "sensor", "id"),
+)
+
+firings = Table(
+    "firings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("sensor"),
+    _text("trigger"),
+    _text("key"),
+    _text("state"),
+    _count("attempts"),
+    _count("depth"),
+    Column("action", Json, nullable=False),
+    Column("created", Time, nullable=False),
+    Column("next_attempt", Time, nullable=False),
+    *_leased(),
+    Column("result", Json),
+    Column("error", Text),
+    Column("finished", Time),
+    Index(None, "state", "next_attempt"),
+    Index(None, "created"),
+    Index(None, "sensor", "created"),
+)
+
+firing_events = Table(
+    "firing_events",
+    metadata,
+    Column("firing_id", Text, primary_key=True),
+    Column("event_key", Text, primary_key=True),
+    _count("ordinal"),
+    Index(None, "event_key"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("firing_id", Text, unique=True),
+    _text("name"),
+    _text("namespace"),
+    _text("workflow"),
+    Column("manifest", Json, nullable=False),
+    Column("labels", Json, nullable=False),
+    _text("phase"),
+    _text("message"),
+    _count("depth"),
+    Column("created", Time, nullable=False),
+    Column("started", Time),
+    Column("finished", Time),
+    *_leased(),
+    _count("attempts"),
+    Column("outputs", Json),
+    Column("control", Text, comment="what a person asked for: stop or terminate"),
+    Index(None, "phase", "lease_until"),
+    Index(None, "created"),
+    Index(None, "name"),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("node_id", Text, primary_key=True),
+    Column("body", Json, nullable=False),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("intent_key", Text, nullable=False),
+    _text("name"),
+    _text("environment"),
+    _text("state"),
+    _text("action"),
+    Column("candidate", Json, nullable=False),
+    Column("gates", Json),
+    Column("changes", Json),
+    Column("diff", Text),
+    Column("base_sha", Text),
+    Column("commit_sha", Text),
+    _text("reason"),
+    Column("firing_id", Text),
+    Column("run_id", Text),
+    _count("depth"),
+    Column("created", Time, nullable=False),
+    Column("updated", Time, nullable=False),
+    *_leased(),
+    _count("attempts"),
+    Column("next_attempt", Time, nullable=False),
+    Index(None, "state", "next_attempt"),
+    Index(None, "created"),
+    Index(None, "commit_sha"),
+    Index(None, "run_id"),
+    Index(None, "firing_id"),
+    Index(None, "intent_key"),
+    Index(None, "name", "environment", "created"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    _text("reason"),
+    _text("actor"),
+    Column("created", Time, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("event", Text, nullable=False, comment="the CloudEvent in structured JSON"),
+    Column("created", Time, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", Json, nullable=False),
+)
+
+deadletters = Table(
+    "deadletters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("kind"),
+    _text("origin"),
+    _text("reason"),
+    Column("body", LargeBinary, nullable=False),
+    Column("created", Time, nullable=False),
+    Column("redriven", Time),
+    Index(None, "created"),
+)
