@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
@@ -13,18 +13,19 @@ from retrain.events import Event, from_json
 from retrain.store.rows import MAX_PAGE, Page, insert_new
 from retrain.store.tables import event_refs, events
 
+OBJECT = "retrainobject"
+"""The extension attribute in which a source names the thing that an event tells of: `s3://bucket/key`, `file:///path`."""
 CHUNK = 500
 """Keys of one `IN (...)`; SQLite's bound on variables is far above."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenEvent:
-    """An event as the log showed it. `refs` names the things it tells of, for `trace`."""
+    """An event as the log showed it."""
 
     event: Event
     position: int
     received: datetime
-    refs: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class EventFilter:
 def add(connection: Connection, seen: Sequence[SeenEvent]) -> None:
     """Keep the events; one that is known already (by key or position) stays as it was."""
     insert_new(connection, events, [_row(one) for one in seen])
-    refs = [{"ref": ref, "event_key": one.event.key} for one in seen for ref in one.refs]
+    refs = [{"ref": str(ref), "event_key": one.event.key} for one in seen if (ref := one.event.extensions.get(OBJECT))]
     insert_new(connection, event_refs, refs)
 
 
@@ -80,8 +81,12 @@ def get_many(connection: Connection, keys: Iterable[str]) -> dict[str, Event]:
 
 
 def find(connection: Connection, name: str) -> list[str]:
-    """Keys of the events that `name` means: a key, an id, or the name of a thing they tell of. Oldest first."""
-    by_ref = select(event_refs.c.event_key).where(event_refs.c.ref == name)
+    """Keys of the events that `name` means: a key, an id, or the name of a thing they tell of. Oldest first.
+
+    An object may be named in full (`s3://bucket/key`, `file:///a/b.csv`) or by the end of it from a `/` on (`b.csv`).
+    """
+    ends = event_refs.c.ref.endswith("/" + name.lstrip("/"), autoescape=True)
+    by_ref = select(event_refs.c.event_key).where((event_refs.c.ref == name) | ends)
     query = select(events.c.key).where((events.c.key == name) | (events.c.id == name) | events.c.key.in_(by_ref))
     return list(connection.execute(query.order_by(events.c.position).limit(MAX_PAGE)).scalars())
 

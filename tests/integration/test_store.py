@@ -63,14 +63,15 @@ async def test_an_error_in_one_write_undoes_only_that_one(tmp_path: Path) -> Non
 
 
 async def test_an_event_is_kept_once_and_found_by_key_id_and_ref(tmp_path: Path) -> None:
-    seen = events.SeenEvent(Event(id="x", source="s", type="t", data={"a": 1}), 3, NOW, ("s3://b/k",))
+    event = Event(id="x", source="s", type="t", data={"a": 1}, extensions={"retrainobject": "s3://b/d/k"})
+    seen = events.SeenEvent(event, 3, NOW)
     async with open_store(tmp_path / "store.db") as store:
         await store.write(lambda c: events.add(c, [seen]))
         await store.write(lambda c: events.add(c, [events.SeenEvent(seen.event, 9, NOW)]))
 
         key = seen.event.key
         assert await store.read(lambda c: events.positions(c, [key])) == {key: 3}
-        for name in (key, "x", "s3://b/k"):
+        for name in (key, "x", "s3://b/d/k", "d/k"):
             assert await store.read(lambda c, n=name: events.find(c, n)) == [key]
         assert await store.read(lambda c: events.get_many(c, [key, "nobody"])) == {key: seen.event}
 

@@ -1,0 +1,129 @@
+"""Which kinds of document there are, and who reads each: the one place where an apiVersion meets a stage's model.
+
+Models are imported when the first document of their kind comes, so that a command that reads one kind starts fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel
+
+from retrain.manifests import Document, Finding, Problem, Severity, is_ours, validate
+from retrain.manifests.advice import nearest
+
+ARGO = "argoproj.io/v1alpha1"
+OURS = "retrain.dev/v1"
+
+Naming = Literal["name", "generateName", "optional"]
+"""What a kind needs of its metadata: a name; a name or generateName; or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a kind is read. `module` is None where the document is taken as it is."""
+
+    module: str | None = None
+    model: str = ""
+    unknown: Severity = "error"
+    naming: Naming = "name"
+    note: str = ""
+    """What to warn of whenever such a document comes."""
+
+
+_SOURCES = Kind("eventsources.spec", "EventSourceDocument")
+_SENSORS = Kind("sensors.spec", "SensorDocument")
+
+KINDS: dict[tuple[str, str], Kind] = {
+    # Kubernetes drops unknown fields of these two in silence; manifests that rely on it load.
+    (ARGO, "EventSource"): Kind("eventsources.spec", "EventSourceDocument", unknown="warning"),
+    (ARGO, "Sensor"): Kind("sensors.spec", "SensorDocument", unknown="warning"),
+    (ARGO, "EventBus"): Kind(note="the bus is set by RETRAIN_BUS_URL, not by a document; this one changes nothing"),
+    (OURS, "EventSource"): _SOURCES,
+    (OURS, "Sensor"): _SENSORS,
+    (OURS, "Promotion"): Kind("deploy.spec", "PromotionDocument"),
+    (ARGO, "Workflow"): Kind("pipelines.spec", "WorkflowDocument", naming="generateName"),
+    (ARGO, "WorkflowTemplate"): Kind("pipelines.spec", "WorkflowTemplateDocument"),
+    (ARGO, "ClusterWorkflowTemplate"): Kind("pipelines.spec", "WorkflowTemplateDocument"),
+    ("v1", "ConfigMap"): Kind(),
+    ("v1", "Secret"): Kind(),
+    ("v1", "PersistentVolumeClaim"): Kind(),
+}
+
+NOT_BUILT: dict[tuple[str, str], str] = {
+    (ARGO, "CronWorkflow"): "an EventSource of kind calendar and a Sensor do the same",
+    (ARGO, "WorkflowEventBinding"): "a Sensor with an argoWorkflow trigger does the same",
+}
+"""Kinds that are known and refused by name, with what to use instead."""
+
+_NEIGHBOURS = frozenset(
+    {
+        *("Application", "ApplicationSet", "AppProject", "ArgoCD", "NotificationsConfiguration"),
+        *("Rollout", "AnalysisRun", "AnalysisTemplate", "ClusterAnalysisTemplate", "Experiment"),
+        *("WorkflowTaskSet", "WorkflowTaskResult", "WorkflowArtifactGCTask"),
+    }
+)
+"""Kinds of argoproj.io that belong to Argo CD, to Argo Rollouts, or to the inside of Argo Workflows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A document with its model; None where the kind is taken as it is."""
+
+    document: Document
+    model: Any
+
+
+def build(document: Document) -> tuple[Item | None, list[Finding]]:
+    """Read a document by its kind. None if a finding is an error, or the document is not for us."""
+    key = (document.api_version, document.kind)
+    kind = KINDS.get(key)
+    if kind is None:
+        return None, [_unknown_kind(document)]
+    findings = [document.finding(p) for p in _general(document, kind)]
+    if kind.module is None:
+        return Item(document, None), findings
+    module = import_module(kind.module)
+    model, wrong = validate(document, cast("type[BaseModel]", getattr(module, kind.model)), unknown=kind.unknown)
+    findings += wrong
+    if model is not None:
+        check = cast("Callable[[BaseModel], Iterable[Problem]]", module.check)
+        findings += [document.finding(problem) for problem in check(model)]
+    failed = any(f.severity == "error" for f in findings)
+    return None if failed else Item(document, model), findings
+
+
+def _general(document: Document, kind: Kind) -> Iterable[Problem]:
+    if kind.note:
+        yield Problem(("kind",), "ignored-kind", kind.note, "warning")
+    metadata = document.body.get("metadata")
+    fields: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+    if fields.get("name"):
+        return
+    path = ("metadata", "name")
+    if kind.naming == "name":
+        yield Problem(path, "missing-name", f"metadata.name is missing; every {document.kind} has one")
+    elif not fields.get("generateName"):
+        message = "neither metadata.name nor metadata.generateName; Kubernetes would refuse it, locally it gets a name"
+        yield Problem(path, "missing-name", message, "warning")
+
+
+def _unknown_kind(document: Document) -> Finding:
+    version, kind = document.api_version, document.kind
+    if (instead := NOT_BUILT.get((version, kind))) is not None:
+        return document.finding(Problem(("kind",), "unsupported-kind", f"{kind} is not built yet; {instead}"))
+    if not is_ours(version, kind) or (version.startswith("argoproj.io/") and kind in _NEIGHBOURS):
+        message = f"{kind} of {version} is not a kind of ours; it is passed over"
+        return document.finding(Problem(("kind",), "foreign-kind", message, "warning"))
+    known = {**KINDS, **dict.fromkeys(NOT_BUILT, Kind())}
+    if versions := [v for v, k in known if k == kind]:
+        return document.finding(
+            Problem(("apiVersion",), "unknown-kind", f"{kind} has apiVersion {' or '.join(versions)}, not {version!r}")
+        )
+    kinds = [k for v, k in known if v == version] or list(dict.fromkeys(k for _, k in known))
+    near = nearest(kind, kinds)
+    hint = f"did you mean {near!r}?" if near else f"there are {', '.join(kinds)}"
+    return document.finding(Problem(("kind",), "unknown-kind", f"unknown kind {kind!r} of {version}; {hint}"))

@@ -1,0 +1,197 @@
+"""A project: all documents of some files and directories, checked one by one and against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+from retrain.app.catalog import OURS, Item, build
+from retrain.manifests import Document, Finding, Problem, Severity, read_paths
+
+OWN_SOURCE = "retrain"
+"""The source of the platform's own events: every sensor may depend on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What was found. A document with an error is in `findings` only; use nothing of a project that has errors."""
+
+    event_sources: tuple[Item, ...] = ()
+    sensors: tuple[Item, ...] = ()
+    workflow_templates: tuple[Item, ...] = ()
+    """WorkflowTemplates and ClusterWorkflowTemplates; `document.kind` tells them apart."""
+    workflows: tuple[Item, ...] = ()
+    promotions: tuple[Item, ...] = ()
+    config_maps: tuple[Item, ...] = ()
+    secrets: tuple[Item, ...] = ()
+    volume_claims: tuple[Item, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    files: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    """Files that a directory holds and that are no manifests of ours."""
+    documents: int = 0
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that forbid using the project."""
+        return tuple(f for f in self.findings if f.severity == "error")
+
+
+_PLACES = {
+    "EventSource": "event_sources",
+    "Sensor": "sensors",
+    "WorkflowTemplate": "workflow_templates",
+    "ClusterWorkflowTemplate": "workflow_templates",
+    "Workflow": "workflows",
+    "Promotion": "promotions",
+    "ConfigMap": "config_maps",
+    "Secret": "secrets",
+    "PersistentVolumeClaim": "volume_claims",
+}
+
+
+def load_project(paths: Iterable[str | Path]) -> Project:
+    """Read all documents of files and directories. Never raises because of what they hold."""
+    loaded = read_paths(paths)
+    findings = list(loaded.findings)
+    places: dict[str, list[Item]] = {place: [] for place in _PLACES.values()}
+    for document in loaded.documents:
+        item, found = build(document)
+        findings += found
+        if item is not None and document.kind in _PLACES:
+            places[_PLACES[document.kind]].append(item)
+    findings += _between(loaded.documents, places)
+    order = {file: index for index, file in enumerate(loaded.files)}
+    findings.sort(key=lambda f: (order.get(f.file, -1), f.line, f.column))
+    return Project(
+        **{place: tuple(items) for place, items in places.items()},
+        findings=tuple(findings),
+        files=loaded.files,
+        skipped=loaded.skipped,
+        documents=len(loaded.documents),
+    )
+
+
+def _between(documents: Iterable[Document], places: dict[str, list[Item]]) -> Iterator[Finding]:
+    """What is wrong between documents. Names are looked up among all documents, broken ones too: one error is enough."""
+    names = _Names.of(documents)
+    yield from names.duplicates
+    for item in places["sensors"]:
+        for problem in _sensor(item.document, names):
+            yield item.document.finding(problem)
+    for item in (*places["workflows"], *places["workflow_templates"]):
+        for problem in _templates(item.document.body, (), names, "error"):
+            yield item.document.finding(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What can be referred to."""
+
+    sources: dict[str, set[str]]
+    templates: set[str]
+    cluster_templates: set[str]
+    promotions: set[str]
+    duplicates: list[Finding]
+
+    @classmethod
+    def of(cls, documents: Iterable[Document]) -> _Names:
+        names = cls({}, set(), set(), set(), [])
+        first: dict[tuple[str, str, str], Document] = {}
+        for document in documents:
+            name = _mapping(document.body.get("metadata")).get("name")
+            if document.kind not in _PLACES or not isinstance(name, str):
+                continue
+            names._add(document, name)
+            other = first.setdefault((document.kind, document.namespace, name), document)
+            if other is not document:
+                message = f"a second {document.kind} named {name!r}; the first is in {other.file}:{other.line}"
+                names.duplicates.append(document.finding(Problem(("metadata", "name"), "duplicate-name", message)))
+        return names
+
+    def _add(self, document: Document, name: str) -> None:
+        match document.kind:
+            case "EventSource":
+                kinds = _mapping(document.body.get("spec")).items()
+                events = {event for kind, members in kinds if kind != "template" for event in _mapping(members)}
+                self.sources.setdefault(name, set()).update(events)
+            case "WorkflowTemplate":
+                self.templates.add(name)
+            case "ClusterWorkflowTemplate":
+                self.cluster_templates.add(name)
+            case "Promotion":
+                self.promotions.add(name)
+            case _:
+                pass
+
+
+def _sensor(document: Document, names: _Names) -> Iterator[Problem]:
+    spec = _mapping(document.body.get("spec"))
+    if names.sources:  # a sensor alone is not compared with sources that are elsewhere
+        for index, dependency in enumerate(_list(spec.get("dependencies"))):
+            yield from _dependency(_mapping(dependency), ("spec", "dependencies", index), names)
+    for index, trigger in enumerate(_list(spec.get("triggers"))):
+        template = _mapping(_mapping(trigger).get("template"))
+        path = ("spec", "triggers", index, "template")
+        yield from _promotion(template, path, names)
+        # Upstream's sensors may rely on templates that the cluster has; ours say all they need.
+        severity: Severity = "error" if document.api_version == OURS else "warning"
+        for kind in ("argoWorkflow", "k8s"):
+            source = _mapping(_mapping(template.get(kind)).get("source"))
+            yield from _templates(
+                _mapping(source.get("resource")), (*path, kind, "source", "resource"), names, severity
+            )
+
+
+def _dependency(dependency: dict[str, Any], path: tuple[str | int, ...], names: _Names) -> Iterator[Problem]:
+    source, event = dependency.get("eventSourceName"), dependency.get("eventName")
+    if source == OWN_SOURCE or not isinstance(source, str):
+        return
+    if source not in names.sources:
+        message = f"no EventSource is named {source!r}{_hint(source, [*names.sources, OWN_SOURCE])}"
+        yield Problem((*path, "eventSourceName"), "unknown-source", message, "warning")
+    elif isinstance(event, str) and event not in names.sources[source]:
+        message = f"the EventSource {source!r} has no event {event!r}{_hint(event, names.sources[source])}"
+        yield Problem((*path, "eventName"), "unknown-source", message, "warning")
+
+
+def _promotion(template: dict[str, Any], path: tuple[str | int, ...], names: _Names) -> Iterator[Problem]:
+    name = _mapping(template.get("promotion")).get("name")
+    if isinstance(name, str) and name not in names.promotions:
+        message = f"no Promotion is named {name!r}{_hint(name, names.promotions)}"
+        yield Problem((*path, "promotion", "name"), "unknown-promotion", message)
+
+
+def _templates(value: Any, path: tuple[str | int, ...], names: _Names, severity: Severity) -> Iterator[Problem]:
+    """References to templates that no document has, anywhere in a workflow. A name with {{ is known only in the run."""
+    if isinstance(value, list):
+        for index, member in enumerate(cast("list[Any]", value)):
+            yield from _templates(member, (*path, index), names, severity)
+        return
+    for key, member in _mapping(value).items():
+        if key not in {"templateRef", "workflowTemplateRef"}:
+            yield from _templates(member, (*path, key), names, severity)
+            continue
+        reference = _mapping(member)
+        name, in_cluster = reference.get("name"), bool(reference.get("clusterScope"))
+        known = names.cluster_templates if in_cluster else names.templates
+        if isinstance(name, str) and name not in known and "{{" not in name:
+            kind = "ClusterWorkflowTemplate" if in_cluster else "WorkflowTemplate"
+            message = f"no {kind} is named {name!r}{_hint(name, known)}"
+            yield Problem((*path, key, "name"), "unknown-template", message, severity)
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []

@@ -1,0 +1,265 @@
+"""What the command line, the API and the page show: one function for each list and each thing, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from retrain.errors import NotFound
+from retrain.events import Event
+from retrain.store import cursors, deadletters, decisions, events, firings, promotions, runs, sensors
+from retrain.store.firings import FiringRow
+from retrain.store.promotions import Hold, PromotionRow
+from retrain.store.rows import Page
+from retrain.store.runs import RunRow
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+def stamp(time: datetime | None) -> str | None:
+    """A time as JSON shows it: RFC 3339 in UTC."""
+    return time.isoformat().replace("+00:00", "Z") if time else None
+
+
+def _items(page: Page[T], show: Callable[[T], Json]) -> Json:
+    return {"items": [show(one) for one in page.items], "next": page.next}
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def list_events(connection: Connection, which: events.EventFilter, cursor: str | None, limit: int) -> Json:
+    """Events as CloudEvents, newest first."""
+    return _items(events.listing(connection, which, cursor=cursor, limit=limit), lambda seen: seen.event.to_dict())
+
+
+def show_event(connection: Connection, name: str) -> Json:
+    """One event, what every sensor made of it, and the firings that it was part of.
+
+    Raises:
+        NotFound: no event has that id, key or object.
+    """
+    keys = events.find(connection, name)
+    if not keys:
+        raise NotFound(f"{name}: no such event; `retrain events list` shows the ids")
+    key = keys[-1]
+    event: Event = events.get_many(connection, [key])[key]
+    return {
+        "event": event.to_dict(),
+        "key": key,
+        "decisions": [_decision(one) for one in decisions.of_event(connection, key)],
+        "firings": firings.of_events(connection, [key]).get(key, []),
+    }
+
+
+def _decision(one: decisions.DecisionRow) -> Json:
+    return {
+        "event": one.event_key,
+        "sensor": one.sensor,
+        "dependency": one.dependency,
+        "outcome": one.outcome,
+        "reason": one.reason,
+        "detail": one.detail,
+        "time": stamp(one.time),
+    }
+
+
+# --- sensors and firings ---------------------------------------------------------------------------------------------
+
+
+def list_decisions(connection: Connection, sensor: str, limit: int) -> list[Json]:
+    """The newest decisions of one sensor, newest first."""
+    return [_decision(one) for one in decisions.of_sensor(connection, sensor, limit)]
+
+
+def sensor_memory(connection: Connection, name: str) -> Json | None:
+    """What the sensor keeps in mind; None if it has not run here."""
+    row = sensors.load(connection).get(name)
+    return {"position": row.position, "updated": stamp(row.updated), "state": row.state} if row else None
+
+
+def list_firings(connection: Connection, which: firings.FiringFilter, cursor: str | None, limit: int) -> Json:
+    """Firings, newest first."""
+    return _items(firings.listing(connection, which, cursor=cursor, limit=limit), firing)
+
+
+def show_firing(connection: Connection, firing_id: str) -> Json:
+    """One firing with its action.
+
+    Raises:
+        NotFound: no firing has that id.
+    """
+    row = firings.get(connection, firing_id)
+    if row is None:
+        raise NotFound(f"{firing_id}: no such firing; `retrain firings list` shows the ids")
+    return {**firing(row), "action": row.action}
+
+
+def firing(row: FiringRow) -> Json:
+    """A firing as lists show it."""
+    return {
+        "id": row.id,
+        "sensor": row.sensor,
+        "trigger": row.trigger,
+        "key": row.key,
+        "events": list(row.events),
+        "state": row.state,
+        "attempts": row.attempts,
+        "created": stamp(row.created),
+        "finished": stamp(row.finished),
+        "nextAttempt": stamp(row.next_attempt) if row.state == firings.FiringState.PENDING else None,
+        "result": row.result,
+        "error": row.error,
+    }
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+def list_runs(connection: Connection, which: runs.RunFilter, cursor: str | None, limit: int) -> Json:
+    """Runs as Workflow objects without their nodes, newest first."""
+    return _items(runs.listing(connection, which, cursor=cursor, limit=limit), lambda row: workflow(row, None))
+
+
+def show_run(connection: Connection, name: str) -> Json:
+    """A run as the Workflow object with Argo's whole status."""
+    row = find_run(connection, name)
+    return workflow(row, runs.load_nodes(connection, row.id))
+
+
+def find_run(connection: Connection, name: str) -> RunRow:
+    """A run by id or name.
+
+    Raises:
+        NotFound: no run has that id or name.
+    """
+    row = runs.get(connection, name)
+    if row is None:
+        raise NotFound(f"{name}: no such run; `retrain runs list` shows the names")
+    return row
+
+
+def workflow(row: RunRow, nodes: dict[str, Any] | None) -> Json:
+    """A run as the Workflow object that Argo's tools know."""
+    manifest = row.manifest
+    status: Json = {
+        "phase": row.phase,
+        "message": row.message or None,
+        "startedAt": stamp(row.started),
+        "finishedAt": stamp(row.finished),
+        "outputs": row.outputs,
+    }
+    if nodes is not None:
+        status["nodes"] = nodes
+    metadata = {
+        **manifest.get("metadata", {}),
+        "name": row.name,
+        "namespace": row.namespace,
+        "uid": row.id,
+        "creationTimestamp": stamp(row.created),
+        "labels": {**(manifest.get("metadata", {}).get("labels") or {}), **row.labels},
+    }
+    return {
+        "apiVersion": manifest.get("apiVersion", "argoproj.io/v1alpha1"),
+        "kind": "Workflow",
+        "metadata": metadata,
+        "spec": manifest.get("spec", {}),
+        "status": {name: value for name, value in status.items() if value is not None},
+    }
+
+
+# --- promotions ------------------------------------------------------------------------------------------------------
+
+
+def list_promotions(connection: Connection, which: promotions.PromotionFilter, cursor: str | None, limit: int) -> Json:
+    """Promotions, newest first."""
+    return _items(promotions.listing(connection, which, cursor=cursor, limit=limit), promotion)
+
+
+def show_promotion(connection: Connection, name: str) -> Json:
+    """One promotion with its diff.
+
+    Raises:
+        NotFound: no promotion has that id or commit.
+    """
+    row = promotions.get(connection, name)
+    if row is None:
+        raise NotFound(f"{name}: no such promotion; `retrain promotions list` shows the ids")
+    return {**promotion(row), "diff": row.diff or ""}
+
+
+def promotion(row: PromotionRow) -> Json:
+    """A promotion as lists show it."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "state": row.state,
+        "action": row.action,
+        "environment": row.environment,
+        "candidate": row.candidate,
+        "commit": row.commit_sha if row.state not in promotions.OPEN else None,
+        "gates": row.gates or [],
+        "changes": row.changes or [],
+        "reason": row.reason,
+        "run": row.run_id,
+        "firing": row.firing_id,
+        "created": stamp(row.created),
+        "updated": stamp(row.updated),
+    }
+
+
+def hold(one: Hold) -> Json:
+    """What keeps automation away from a target."""
+    return {
+        "name": one.name,
+        "environment": one.environment,
+        "reason": one.reason,
+        "actor": one.actor,
+        "created": stamp(one.created),
+    }
+
+
+def list_holds(connection: Connection) -> Json:
+    """Every hold."""
+    return {"items": [hold(one) for one in promotions.all_holds(connection)], "next": None}
+
+
+# --- dead letters ----------------------------------------------------------------------------------------------------
+
+
+def list_deadletters(connection: Connection, cursor: str | None, limit: int) -> Json:
+    """Dead letters, newest first."""
+    return _items(deadletters.listing(connection, cursor=cursor, limit=limit), deadletter)
+
+
+def deadletter(one: deadletters.DeadLetter) -> Json:
+    """A dead letter; its body as text, as far as it is text."""
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "origin": one.origin,
+        "reason": one.reason,
+        "body": one.body.decode(errors="backslashreplace"),
+        "created": stamp(one.created),
+        "redriven": stamp(one.redriven),
+    }
+
+
+def counts(connection: Connection) -> Json:
+    """How much of everything there is, by state: for metrics and the overview."""
+    return {
+        "events": events.count(connection),
+        "firings": firings.counts(connection),
+        "runs": runs.counts(connection),
+        "promotions": promotions.counts(connection),
+        "deadletters": deadletters.count(connection),
+    }
+
+
+def log_cursor(connection: Connection) -> int:
+    """How far the sensors have read the log."""
+    return cursors.load(connection, "sensors") or 0

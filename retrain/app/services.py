@@ -1,0 +1,47 @@
+"""What the doors (web, and through it the command line) may use of the running platform."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from retrain.app.parts import PartState
+from retrain.app.settings import Settings
+from retrain.bus import Bus
+from retrain.clock import Clock
+from retrain.store import Store
+
+T = TypeVar("T")
+Action = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The running platform as its doors see it.
+
+    `actions` are what people may do (`promotions.rollback`, `runs.stop`, ...), by name: which of them there are depends
+    on the roles of this process.
+    """
+
+    settings: Settings
+    project: Path
+    data: Path
+    store: Store
+    bus: Bus
+    clock: Clock
+    states: Callable[[], list[PartState]]
+    sources: Callable[[], list[dict[str, Any]]]
+    sensors: Callable[[], list[dict[str, Any]]]
+    actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
+
+    async def ask(self, query: Callable[..., T], *words: Any) -> T:
+        """Answer a question of `retrain.app.queries` on a snapshot of the store."""
+
+        def work(connection: Connection) -> T:
+            return query(connection, *words)
+
+        return await self.store.read(work)

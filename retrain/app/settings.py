@@ -1,0 +1,159 @@
+"""Settings: `RETRAIN_*` variables and one YAML file, in small groups. Read once; each part gets the group it needs.
+
+`RETRAIN_BUS_URL` is `bus.url`; in `retrain.yaml` it is `bus: {url: ...}`. The environment wins.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from retrain.errors import ConfigError
+
+FILE = "retrain.yaml"
+"""The settings file of a project; looked for in the project's folder."""
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Group(BaseModel):
+    """Settings that belong together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BusGroup(Group):
+    """The log of events."""
+
+    url: str | None = None
+    """`nats://host:4222` of a server that somebody else runs. None: one of our own, in the data directory."""
+    credentials: str | None = None
+    """Path of a NATS credentials file."""
+    token: SecretStr | None = None
+    stream: str = "RETRAIN"
+    duplicate_window_s: Seconds = 600.0
+    """How long the bus itself recognises a redelivered event. The store recognises it for ever."""
+    max_age_s: Seconds = 30 * 86400.0
+    """How long the log keeps an event. The store keeps it for ever; replay needs the log."""
+    publish_timeout_s: Seconds = 5.0
+    sync: Literal["interval", "always"] = "interval"
+    """When the embedded server calls fsync: docs/bus.md says what a power cut may cost."""
+
+
+class StoreGroup(Group):
+    """The SQL database."""
+
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    """FULL keeps the last commits through a power cut too, for one disk sync each commit."""
+
+
+class ServerGroup(Group):
+    """The HTTP door."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 7300
+    token: SecretStr | None = None
+    """Bearer token of the API. Without one only the loopback interface may be listened on."""
+    max_body: Count = 4 * 1024 * 1024
+    """Bytes of one request to the API."""
+
+
+class SensorsGroup(Group):
+    """The sensor host and the dispatcher of firings."""
+
+    max_depth: Count = 16
+    """Events that follow from events that follow from ... : where a loop is cut."""
+    concurrency: Count = 64
+    """Firings that are acted on at once."""
+
+
+class PipelinesGroup(Group):
+    """The local workflow engine."""
+
+    max_steps: Count | None = None
+    """Step processes at once; None: twice the cores."""
+    max_runs: Count = 64
+    """Runs in hand at once; the others wait in the queue."""
+    lease_s: Seconds = 30.0
+    """Seconds a runner owns a run without renewing."""
+    grace_s: Seconds = 10.0
+    """Seconds a step has after SIGTERM, unless its template says otherwise."""
+
+
+class DeployGroup(Group):
+    """Promotion."""
+
+    author_name: str = "Retrain"
+    author_email: str = "retrain@localhost"
+    git_timeout_s: Seconds = 60.0
+
+
+class Settings(BaseSettings):
+    """All of it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RETRAIN_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        frozen=True,
+        extra="forbid",
+    )
+
+    bus: BusGroup = BusGroup()
+    store: StoreGroup = StoreGroup()
+    server: ServerGroup = ServerGroup()
+    sensors: SensorsGroup = SensorsGroup()
+    pipelines: PipelinesGroup = PipelinesGroup()
+    deploy: DeployGroup = DeployGroup()
+    shutdown_s: Seconds = 20.0
+    """Seconds that work in hand gets to finish after the first signal."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment over the file: whoever starts the program has the last word."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load_settings(project: Path | None = None) -> Settings:
+    """The settings of a project.
+
+    Raises:
+        ConfigError: the file is no YAML mapping, or a setting is unknown or out of range; the message names it.
+    """
+    try:
+        return Settings(**_read(project / FILE if project else None))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(one) for one in error.errors())) from None
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    if file is None or not file.is_file():
+        return {}
+    try:
+        content = yaml.load(file.read_bytes(), Loader=yaml.CSafeLoader) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: must be a mapping of groups such as `bus:` and `server:`")
+    return content
+
+
+def _complaint(error: Any) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    name = "RETRAIN_" + "_".join(str(part).upper() for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{path}: there is no such setting (docs/settings.md lists them)"
+    return f"{path} ({name}): {error['msg'].lower()}, not {error['input']!r}"

@@ -1,0 +1,104 @@
+"""The `retrain` command: one file for each noun, loaded when it is used.
+
+stdout is data, stderr is everything else. Exit: 0 done, 1 the answer is no, 2 wrong input, 3 a bug, 4 cannot reach the
+platform, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from retrain import __version__
+from retrain.errors import ConfigError, RetrainError, Transient
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("retrain.cli.up:up", "Run the platform on a project's manifests"),
+    "init": ("retrain.cli.init:init", "Write a small working project"),
+    "lint": ("retrain.cli.lint:lint", "Check manifests without running anything"),
+    "run": ("retrain.cli.run:run", "Run a workflow here and now, without a platform"),
+    "doctor": ("retrain.cli.doctor:doctor", "Show what this machine has and lacks"),
+    "trace": ("retrain.cli.trace:trace", "Show the chain from an object to the live model"),
+    "events": ("retrain.cli.events:events", "List, follow, send and show events"),
+    "sources": ("retrain.cli.sources:sources", "Show where events come from"),
+    "sensors": ("retrain.cli.sensors:sensors", "Show sensors and explain their decisions"),
+    "firings": ("retrain.cli.firings:firings", "Show what sensors have set off"),
+    "runs": ("retrain.cli.runs:runs", "List, watch, read and stop workflow runs"),
+    "promotions": ("retrain.cli.promotions:promotions", "Show, plan and roll back promotions"),
+    "deadletters": ("retrain.cli.deadletters:deadletters", "Show and redrive what could not be done"),
+}
+"""Each command: where it is, and its line in the help. A new one is a file and a line here."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that `--help` and each command start fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "RETRAIN"})
+@click.version_option(__version__, message="%(version)s")
+def cli() -> None:
+    """Event-driven retraining: data changes, the model follows."""
+
+
+def main() -> None:
+    """Run the command and exit with its status."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(words: list[str]) -> int:
+    """Run one command; its exit status. What goes wrong is said on stderr."""
+    try:
+        result: Any = cli.main(words, prog_name="retrain", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except RetrainError as error:
+        click.echo(f"error: {error}", err=True)
+        return _status(error)
+    except BrokenPipeError:
+        # `retrain ... | head`: the reader has enough. Point stdout away so that the interpreter's flush is silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001 - the one entry: a bug gets its own status and a whole traceback
+        import traceback
+
+        traceback.print_exc()
+        click.echo("error: this is a bug in retrain; please report it with the lines above", err=True)
+        return 3
+    return result if isinstance(result, int) else 0
+
+
+def _status(error: RetrainError) -> int:
+    if isinstance(error, ConfigError):
+        return 2
+    return 4 if isinstance(error, Transient) else 1

@@ -1,0 +1,51 @@
+"""`retrain firings`: what sensors have set off."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from retrain.cli.client import Client, list_options, quoted, server_option
+from retrain.cli.output import Column, age, emit, more, output_option, table
+
+COLUMNS: tuple[Column, ...] = (
+    ("AGE", lambda f: age(f["created"])),
+    ("ID", lambda f: f["id"]),
+    ("SENSOR", lambda f: f["sensor"]),
+    ("TRIGGER", lambda f: f["trigger"]),
+    ("STATE", lambda f: f["state"]),
+    ("TRIES", lambda f: f["attempts"]),
+    ("EVENTS", lambda f: len(f["events"])),
+    ("ERROR", lambda f: f["error"]),
+)
+
+
+@click.group()
+def firings() -> None:
+    """Show what sensors have set off."""
+
+
+@firings.command("list")
+@click.option("--sensor", help="Only firings of this sensor")
+@click.option("--state", type=click.Choice(["pending", "running", "done", "dead"]), help="Only firings in this state")
+@list_options
+@server_option
+@output_option
+def list_(output: str, server: str | None, **words: Any) -> None:
+    """List firings, newest first."""
+    page = Client(server).get("/api/v1/firings", **words)
+    emit(page, output, name=lambda f: f["id"], table=lambda p: table(COLUMNS, p["items"], empty="no firings yet"))
+    if output == "table":
+        more(page)
+
+
+@firings.command()
+@click.argument("firing_id")
+@server_option
+@output_option
+def show(firing_id: str, server: str | None, output: str) -> None:
+    """Show one firing with the action that it stands for."""
+    found = Client(server).get(f"/api/v1/firings/{quoted(firing_id)}")
+    emit(found, output, name=lambda f: f["id"], table=lambda f: click.echo(json.dumps(f, indent=2, ensure_ascii=False)))

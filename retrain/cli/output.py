@@ -1,0 +1,80 @@
+"""How commands print: a table that a person reads, or JSON, YAML and names for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+Column = tuple[str, Callable[[Any], Any]]
+
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml", "name"]),
+    default="table",
+    show_default=True,
+    help="How to print",
+)
+
+
+def emit(value: Any, output: str, *, name: Callable[[Any], str], table: Callable[[Any], None]) -> None:
+    """Print a value: `table` draws it for people, `name` gives the word that other commands take for one item."""
+    if output == "json":
+        click.echo(json.dumps(value, ensure_ascii=False))
+    elif output == "yaml":
+        import yaml
+
+        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    elif output == "name":
+        for item in value["items"] if isinstance(value, dict) and "items" in value else [value]:
+            click.echo(name(item))
+    else:
+        table(value)
+
+
+def table(columns: Sequence[Column], rows: Sequence[Any], *, empty: str) -> None:
+    """Draw rows as a table; `empty` is said on stderr where there are none."""
+    if not rows:
+        click.echo(empty, err=True)
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title, _ in columns:
+        drawn.add_column(title, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(_cell(value(row))) for _, value in columns))
+    # Piped into a file or another program, lines stay whole.
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(drawn)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+
+
+def age(text: str | None) -> str:
+    """How long ago a time was, in the largest unit that tells something."""
+    if not text:
+        return "-"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(text)).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{int(seconds / size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def more(page: dict[str, Any]) -> None:
+    """Say how to see the rest of a list."""
+    if page.get("next"):
+        click.echo(f"(more: --cursor {page['next']})", err=True)

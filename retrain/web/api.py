@@ -1,0 +1,217 @@
+"""The API behind the door: one short route for each thing; what it answers comes from `retrain.app.queries`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+
+from retrain import __version__
+from retrain.app import queries
+from retrain.app.parts import ready
+from retrain.app.services import Services
+from retrain.app.trace import trace
+from retrain.errors import ConfigError, EventError, NotFound, Permanent, Refused, RetrainError, Transient
+from retrain.store.events import EventFilter
+from retrain.store.firings import FiringFilter
+from retrain.store.promotions import PromotionFilter
+from retrain.store.runs import RunFilter
+from retrain.web import metrics
+
+STATUS: tuple[tuple[type[RetrainError], int], ...] = (
+    (EventError, 400),
+    (ConfigError, 422),
+    (NotFound, 404),
+    (Refused, 409),
+    (Transient, 503),
+    (Permanent, 422),
+)
+"""What each error is in HTTP; the first that fits counts."""
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items of one page")]
+Cursor = Annotated[str | None, Query(description="`next` of the page before")]
+
+
+def create_api(services: Services) -> FastAPI:
+    """The API of a running platform."""
+    api = FastAPI(title="Retrain", version=__version__, docs_url=None, redoc_url=None)
+    api.add_exception_handler(RetrainError, _complain)
+    _health(api, services)
+    _events(api, services)
+    _sensors(api, services)
+    _runs(api, services)
+    _promotions(api, services)
+    _rest(api, services)
+    return api
+
+
+async def _complain(_request: Request, error: Exception) -> Response:
+    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+    return Response(orjson.dumps({"error": str(error)}), status, media_type="application/json")
+
+
+def _health(api: FastAPI, services: Services) -> None:
+    @api.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        return {"status": "alive"}
+
+    @api.get("/readyz", include_in_schema=False)
+    async def readyz(response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        states = services.states()
+        response.status_code = 200 if ready(states) else 503
+        parts = [{"name": s.name, "ready": s.ready, "waitingFor": s.waiting_for} for s in states]
+        return {"status": "ready" if ready(states) else "waiting", "parts": parts}
+
+    @api.get("/metrics", include_in_schema=False)
+    async def metrics_page() -> Response:  # pyright: ignore[reportUnusedFunction]
+        return Response(await metrics.page(services), media_type=metrics.CONTENT_TYPE)
+
+
+def _events(api: FastAPI, services: Services) -> None:
+    @api.get("/api/v1/events")
+    async def list_events(  # pyright: ignore[reportUnusedFunction]
+        source: str | None = None,
+        subject: str | None = None,
+        type: str | None = None,
+        text: str | None = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> dict[str, Any]:
+        which = EventFilter(source, subject, type, text)
+        return await services.ask(queries.list_events, which, cursor, limit)
+
+    @api.get("/api/v1/events/tail")
+    async def tail_events(after: int | None = None) -> StreamingResponse:  # pyright: ignore[reportUnusedFunction]
+        position = after if after is not None else (await services.bus.bounds()).last
+        return StreamingResponse(_tail(services, position), media_type="text/event-stream")
+
+    @api.get("/api/v1/event")
+    async def show_event(id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return await services.ask(queries.show_event, id)
+
+
+async def _tail(services: Services, position: int) -> AsyncGenerator[bytes]:
+    async with services.bus.tail(position) as batches:
+        async for batch in batches:
+            for record in batch:
+                yield b"id: %d\ndata: %s\n\n" % (record.position, record.event.to_json())
+
+
+def _sensors(api: FastAPI, services: Services) -> None:
+    @api.get("/api/v1/sources")
+    async def list_sources() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return {"items": services.sources(), "next": None}
+
+    @api.get("/api/v1/sensors")
+    async def list_sensors() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return {"items": services.sensors(), "next": None}
+
+    @api.get("/api/v1/sensors/{name}")
+    async def show_sensor(name: str, limit: Limit = 50) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        found = next((one for one in services.sensors() if one["name"] == name), None)
+        if found is None:
+            raise NotFound(f"{name}: no such sensor; `retrain sensors list` shows the names")
+        decided = await services.ask(queries.list_decisions, name, limit)
+        return {**found, "memory": await services.ask(queries.sensor_memory, name), "decisions": decided}
+
+    @api.get("/api/v1/firings")
+    async def list_firings(  # pyright: ignore[reportUnusedFunction]
+        sensor: str | None = None, state: str | None = None, cursor: Cursor = None, limit: Limit = 50
+    ) -> dict[str, Any]:
+        return await services.ask(queries.list_firings, FiringFilter(sensor, state), cursor, limit)
+
+    @api.get("/api/v1/firings/{firing_id}")
+    async def show_firing(firing_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return await services.ask(queries.show_firing, firing_id)
+
+
+def _runs(api: FastAPI, services: Services) -> None:
+    @api.get("/api/v1/runs")
+    async def list_runs(  # pyright: ignore[reportUnusedFunction]
+        phase: str | None = None, workflow: str | None = None, cursor: Cursor = None, limit: Limit = 50
+    ) -> dict[str, Any]:
+        return await services.ask(queries.list_runs, RunFilter(phase, workflow), cursor, limit)
+
+    @api.get("/api/v1/runs/{name}")
+    async def show_run(name: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return await services.ask(queries.show_run, name)
+
+    @api.get("/api/v1/runs/{name}/logs", response_class=PlainTextResponse)
+    async def run_logs(name: str, node: str | None = None) -> StreamingResponse:  # pyright: ignore[reportUnusedFunction]
+        row = await services.ask(queries.find_run, name)
+        lines = await _act(services, "runs.logs", row, node)
+        return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
+
+    @api.post("/api/v1/runs/{name}/{verb}")
+    async def control_run(name: str, verb: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        row = await services.ask(queries.find_run, name)
+        await _act(services, f"runs.{verb}", row)
+        return {"name": row.name, "asked": verb}
+
+
+def _promotions(api: FastAPI, services: Services) -> None:
+    @api.get("/api/v1/promotions")
+    async def list_promotions(  # pyright: ignore[reportUnusedFunction]
+        name: str | None = None,
+        environment: str | None = None,
+        state: str | None = None,
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> dict[str, Any]:
+        which = PromotionFilter(name, environment, state)
+        return await services.ask(queries.list_promotions, which, cursor, limit)
+
+    @api.get("/api/v1/holds")
+    async def list_holds() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return await services.ask(queries.list_holds)
+
+    @api.get("/api/v1/promotions/{name}")
+    async def show_promotion(name: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return await services.ask(queries.show_promotion, name)
+
+    @api.post("/api/v1/promotions/{name}/{verb}")
+    async def act_on_promotion(name: str, verb: str, request: Request) -> Any:  # pyright: ignore[reportUnusedFunction]
+        return await _act(services, f"promotions.{verb}", name, **await _words(request))
+
+
+def _rest(api: FastAPI, services: Services) -> None:
+    @api.get("/api/v1/trace")
+    async def show_trace(id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+        return (await services.ask(trace, id)).to_json()
+
+    @api.get("/api/v1/deadletters")
+    async def list_deadletters(  # pyright: ignore[reportUnusedFunction]
+        cursor: Cursor = None, limit: Limit = 50
+    ) -> dict[str, Any]:
+        return await services.ask(queries.list_deadletters, cursor, limit)
+
+    @api.post("/api/v1/deadletters/{letter_id}/redrive")
+    async def redrive(letter_id: str) -> Any:  # pyright: ignore[reportUnusedFunction]
+        return await _act(services, "deadletters.redrive", letter_id)
+
+
+async def _act(services: Services, name: str, *words: Any, **more: Any) -> Any:
+    action = services.actions.get(name)
+    if action is None:
+        known = ", ".join(sorted(services.actions))
+        raise NotFound(f"{name}: there is no such action here; there are {known}")
+    return await action(*words, **more)
+
+
+async def _words(request: Request) -> dict[str, Any]:
+    """The JSON object in a request's body. JSON only: a form could be sent by any page that a browser shows."""
+    body = await request.body()
+    if not body:
+        return {}
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise ConfigError("send application/json")
+    try:
+        words = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"the body is not JSON: {error}") from error
+    if not isinstance(words, dict) or not all(isinstance(value, str | bool | int) for value in words.values()):
+        raise ConfigError("the body must be a JSON object of plain values")
+    return words

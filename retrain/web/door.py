@@ -1,0 +1,83 @@
+"""The first thing a request meets: who may come in, and which room it goes to.
+
+    /healthz /readyz /metrics   anybody
+    endpoints of event sources  as their sources say (secret, size)
+    everything else             the token, where one is set; on loopback without one: requests that name a loopback host
+
+The last rule keeps a web page that a developer happens to visit from using the API behind their back (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+
+
+class Door:
+    """Routes by path: `hooks` first where it has the path, then `intake` for events, then `api`."""
+
+    def __init__(
+        self, *, api: App, intake: App, hooks: Callable[[str], App | None], token: str | None, loopback: bool
+    ) -> None:
+        self._api = api
+        self._intake = intake
+        self._hooks = hooks
+        self._token = f"Bearer {token}".encode() if token else None
+        self._loopback = loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if (hook := self._hooks(path)) is not None:
+            await hook(scope, receive, send)
+        elif path in OPEN:
+            await self._api(scope, receive, send)
+        elif refusal := self._refusal(scope):
+            await answer(send, *refusal)
+        elif path == "/api/v1/events" and scope["method"] == "POST":
+            await self._intake(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> tuple[int, dict[str, Any]] | None:
+        headers = dict(scope["headers"])
+        if self._token is not None:
+            if not hmac.compare_digest(headers.get(b"authorization", b""), self._token):
+                return 401, {"error": "this platform wants its token: Authorization: Bearer ..."}
+        elif self._loopback:
+            host = headers.get(b"host", b"").decode("latin-1").lower()
+            name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+            if name not in LOOPBACK:
+                return 403, {
+                    "error": f"host {name!r} is not this machine; set RETRAIN_SERVER_TOKEN to be reached by name"
+                }
+        return None
+
+
+async def answer(send: Send, status: int, body: Any, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    """Send one JSON answer."""
+    content = orjson.dumps(body)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(content)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,70 @@
+"""`POST /api/v1/events`: CloudEvents in all three HTTP forms; 202 once the bus has them all, and not before."""
+
+from __future__ import annotations
+
+import structlog
+
+from retrain.bus import Bus, Published
+from retrain.clock import Clock
+from retrain.errors import EventError, Permanent, Transient
+from retrain.events import Event, batch_from_json, from_binary, from_json
+from retrain.web.body import TooLarge, read_body
+from retrain.web.door import Receive, Scope, Send, answer
+
+log = structlog.get_logger()
+
+RETRY = ((b"retry-after", b"1"),)
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+
+
+class Intake:
+    """Takes events from whoever may speak to the API."""
+
+    def __init__(self, bus: Bus, clock: Clock, max_body: int) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]]
+        try:
+            body = await read_body(headers, receive, self._max_body)
+            if body is None:  # the client went away in the middle: it has no answer, so nothing is taken
+                return
+            events = [one.with_time(self._clock.now()) for one in parse(headers, body)]
+            published = await self._bus.publish_many(events)
+        except TooLarge as error:
+            await answer(send, 413, {"error": str(error)})
+        except EventError as error:
+            await answer(send, 400, {"error": str(error), "attribute": error.attribute})
+        except Permanent as error:
+            await answer(send, 413, {"error": str(error)})
+        except Transient as error:
+            log.warning("intake.bus_away", error=str(error))
+            await answer(send, 503, {"error": str(error)}, RETRY)
+        else:
+            await answer(send, 202, {"accepted": [_receipt(e, p) for e, p in zip(events, published, strict=True)]})
+
+
+def parse(headers: list[tuple[str, str]], body: bytes) -> list[Event]:
+    """The events of one request: structured, batched or binary, as its content type and `ce-` headers say.
+
+    Raises:
+        EventError: there is no event in it, or one of them is wrong; nothing is taken then.
+    """
+    content_type = next((value for name, value in headers if name == "content-type"), "").partition(";")[0].strip()
+    if content_type.lower() == BATCH:
+        return batch_from_json(body)
+    if content_type.lower() == STRUCTURED:
+        return [from_json(body)]
+    if any(name.startswith("ce-") for name, _ in headers):
+        return [from_binary(headers, body)]
+    raise EventError(
+        "content-type",
+        f"{content_type!r} without ce- headers is no CloudEvent; send {STRUCTURED}, {BATCH} or ce- headers",
+    )
+
+
+def _receipt(event: Event, published: Published) -> dict[str, object]:
+    return {"id": event.id, "position": published.position, "duplicate": published.duplicate}

@@ -1,0 +1,47 @@
+"""`/metrics`: what the store counts, and the process itself, in Prometheus' text form.
+
+Counts are taken from the store when somebody asks, not kept beside it: right after a restart and in every replica.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, ProcessCollector, generate_latest
+
+from retrain.app import queries
+from retrain.app.services import Services
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+async def page(services: Services) -> bytes:
+    """All metrics of the platform as one text."""
+    counts = await services.ask(queries.counts)
+    bounds = await services.bus.bounds()
+    cursor = await services.ask(queries.log_cursor)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    _plain(registry, "retrain_events", "Events seen", counts["events"])
+    _plain(registry, "retrain_deadletters", "Dead letters that nobody has redriven", counts["deadletters"])
+    _plain(registry, "retrain_log_last_position", "Position of the newest event in the log", bounds.last)
+    _plain(
+        registry, "retrain_log_lag", "Events in the log that the sensors have not read", max(0, bounds.last - cursor)
+    )
+    for kind, label in (("firings", "state"), ("runs", "phase"), ("promotions", "state")):
+        _by(registry, f"retrain_{kind}", f"{kind.capitalize()} by {label}", label, counts[kind])
+    parts = {state.name: int(state.ready) for state in services.states()}
+    _by(registry, "retrain_part_ready", "1 while the part can work, 0 while it waits", "part", parts)
+    received = {f"{one['source']}/{one['event']}": one.get("received", 0) for one in services.sources()}
+    _by(registry, "retrain_source_received", "Events taken in since the process started", "source", received)
+    return generate_latest(registry)
+
+
+def _plain(registry: CollectorRegistry, name: str, text: str, value: float) -> None:
+    Gauge(name, text, registry=registry).set(value)
+
+
+def _by(registry: CollectorRegistry, name: str, text: str, label: str, values: dict[str, Any]) -> None:
+    gauge = Gauge(name, text, [label], registry=registry)
+    for key, value in values.items():
+        gauge.labels(key).set(value)

@@ -1,0 +1,93 @@
+"""uvicorn as a part of the platform: its own socket, no signal handlers of its own, a bounded end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import uvicorn
+from anyio.abc import TaskStatus
+
+from retrain.errors import ConfigError
+
+BACKLOG = 1024
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        ConfigError: the port is taken or not ours to take, or the host is none of this machine.
+    """
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"server.host: {host!r} is no address of this machine: {error.strerror}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(where)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"port {port} on {host} cannot be listened on: {error.strerror}; "
+            "give another one with --port, or --port 0 for a free one"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+class Server:
+    """Serves one ASGI application on one socket."""
+
+    name = "server"
+
+    def __init__(self, app: Any, listener: socket.socket, *, drain_s: float = 5.0) -> None:
+        self._listener = listener
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(drain_s) or 1,
+                backlog=BACKLOG,
+            )
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host, port = self._listener.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled: no new connection then, requests in hand get their answer within the bound."""
+        async with anyio.create_task_group() as group:
+            with anyio.CancelScope(shield=True) as serving:
+                group.start_soon(self._stop_on_cancel, serving)
+                task_status.started()
+                await self._server.serve(sockets=[self._listener])
+            group.cancel_scope.cancel()
+
+    async def _stop_on_cancel(self, serving: anyio.CancelScope) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self._server.should_exit = True
+            del serving
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Signals are the platform's, not the server's."""
+        yield
