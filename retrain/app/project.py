@@ -76,7 +76,7 @@ def load_project(paths: Iterable[str | Path]) -> Project:
 
 
 def _between(documents: Iterable[Document], places: dict[str, list[Item]]) -> Iterator[Finding]:
-    """What is wrong between documents. Names are looked up among all documents, broken ones too: one error is enough."""
+    """What is wrong between documents. Names are looked up among broken documents too: one error is enough."""
     names = _Names.of(documents)
     yield from names.duplicates
     for item in places["sensors"]:

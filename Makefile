@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine with Python >= 3.11, git and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+
+.PHONY: demo test test-fast check format bench lint-imports setup clean
+
+demo: setup  ## run the whole story on real data: it arrives, a model follows, Git receives it
+	@$(BIN)/python -m examples.digits.demo
+
+test: setup  ## all tests; those that need a server which this machine lacks say so
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+
+test-fast: setup  ## the tests that take seconds
+	$(BIN)/python -m pytest -q -m "not slow and not integration" tests
+
+check: setup  ## style, types and the import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: setup  ## let ruff write
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## measure, beside a peer or the physical limit, in one run
+	$(BIN)/python -m bench
+
+setup: $(VENV)/.ready  ## make .venv from the lock, once
+
+# uv comes from the index into the environment itself, so the machine needs none. The stamp is the lock's: a new lock,
+# a new environment.
+$(VENV)/.ready: uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Retrain needs Python 3.11 or newer; say which: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments (on Debian: apt install python3-venv)"; exit 1; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@echo "setting up $(VENV) from uv.lock ..."
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+clean:  ## throw away what the commands above have made
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,115 @@
+"""What this machine has and lacks, and what a lack disables."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+GIT_NEEDED = (2, 34)
+DISK_NEEDED = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. `without`: what does not work where it is missing; `needed`: nothing works."""
+
+    name: str
+    ok: bool
+    found: str
+    without: str
+    needed: bool = False
+
+
+def examine(data: Path, environment: Mapping[str, str]) -> list[Check]:
+    """Look at everything. Starts small programs, changes nothing."""
+    return [
+        _python(),
+        _git(),
+        _bus(environment),
+        _namespaces(),
+        _disk(data),
+        _tool("kubectl", "runs on Kubernetes (engine argo)", ["version", "--client"]),
+        _tool("docker", "tests that start servers in containers", ["--version"]),
+        _variables(environment),
+    ]
+
+
+def _python() -> Check:
+    found = f"{platform.python_implementation()} {platform.python_version()}"
+    return Check("python", sys.version_info >= (3, 11), found, "everything: 3.11 is the oldest", needed=True)
+
+
+def _git() -> Check:
+    text = _output(["git", "--version"])
+    numbers = tuple(int(n) for n in re.findall(r"\d+", text)[:2])
+    wanted = ".".join(str(n) for n in GIT_NEEDED)
+    return Check("git", numbers >= GIT_NEEDED, text or "not found", f"promotions: git {wanted} or newer commits them")
+
+
+def _bus(environment: Mapping[str, str]) -> Check:
+    if url := environment.get("RETRAIN_BUS_URL"):
+        return Check("bus", True, f"RETRAIN_BUS_URL {urlsplit(url).hostname}", "everything", needed=True)
+    from retrain.bus.embedded import binary
+
+    try:
+        path = binary()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        return Check("bus", False, str(error), "everything: set RETRAIN_BUS_URL to a NATS server", needed=True)
+    text = _output([str(path), "--version"])
+    return Check("bus", bool(text), f"embedded {text}", "everything: set RETRAIN_BUS_URL to a NATS server", needed=True)
+
+
+def _namespaces() -> Check:
+    done = _output(["unshare", "-Urm", "true"], word="yes")
+    return Check(
+        "namespaces",
+        done == "yes",
+        "unshare works" if done else "unshare -Urm is refused",
+        "steps with outputs at absolute paths such as /tmp/accuracy; relative ones and $RETRAIN_OUTPUTS work",
+    )
+
+
+def _disk(data: Path) -> Check:
+    folder = next(parent for parent in (data, *data.parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    return Check("disk", free >= DISK_NEEDED, f"{free / (1 << 30):.1f} GiB free", "long runs: 1 GiB is little")
+
+
+def _tool(name: str, without: str, words: list[str]) -> Check:
+    text = _output([name, *words])
+    return Check(name, bool(text), text or "not found", without)
+
+
+def _variables(environment: Mapping[str, str]) -> Check:
+    from retrain.app.settings import Settings
+
+    groups = {name.upper() for name in Settings.model_fields}
+    known = {"RETRAIN_SERVER", "RETRAIN_FAULT", "RETRAIN_LOG_LEVEL", "RETRAIN_SERVERS"}
+    strange = [
+        name
+        for name in environment
+        if name.startswith("RETRAIN_")
+        and name not in known
+        and not name.startswith("RETRAIN_TEST_")
+        and name.removeprefix("RETRAIN_").split("_")[0] not in {group.split("_")[0] for group in groups}
+    ]
+    return Check(
+        "settings", not strange, ", ".join(strange) or "all known", "what you meant by them: nothing reads them"
+    )
+
+
+def _output(words: list[str], *, word: str | None = None) -> str:
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    if done.returncode != 0:
+        return ""
+    return word or next(iter(done.stdout.strip().splitlines()), "")

@@ -1,0 +1,49 @@
+"""Logs: one event a line on stderr; coloured where a person looks, JSON where a machine does."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from retrain.errors import ConfigError
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def set_up(level: str) -> None:
+    """Send structlog's and the libraries' lines to stderr, from `level` on.
+
+    Raises:
+        ConfigError: there is no such level.
+    """
+    if level not in LEVELS:
+        raise ConfigError(f"RETRAIN_LOG_LEVEL: {level!r} is none of {', '.join(LEVELS)}")
+    person = sys.stderr.isatty()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso" if not person else "%H:%M:%S", utc=not person),
+    ]
+    finish: list[Any] = (
+        [structlog.dev.ConsoleRenderer(pad_event_to=24)]
+        if person
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, *finish],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
+        )
+    )
+    # Libraries speak up when something is wrong; their daily chatter is theirs.
+    logging.basicConfig(handlers=[handler], level=max(logging.WARNING, LEVELS[level]), force=True)
