@@ -54,8 +54,8 @@ KINDS: dict[tuple[str, str], Kind] = {
 }
 
 NOT_BUILT: dict[tuple[str, str], str] = {
-    (ARGO, "CronWorkflow"): "an EventSource of kind calendar and a Sensor do the same",
-    (ARGO, "WorkflowEventBinding"): "a Sensor with an argoWorkflow trigger does the same",
+    (ARGO, "CronWorkflow"): "",
+    (ARGO, "WorkflowEventBinding"): "; a Sensor with an argoWorkflow trigger does the same",
 }
 """Kinds that are known and refused by name, with what to use instead."""
 
@@ -114,7 +114,7 @@ def _general(document: Document, kind: Kind) -> Iterable[Problem]:
 def _unknown_kind(document: Document) -> Finding:
     version, kind = document.api_version, document.kind
     if (instead := NOT_BUILT.get((version, kind))) is not None:
-        return document.finding(Problem(("kind",), "unsupported-kind", f"{kind} is not built yet; {instead}"))
+        return document.finding(Problem(("kind",), "unsupported-kind", f"{kind} is not built yet{instead}"))
     if not is_ours(version, kind) or (version.startswith("argoproj.io/") and kind in _NEIGHBOURS):
         message = f"{kind} of {version} is not a kind of ours; it is passed over"
         return document.finding(Problem(("kind",), "foreign-kind", message, "warning"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
-from retrain.app.catalog import OURS, Item, build
+from retrain.app.catalog import KINDS, OURS, Item, build
 from retrain.manifests import Document, Finding, Problem, Severity, read_paths
 
 OWN_SOURCE = "retrain"
@@ -52,6 +52,8 @@ _PLACES = {
     "PersistentVolumeClaim": "volume_claims",
 }
 
+_WORKFLOWS = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate"})
+
 
 def load_project(paths: Iterable[str | Path]) -> Project:
     """Read all documents of files and directories. Never raises because of what they hold."""
@@ -63,7 +65,7 @@ def load_project(paths: Iterable[str | Path]) -> Project:
         findings += found
         if item is not None and document.kind in _PLACES:
             places[_PLACES[document.kind]].append(item)
-    findings += _between(loaded.documents, places)
+    findings += _between([d for d in loaded.documents if (d.api_version, d.kind) in KINDS])
     order = {file: index for index, file in enumerate(loaded.files)}
     findings.sort(key=lambda f: (order.get(f.file, -1), f.line, f.column))
     return Project(
@@ -75,16 +77,18 @@ def load_project(paths: Iterable[str | Path]) -> Project:
     )
 
 
-def _between(documents: Iterable[Document], places: dict[str, list[Item]]) -> Iterator[Finding]:
-    """What is wrong between documents. Names are looked up among broken documents too: one error is enough."""
+def _between(documents: Sequence[Document]) -> Iterator[Finding]:
+    """What is wrong between documents, broken ones included, so that one run says all there is to say."""
     names = _Names.of(documents)
     yield from names.duplicates
-    for item in places["sensors"]:
-        for problem in _sensor(item.document, names):
-            yield item.document.finding(problem)
-    for item in (*places["workflows"], *places["workflow_templates"]):
-        for problem in _templates(item.document.body, (), names, "error"):
-            yield item.document.finding(problem)
+    for document in documents:
+        if document.kind == "Sensor":
+            problems = _sensor(document, names)
+        elif document.kind in _WORKFLOWS:
+            problems = _templates(document.body.get("spec"), ("spec",), names, "error")
+        else:
+            continue
+        yield from (document.finding(problem) for problem in problems)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from retrain.bus.settings import BusSettings
 from retrain.errors import ConfigError
 
 FILE = "retrain.yaml"
@@ -25,24 +26,6 @@ class Group(BaseModel):
     """Settings that belong together."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BusGroup(Group):
-    """The log of events."""
-
-    url: str | None = None
-    """`nats://host:4222` of a server that somebody else runs. None: one of our own, in the data directory."""
-    credentials: str | None = None
-    """Path of a NATS credentials file."""
-    token: SecretStr | None = None
-    stream: str = "RETRAIN"
-    duplicate_window_s: Seconds = 600.0
-    """How long the bus itself recognises a redelivered event. The store recognises it for ever."""
-    max_age_s: Seconds = 30 * 86400.0
-    """How long the log keeps an event. The store keeps it for ever; replay needs the log."""
-    publish_timeout_s: Seconds = 5.0
-    sync: Literal["interval", "always"] = "interval"
-    """When the embedded server calls fsync: docs/bus.md says what a power cut may cost."""
 
 
 class StoreGroup(Group):
@@ -104,7 +87,7 @@ class Settings(BaseSettings):
         extra="forbid",
     )
 
-    bus: BusGroup = BusGroup()
+    bus: BusSettings = BusSettings()
     store: StoreGroup = StoreGroup()
     server: ServerGroup = ServerGroup()
     sensors: SensorsGroup = SensorsGroup()

@@ -1,0 +1,195 @@
+"""The whole way on real data, told as it happens: `make demo`.
+
+Drives the `retrain` command and its HTTP API from outside, as a user would, and prints what they answer. Exits non-zero
+if the story did not happen. Leaves `.demo/` to look at, and nothing running.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from examples.digits.stage import Failure, Stage
+
+ROOT = Path(__file__).parents[2]
+PLACE = ROOT / ".demo"
+console = Console(width=max(100, min(140, Console().width)), highlight=False)
+
+
+def main() -> int:
+    """Tell the story; 0 if it happened."""
+    began = time.monotonic()
+    shutil.rmtree(PLACE, ignore_errors=True)
+    stage = Stage(PLACE)
+    try:
+        _story(stage)
+    except Failure as failure:
+        console.print(f"\n[bold red]The story did not happen:[/] {failure}")
+        console.print(f"[dim]the platform's last lines ({stage.log}):[/]")
+        console.print(Text(stage.last_lines(25)))
+        return 1
+    finally:
+        stage.kill()
+    took = time.monotonic() - began
+    console.print(f"\nTook {took:.0f} s. Everything is in {PLACE.name}/ to look at; nothing is left running.")
+    return 0
+
+
+def _story(stage: Stage) -> None:
+    _say(
+        "Setting the stage",
+        "1,797 handwritten digits (UCI), cut into days; a bare Git repo with KServe manifests; an empty platform",
+    )
+    stage.prepare()
+    took = stage.start()
+    console.print(f"platform up at {stage.url} in {took:.1f} s")
+    first = _two_halves(stage)
+    second = _better(stage)
+    _corrupted(stage)
+    third = _killed(stage)
+    _trace(stage, third)
+    _roll_back(stage, third, second)
+    _summary(stage)
+    stage.stop()
+    stage.expect(first != second != third, "three models went live one after the other")
+
+
+def _two_halves(stage: Stage) -> str:
+    _say("1. Half of a day arrives", "the features of 2026-11-18, as a file. The sensor waits for the labels")
+    event = stage.send_features("2026-11-18")
+    console.print(f"event {event['id'][:40]}  {event['source']}/{event['subject']}")
+    waiting = stage.explain("retrain-digits", [event])
+    console.print(Text(waiting.strip()))
+    stage.expect("needs labels" in waiting, "explain says that the sensor waits for the labels")
+    stage.expect(not stage.get("/api/v1/runs")["items"], "nothing runs before both halves are there")
+
+    _say(
+        "2. The other half arrives", "the labels of 2026-11-18, by webhook. Three families of models train side by side"
+    )
+    stage.send_labels("2026-11-18")
+    run = stage.finished_run(1)
+    console.print(Text(stage.command("runs", "get", run["metadata"]["name"]).strip()))
+    return _promoted(stage, run, "committed")
+
+
+def _better(stage: Stage) -> str:
+    _say("3. More data, a better model", "2026-11-19: champion and challenger on the same hold-out")
+    stage.send_features("2026-11-19")
+    stage.send_labels("2026-11-19")
+    return _promoted(stage, stage.finished_run(2), "committed")
+
+
+def _corrupted(stage: Stage) -> None:
+    _say(
+        "4. Corrupted labels", "2026-11-20: the labelling tool counts from one. The batch looks right; its model is not"
+    )
+    before = stage.head()
+    stage.send_features("2026-11-20")
+    stage.send_labels("2026-11-20")
+    _promoted(stage, stage.finished_run(3), "refused")
+    stage.expect(stage.head() == before, "a refused model leaves no commit")
+    console.print(f"the deployment repo is still at {before[:12]}")
+
+
+def _killed(stage: Stage) -> str:
+    _say(
+        "5. kill -9 in the middle",
+        "the labels of 2026-11-20 come again, corrected; the platform dies while models train",
+    )
+    stage.send_features("2026-11-20", again="2026-11-20-corrected")
+    stage.send_labels("2026-11-20", corrected=True)
+    name = stage.training_run()
+    stage.kill()
+    console.print(f"killed while {name} was training; nothing of it is left: {stage.left_over() or 'no process'}")
+    took = stage.start()
+    console.print(f"started again in {took:.1f} s")
+    run = stage.finished_run(4)
+    stage.expect(run["metadata"]["name"] == name, "the interrupted run was taken up again, not started twice")
+    stage.expect(len(stage.get("/api/v1/runs")["items"]) == 4, "there is no second run for the same data")
+    commit = _promoted(stage, run, "committed")
+    commits = stage.commits()
+    stage.expect(len(commits) == 4, f"one commit for each of three models (and the first), not {len(commits) - 1}")
+    console.print("\n".join(f"  {line}" for line in commits))
+    return commit
+
+
+def _trace(stage: Stage, commit: str) -> None:
+    _say("6. Back to the data", f"retrain trace {commit[:12]}")
+    chain = json.loads(stage.command("trace", commit, "-o", "json"))
+    console.print(Text(stage.command("trace", commit).rstrip()))
+    kinds = {node["kind"] for node in chain["nodes"]}
+    stage.expect(
+        kinds == {"object", "event", "firing", "run", "promotion", "commit"}, f"the trace is whole, not {kinds}"
+    )
+
+
+def _roll_back(stage: Stage, commit: str, previous: str) -> None:
+    _say("7. Roll back, and stay there", "a person brings the former model back; automation must not undo it")
+    before = stage.live()
+    words = ("promotions", "rollback", "digits", "--reason", "odd predictions in staging", "--actor", "demo")
+    console.print(Text(stage.command(*words).strip()))
+    rolled_back = stage.promotion(lambda p: p["action"] == "rollback" and p["state"] == "rolled-back")
+    _diff(rolled_back)
+    stage.expect(stage.live() != before, "another model is live")
+    stage.expect(stage.live() == stage.live_at(previous), "the model before is live again")
+    console.print(Text(stage.command("promotions", "holds").strip()))
+    head = stage.head()
+    stage.send_features("2026-11-19", again="2026-11-19-again")
+    stage.send_labels("2026-11-19")
+    refused = _promoted(stage, stage.finished_run(5), "refused")
+    stage.expect(stage.head() == head, "automation leaves the held target alone")
+    del refused, commit
+
+
+def _promoted(stage: Stage, run: dict[str, Any], state: str) -> str:
+    """Show how a run's model was judged; its commit."""
+    name = run["metadata"]["uid"]
+    stage.expect(run["status"]["phase"] == "Succeeded", f"{run['metadata']['name']} succeeded")
+    found = stage.promotion(lambda p: p["run"] == name and p["state"] not in {"proposed", "gating", "committing"})
+    for gate in found["gates"]:
+        mark = {"pass": "[green]pass[/]", "fail": "[red]fail[/]"}.get(gate["verdict"], gate["verdict"])
+        console.print(f"  {mark}  [bold]{gate['name']}[/]: {gate['reason']}")
+    stage.expect(found["state"] == state, f"the promotion is {state}, not {found['state']} ({found['reason']})")
+    if state == "committed":
+        console.print(f"  [green]committed[/] {found['commit'][:12]} to staging")
+        _diff(found)
+    else:
+        console.print(f"  [red]{state}[/]: {found['reason']}")
+    return str(found["commit"])
+
+
+def _diff(promotion: dict[str, Any]) -> None:
+    lines = promotion["diff"].splitlines()
+    shown = [line for line in lines if not line.startswith(("index ", "diff "))]
+    console.print(Syntax("\n".join(line[: console.width] for line in shown[:12]), "diff", background_color="default"))
+
+
+def _summary(stage: Stage) -> None:
+    console.print(Rule("What happened"))
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("ARRIVED", "RUN", "ACCURACY", "DECISION", "WHY", "COMMIT"):
+        table.add_column(title, overflow="fold")
+    for row in stage.summary():
+        table.add_row(*row)
+    console.print(table)
+
+
+def _say(title: str, text: str) -> None:
+    console.print()
+    console.print(Rule(f"[bold]{title}[/]", align="left"))
+    console.print(f"[dim]{text}[/]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
