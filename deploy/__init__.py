@@ -1,0 +1,14 @@
+"""The approved model becomes a commit in the Git repository that Argo CD or Flux deploys from.
+
+A `Promotion` names the repository, the fields to edit and the gates. `submit` writes a candidate down; the `Promoter`
+judges it against what Git says is live, commits with plumbing, and pushes with a lease, over again from the branch's
+new tip whenever somebody was faster. Pure parts: `edit` (YAML, byte for byte), `gates`, `derive`, `record`. Parts that
+do I/O: `git`, `repository`, `attempt`, `promoter`.
+"""
+
+from deploy.plan import place, plan
+from deploy.promoter import Promoter, Settings
+from deploy.proposals import PromotionRequest, submit
+from deploy.spec import PromotionDocument, check
+
+__all__ = ["Promoter", "PromotionDocument", "PromotionRequest", "Settings", "check", "place", "plan", "submit"]

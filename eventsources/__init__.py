@@ -1,0 +1,28 @@
+"""The outside world becomes events here: one file for each kind of source, and a host that keeps them running.
+
+`spec.py` is what the user writes, `port.py` what a kind is and gets, `host.py` starts, watches over and reloads them.
+What an event means to anybody is none of this room's business.
+"""
+
+from __future__ import annotations
+
+from eventsources.host import SourceHost
+from eventsources.kinds import KINDS
+from eventsources.port import Kind, Secrets, Source, SourceContext, SourceSettings, SourceState, Status
+from eventsources.spec import EventSourceDocument, check
+from eventsources.webhook_app import WebhookApp
+
+__all__ = [
+    "KINDS",
+    "EventSourceDocument",
+    "Kind",
+    "Secrets",
+    "Source",
+    "SourceContext",
+    "SourceHost",
+    "SourceSettings",
+    "SourceState",
+    "Status",
+    "WebhookApp",
+    "check",
+]

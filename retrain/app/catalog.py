@@ -5,8 +5,8 @@ Models are imported when the first document of their kind comes, so that a comma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Literal, cast
 
@@ -18,18 +18,20 @@ from retrain.manifests.advice import nearest
 ARGO = "argoproj.io/v1alpha1"
 OURS = "retrain.dev/v1"
 
-Naming = Literal["name", "generateName", "optional"]
-"""What a kind needs of its metadata: a name; a name or generateName; or nothing."""
+Naming = Literal["name", "advised", "generateName"]
+"""Whether a kind must have a name, should have one (upstream's linter lets it pass), or may have either of the two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a kind is read. `module` is None where the document is taken as it is."""
+    """How a kind is read: `model` of `module`, then the module's `check`. No module: the document is let through."""
 
     module: str | None = None
     model: str = ""
     unknown: Severity = "error"
     naming: Naming = "name"
+    together: bool = False
+    """Checked by `check_workflows` when all documents are there, not by itself."""
     note: str = ""
     """What to warn of whenever such a document comes."""
 
@@ -45,12 +47,14 @@ KINDS: dict[tuple[str, str], Kind] = {
     (OURS, "EventSource"): _SOURCES,
     (OURS, "Sensor"): _SENSORS,
     (OURS, "Promotion"): Kind("deploy.spec", "PromotionDocument"),
-    (ARGO, "Workflow"): Kind("pipelines.spec", "WorkflowDocument", naming="generateName"),
-    (ARGO, "WorkflowTemplate"): Kind("pipelines.spec", "WorkflowTemplateDocument"),
-    (ARGO, "ClusterWorkflowTemplate"): Kind("pipelines.spec", "WorkflowTemplateDocument"),
-    ("v1", "ConfigMap"): Kind(),
-    ("v1", "Secret"): Kind(),
-    ("v1", "PersistentVolumeClaim"): Kind(),
+    (ARGO, "Workflow"): Kind("pipelines.spec", "WorkflowDocument", naming="generateName", together=True),
+    (ARGO, "WorkflowTemplate"): Kind("pipelines.spec", "WorkflowTemplateDocument", naming="advised", together=True),
+    (ARGO, "ClusterWorkflowTemplate"): Kind(
+        "pipelines.spec", "WorkflowTemplateDocument", naming="advised", together=True
+    ),
+    ("v1", "ConfigMap"): Kind("retrain.manifests.core", "ConfigMapDocument"),
+    ("v1", "Secret"): Kind("retrain.manifests.core", "SecretDocument"),
+    ("v1", "PersistentVolumeClaim"): Kind("retrain.manifests.core", "VolumeClaimDocument"),
 }
 
 NOT_BUILT: dict[tuple[str, str], str] = {
@@ -71,7 +75,7 @@ _NEIGHBOURS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A document with its model; None where the kind is taken as it is."""
+    """A document with its model; None where the kind is let through."""
 
     document: Document
     model: Any
@@ -89,11 +93,28 @@ def build(document: Document) -> tuple[Item | None, list[Finding]]:
     module = import_module(kind.module)
     model, wrong = validate(document, cast("type[BaseModel]", getattr(module, kind.model)), unknown=kind.unknown)
     findings += wrong
-    if model is not None:
+    if model is not None and not kind.together:
         check = cast("Callable[[BaseModel], Iterable[Problem]]", module.check)
         findings += [document.finding(problem) for problem in check(model)]
     failed = any(f.severity == "error" for f in findings)
     return None if failed else Item(document, model), findings
+
+
+def check_workflows(items: Sequence[Item], beside: Sequence[Item]) -> Iterator[Finding]:
+    """What is wrong with workflows and templates, as upstream's linter sees it with all of `beside` in the cluster.
+
+    What only our own engine cannot run yet is a warning here: Argo may run it. `retrain run` refuses it.
+    """
+    if not items:
+        return
+    from pipelines.check import check, unsupported
+    from pipelines.plan import Catalog
+
+    catalog = Catalog.of(item.document.body for item in beside)
+    for item in items:
+        yield from (item.document.finding(problem) for problem in check(item.model, catalog))
+        for problem in unsupported(item.document.body):
+            yield item.document.finding(replace(problem, severity="warning"))
 
 
 def _general(document: Document, kind: Kind) -> Iterable[Problem]:
@@ -106,6 +127,9 @@ def _general(document: Document, kind: Kind) -> Iterable[Problem]:
     path = ("metadata", "name")
     if kind.naming == "name":
         yield Problem(path, "missing-name", f"metadata.name is missing; every {document.kind} has one")
+    elif kind.naming == "advised":
+        message = "metadata.name is missing; nothing can refer to it, and Kubernetes would refuse it"
+        yield Problem(path, "missing-name", message, "warning")
     elif not fields.get("generateName"):
         message = "neither metadata.name nor metadata.generateName; Kubernetes would refuse it, locally it gets a name"
         yield Problem(path, "missing-name", message, "warning")

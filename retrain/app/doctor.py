@@ -36,7 +36,7 @@ def examine(data: Path, environment: Mapping[str, str]) -> list[Check]:
         _namespaces(),
         _disk(data),
         _tool("kubectl", "runs on Kubernetes (engine argo)", ["version", "--client"]),
-        _tool("docker", "tests that start servers in containers", ["--version"]),
+        _tool("docker", "tests that start servers in containers", ["info", "--format", "engine {{.ServerVersion}}"]),
         _variables(environment),
     ]
 
@@ -56,10 +56,10 @@ def _git() -> Check:
 def _bus(environment: Mapping[str, str]) -> Check:
     if url := environment.get("RETRAIN_BUS_URL"):
         return Check("bus", True, f"RETRAIN_BUS_URL {urlsplit(url).hostname}", "everything", needed=True)
-    from retrain.bus.embedded import binary
+    from retrain.bus.embedded import find_binary
 
     try:
-        path = binary()
+        path = find_binary()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return Check("bus", False, str(error), "everything: set RETRAIN_BUS_URL to a NATS server", needed=True)
     text = _output([str(path), "--version"])

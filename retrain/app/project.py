@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
-from retrain.app.catalog import KINDS, OURS, Item, build
+from retrain.app.catalog import KINDS, OURS, Item, build, check_workflows
 from retrain.manifests import Document, Finding, Problem, Severity, read_paths
 
 OWN_SOURCE = "retrain"
@@ -65,7 +65,14 @@ def load_project(paths: Iterable[str | Path]) -> Project:
         findings += found
         if item is not None and document.kind in _PLACES:
             places[_PLACES[document.kind]].append(item)
-    findings += _between([d for d in loaded.documents if (d.api_version, d.kind) in KINDS])
+    between = list(_between([d for d in loaded.documents if (d.api_version, d.kind) in KINDS]))
+    # Upstream's words for the same mistake, without its place and the nearest name.
+    told = {(f.file, f.kind, f.name) for f in between if f.code == "unknown-template"}
+    workflows = places["workflows"] + places["workflow_templates"]
+    for finding in check_workflows(workflows, places["workflow_templates"] + places["config_maps"]):
+        if finding.code != "template-reference" or (finding.file, finding.kind, finding.name) not in told:
+            findings.append(finding)
+    findings += between
     order = {file: index for index, file in enumerate(loaded.files)}
     findings.sort(key=lambda f: (order.get(f.file, -1), f.line, f.column))
     return Project(

@@ -26,9 +26,9 @@ def emit(value: Any, output: str, *, name: Callable[[Any], str], table: Callable
     if output == "json":
         click.echo(json.dumps(value, ensure_ascii=False))
     elif output == "yaml":
-        import yaml
+        from retrain.manifests import to_yaml
 
-        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(to_yaml(value), nl=False)
     elif output == "name":
         for item in value["items"] if isinstance(value, dict) and "items" in value else [value]:
             click.echo(name(item))

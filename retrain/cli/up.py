@@ -27,6 +27,7 @@ def up(folder: Path, data: Path | None, host: str | None, port: int | None, role
     from retrain.app.logs import set_up
     from retrain.app.platform import Start, serve
     from retrain.app.settings import load_settings
+    from retrain.web import make_door
 
     set_up(os.environ.get("RETRAIN_LOG_LEVEL", "info"))
     faults.arm(os.environ.get("RETRAIN_FAULT"))
@@ -46,13 +47,14 @@ def up(folder: Path, data: Path | None, host: str | None, port: int | None, role
         else:
             click.echo(f"Retrain is up at {url}  (state in {start.data}; Ctrl-C stops it)")
 
-    return serve(start, ready)
+    return serve(start, make_door, ready)
 
 
 def _roles(text: str) -> frozenset[str]:
     roles = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if not roles or (unknown := roles - set(ROLES)):
+    unknown = sorted(roles - set(ROLES))
+    if unknown or not roles:
         raise ConfigError(
-            f"--roles {text!r}: there are {', '.join(ROLES)}" + (f", not {', '.join(sorted(unknown))}" if roles else "")
+            f"--roles {text!r}: there are {', '.join(ROLES)}" + "".join(f", not {one}" for one in unknown)
         )
     return roles

@@ -55,6 +55,12 @@ def mark_redriven(connection: Connection, letter_id: str, now: datetime) -> None
     connection.execute(update(deadletters).where(deadletters.c.id == letter_id).values(redriven=now))
 
 
+def mark_firing_redriven(connection: Connection, firing_id: str, now: datetime) -> None:
+    """Note that a firing got another chance, on every letter about it (`d-<firing's digits>-...`)."""
+    about = deadletters.c.id.startswith(f"d-{firing_id.removeprefix('f-')}-", autoescape=True)
+    connection.execute(update(deadletters).where(about, deadletters.c.redriven.is_(None)).values(redriven=now))
+
+
 def listing(connection: Connection, *, cursor: str | None = None, limit: int = 50) -> Page[DeadLetter]:
     """Dead letters, newest first."""
     query = select(deadletters)

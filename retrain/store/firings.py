@@ -84,6 +84,17 @@ def add(connection: Connection, rows: Sequence[FiringRow]) -> None:
     insert_new(connection, firing_events, links)
 
 
+def unknown(connection: Connection, rows: Sequence[FiringRow]) -> list[FiringRow]:
+    """Those whose id is not written down yet, each once, in their order."""
+    fresh = {row.id: row for row in reversed(rows)}
+    ids = list(fresh)
+    for start in range(0, len(ids), 500):
+        known = select(firings.c.id).where(firings.c.id.in_(ids[start : start + 500]))
+        for firing_id in connection.execute(known).scalars().all():
+            del fresh[firing_id]
+    return [row for row in reversed(fresh.values())]
+
+
 def _values(row: FiringRow) -> dict[str, object]:
     return {
         "id": row.id,
@@ -144,6 +155,12 @@ def release(connection: Connection, owner: str) -> None:
     )
 
 
+def held(connection: Connection, owner: str, ids: Iterable[str]) -> set[str]:
+    """Which of these firings `owner` still holds."""
+    query = select(firings.c.id).where(firings.c.id.in_(list(ids)), firings.c.owner == owner)
+    return set(connection.execute(query).scalars())
+
+
 def settle(connection: Connection, owner: str, settled: Sequence[Settled]) -> None:
     """Record how attempts ended. A firing that `owner` no longer holds is left alone: someone else took it."""
     if not settled:
@@ -156,7 +173,7 @@ def settle(connection: Connection, owner: str, settled: Sequence[Settled]) -> No
             attempts=bindparam("tried"),
             result=bindparam("gave"),
             error=bindparam("why"),
-            next_attempt=func.coalesce(bindparam("again"), firings.c.next_attempt),
+            next_attempt=func.coalesce(bindparam("again", type_=firings.c.next_attempt.type), firings.c.next_attempt),
             finished=bindparam("at"),
             owner=None,
             lease_until=None,

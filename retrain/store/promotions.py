@@ -138,7 +138,7 @@ def release(connection: Connection, owner: str) -> None:
     )
 
 
-def save(connection: Connection, owner: str, promotion_id: str, now: datetime, **changes: Any) -> bool:
+def save(connection: Connection, owner: str, promotion_id: str, now: datetime, /, **changes: Any) -> bool:
     """Change an open promotion that `owner` holds; False (and nothing changed) if it is over or another's.
 
     `changes`: any of state, gates, changes, diff, base_sha, commit_sha, reason, next_attempt, owner, lease_until.
@@ -147,6 +147,12 @@ def save(connection: Connection, owner: str, promotion_id: str, now: datetime, *
         promotions.c.id == promotion_id, promotions.c.owner == owner, promotions.c.state.in_(OPEN)
     )
     return connection.execute(statement.values(updated=now, **changes)).rowcount == 1
+
+
+def mark_rolled_back(connection: Connection, promotion_id: str, now: datetime, reason: str) -> bool:
+    """Say of a committed promotion that its commit was taken back; False if it is not here or not committed."""
+    statement = update(promotions).where(promotions.c.id == promotion_id, promotions.c.state == "committed")
+    return connection.execute(statement.values(state="rolled-back", reason=reason, updated=now)).rowcount == 1
 
 
 def get(connection: Connection, which: str) -> PromotionRow | None:

@@ -1,6 +1,24 @@
 """The platform's HTTP door: the API with its OpenAPI, health and metrics. Hot paths are raw ASGI, the rest FastAPI."""
 
-from retrain.web.door import Door
-from retrain.web.server import Server, bind
+from __future__ import annotations
 
-__all__ = ["Door", "Server", "bind"]
+from eventsources import SourceHost
+from retrain.app.services import Services
+from retrain.web.api import create_api
+from retrain.web.door import Door
+from retrain.web.intake import Intake
+
+__all__ = ["Door", "Intake", "create_api", "make_door"]
+
+
+def make_door(services: Services, sources: SourceHost | None) -> Door:
+    """The application on the platform's port."""
+    server = services.settings.server
+    webhooks = sources.webhooks if sources is not None else None
+    return Door(
+        api=create_api(services),
+        intake=Intake(services.bus, services.clock, server.max_body),
+        hooks=lambda path: webhooks if webhooks is not None and webhooks.handles(path) else None,
+        token=server.token.get_secret_value() if server.token else None,
+        loopback=server.host in {"127.0.0.1", "::1", "localhost"},
+    )

@@ -55,24 +55,24 @@ async def _complain(_request: Request, error: Exception) -> Response:
 
 def _health(api: FastAPI, services: Services) -> None:
     @api.get("/healthz", include_in_schema=False)
-    async def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+    async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @api.get("/readyz", include_in_schema=False)
-    async def readyz(response: Response) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def readyz(response: Response) -> dict[str, Any]:
         states = services.states()
         response.status_code = 200 if ready(states) else 503
         parts = [{"name": s.name, "ready": s.ready, "waitingFor": s.waiting_for} for s in states]
         return {"status": "ready" if ready(states) else "waiting", "parts": parts}
 
     @api.get("/metrics", include_in_schema=False)
-    async def metrics_page() -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def metrics_page() -> Response:
         return Response(await metrics.page(services), media_type=metrics.CONTENT_TYPE)
 
 
 def _events(api: FastAPI, services: Services) -> None:
     @api.get("/api/v1/events")
-    async def list_events(  # pyright: ignore[reportUnusedFunction]
+    async def list_events(
         source: str | None = None,
         subject: str | None = None,
         type: str | None = None,
@@ -84,12 +84,12 @@ def _events(api: FastAPI, services: Services) -> None:
         return await services.ask(queries.list_events, which, cursor, limit)
 
     @api.get("/api/v1/events/tail")
-    async def tail_events(after: int | None = None) -> StreamingResponse:  # pyright: ignore[reportUnusedFunction]
+    async def tail_events(after: int | None = None) -> StreamingResponse:
         position = after if after is not None else (await services.bus.bounds()).last
         return StreamingResponse(_tail(services, position), media_type="text/event-stream")
 
     @api.get("/api/v1/event")
-    async def show_event(id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def show_event(id: str) -> dict[str, Any]:
         return await services.ask(queries.show_event, id)
 
 
@@ -102,15 +102,15 @@ async def _tail(services: Services, position: int) -> AsyncGenerator[bytes]:
 
 def _sensors(api: FastAPI, services: Services) -> None:
     @api.get("/api/v1/sources")
-    async def list_sources() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def list_sources() -> dict[str, Any]:
         return {"items": services.sources(), "next": None}
 
     @api.get("/api/v1/sensors")
-    async def list_sensors() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def list_sensors() -> dict[str, Any]:
         return {"items": services.sensors(), "next": None}
 
     @api.get("/api/v1/sensors/{name}")
-    async def show_sensor(name: str, limit: Limit = 50) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def show_sensor(name: str, limit: Limit = 50) -> dict[str, Any]:
         found = next((one for one in services.sensors() if one["name"] == name), None)
         if found is None:
             raise NotFound(f"{name}: no such sensor; `retrain sensors list` shows the names")
@@ -118,35 +118,35 @@ def _sensors(api: FastAPI, services: Services) -> None:
         return {**found, "memory": await services.ask(queries.sensor_memory, name), "decisions": decided}
 
     @api.get("/api/v1/firings")
-    async def list_firings(  # pyright: ignore[reportUnusedFunction]
+    async def list_firings(
         sensor: str | None = None, state: str | None = None, cursor: Cursor = None, limit: Limit = 50
     ) -> dict[str, Any]:
         return await services.ask(queries.list_firings, FiringFilter(sensor, state), cursor, limit)
 
     @api.get("/api/v1/firings/{firing_id}")
-    async def show_firing(firing_id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def show_firing(firing_id: str) -> dict[str, Any]:
         return await services.ask(queries.show_firing, firing_id)
 
 
 def _runs(api: FastAPI, services: Services) -> None:
     @api.get("/api/v1/runs")
-    async def list_runs(  # pyright: ignore[reportUnusedFunction]
+    async def list_runs(
         phase: str | None = None, workflow: str | None = None, cursor: Cursor = None, limit: Limit = 50
     ) -> dict[str, Any]:
         return await services.ask(queries.list_runs, RunFilter(phase, workflow), cursor, limit)
 
     @api.get("/api/v1/runs/{name}")
-    async def show_run(name: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def show_run(name: str) -> dict[str, Any]:
         return await services.ask(queries.show_run, name)
 
     @api.get("/api/v1/runs/{name}/logs", response_class=PlainTextResponse)
-    async def run_logs(name: str, node: str | None = None) -> StreamingResponse:  # pyright: ignore[reportUnusedFunction]
+    async def run_logs(name: str, node: str | None = None) -> StreamingResponse:
         row = await services.ask(queries.find_run, name)
         lines = await _act(services, "runs.logs", row, node)
         return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
 
     @api.post("/api/v1/runs/{name}/{verb}")
-    async def control_run(name: str, verb: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def control_run(name: str, verb: str) -> dict[str, Any]:
         row = await services.ask(queries.find_run, name)
         await _act(services, f"runs.{verb}", row)
         return {"name": row.name, "asked": verb}
@@ -154,7 +154,7 @@ def _runs(api: FastAPI, services: Services) -> None:
 
 def _promotions(api: FastAPI, services: Services) -> None:
     @api.get("/api/v1/promotions")
-    async def list_promotions(  # pyright: ignore[reportUnusedFunction]
+    async def list_promotions(
         name: str | None = None,
         environment: str | None = None,
         state: str | None = None,
@@ -165,31 +165,29 @@ def _promotions(api: FastAPI, services: Services) -> None:
         return await services.ask(queries.list_promotions, which, cursor, limit)
 
     @api.get("/api/v1/holds")
-    async def list_holds() -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def list_holds() -> dict[str, Any]:
         return await services.ask(queries.list_holds)
 
     @api.get("/api/v1/promotions/{name}")
-    async def show_promotion(name: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def show_promotion(name: str) -> dict[str, Any]:
         return await services.ask(queries.show_promotion, name)
 
     @api.post("/api/v1/promotions/{name}/{verb}")
-    async def act_on_promotion(name: str, verb: str, request: Request) -> Any:  # pyright: ignore[reportUnusedFunction]
+    async def act_on_promotion(name: str, verb: str, request: Request) -> Any:
         return await _act(services, f"promotions.{verb}", name, **await _words(request))
 
 
 def _rest(api: FastAPI, services: Services) -> None:
     @api.get("/api/v1/trace")
-    async def show_trace(id: str) -> dict[str, Any]:  # pyright: ignore[reportUnusedFunction]
+    async def show_trace(id: str) -> dict[str, Any]:
         return (await services.ask(trace, id)).to_json()
 
     @api.get("/api/v1/deadletters")
-    async def list_deadletters(  # pyright: ignore[reportUnusedFunction]
-        cursor: Cursor = None, limit: Limit = 50
-    ) -> dict[str, Any]:
+    async def list_deadletters(cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
         return await services.ask(queries.list_deadletters, cursor, limit)
 
     @api.post("/api/v1/deadletters/{letter_id}/redrive")
-    async def redrive(letter_id: str) -> Any:  # pyright: ignore[reportUnusedFunction]
+    async def redrive(letter_id: str) -> Any:
         return await _act(services, "deadletters.redrive", letter_id)
 
 

@@ -10,15 +10,10 @@ The last rule keeps a web page that a developer happens to visit from using the 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
-import orjson
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from retrain.serving import App, Receive, Scope, Send, answer
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
@@ -64,20 +59,3 @@ class Door:
                     "error": f"host {name!r} is not this machine; set RETRAIN_SERVER_TOKEN to be reached by name"
                 }
         return None
-
-
-async def answer(send: Send, status: int, body: Any, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-    """Send one JSON answer."""
-    content = orjson.dumps(body)
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(content)).encode()),
-                *headers,
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": content})

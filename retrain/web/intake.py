@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import structlog
 
+from eventsources.body import Gone, TooLarge, TooSlow, read_body
 from retrain.bus import Bus, Published
 from retrain.clock import Clock
 from retrain.errors import EventError, Permanent, Transient
 from retrain.events import Event, batch_from_json, from_binary, from_json
-from retrain.web.body import TooLarge, read_body
-from retrain.web.door import Receive, Scope, Send, answer
+from retrain.serving import Headers, Receive, Scope, Send, answer
+from retrain.store.events import OBJECT
 
 log = structlog.get_logger()
 
 RETRY = ((b"retry-after", b"1"),)
+CLOSE = ((b"connection", b"close"),)
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
+PLATFORM = "retrain"
 
 
 class Intake:
@@ -29,13 +32,15 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]]
         try:
-            body = await read_body(headers, receive, self._max_body)
-            if body is None:  # the client went away in the middle: it has no answer, so nothing is taken
-                return
-            events = [one.with_time(self._clock.now()) for one in parse(headers, body)]
+            body = await self._read(scope["headers"], receive)
+            events = [_outside(one).with_time(self._clock.now()) for one in parse(headers, body)]
             published = await self._bus.publish_many(events)
-        except TooLarge as error:
-            await answer(send, 413, {"error": str(error)})
+        except Gone:  # it has no answer, so nothing is taken
+            return
+        except TooLarge:
+            await answer(send, 413, {"error": f"the body has more than {self._max_body} bytes"}, CLOSE)
+        except TooSlow:
+            await answer(send, 408, {"error": "the body did not come in time"}, CLOSE)
         except EventError as error:
             await answer(send, 400, {"error": str(error), "attribute": error.attribute})
         except Permanent as error:
@@ -45,6 +50,12 @@ class Intake:
             await answer(send, 503, {"error": str(error)}, RETRY)
         else:
             await answer(send, 202, {"accepted": [_receipt(e, p) for e, p in zip(events, published, strict=True)]})
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+        for name, value in headers:
+            if name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body:
+                raise TooLarge
+        return await read_body(receive, self._max_body)
 
 
 def parse(headers: list[tuple[str, str]], body: bytes) -> list[Event]:
@@ -64,6 +75,16 @@ def parse(headers: list[tuple[str, str]], body: bytes) -> list[Event]:
         "content-type",
         f"{content_type!r} without ce- headers is no CloudEvent; send {STRUCTURED}, {BATCH} or ce- headers",
     )
+
+
+def _outside(event: Event) -> Event:
+    """The event, if it is one that somebody else may send: what the platform did, only the platform tells."""
+    if event.source == PLATFORM:
+        raise EventError("source", f"{PLATFORM!r} is the platform's own; name another source")
+    reserved = sorted(name for name in event.extensions if name.startswith(PLATFORM) and name != OBJECT)
+    if reserved:
+        raise EventError(reserved[0], "is an attribute that only the platform sets")
+    return event
 
 
 def _receipt(event: Event, published: Published) -> dict[str, object]:

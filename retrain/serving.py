@@ -1,19 +1,42 @@
-"""uvicorn as a part of the platform: its own socket, no signal handlers of its own, a bounded end."""
+"""What every HTTP door here is made of: a socket, uvicorn without signal handlers of its own, a JSON answer.
+
+Knows nothing of the house: the web and the webhooks both stand on it.
+"""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 import anyio
+import orjson
 import uvicorn
 from anyio.abc import TaskStatus
 
 from retrain.errors import ConfigError
 
 BACKLOG = 1024
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+async def answer(send: Send, status: int, body: Any, headers: Headers = ()) -> None:
+    """Send one JSON answer."""
+    await answer_bytes(send, status, orjson.dumps(body), b"application/json", headers)
+
+
+async def answer_bytes(send: Send, status: int, content: bytes, content_type: bytes, headers: Headers = ()) -> None:
+    """Send one answer."""
+    length = str(len(content)).encode()
+    all_headers = [(b"content-type", content_type), (b"content-length", length), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 def bind(host: str, port: int) -> socket.socket:

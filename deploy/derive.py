@@ -1,0 +1,267 @@
+"""What a promotion comes to on a given commit: landed already, nothing to do, or a commit and its gates. Pure.
+
+Called afresh for every attempt, so that a lost race is judged again by what is live now.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from deploy import edit as editing
+from deploy import record as records
+from deploy import render, selector, spec
+from deploy.candidate import Candidate
+from deploy.edit import Change, EditRefused, Target, Value
+from deploy.gates import KINDS, Evidence, Verdict
+from deploy.record import EditMade, Live, Made, Record, StepBack
+from deploy.spec import Edit, PromotionDocument
+from retrain.errors import ConfigError, Refused
+from retrain.events import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is wanted: promote a candidate, or roll back what `digest` made live. `created` dates the commit."""
+
+    id: str
+    key: str
+    action: Literal["promote", "rollback"]
+    digest: str
+    created: datetime
+    candidate: Candidate | None = None
+    firing_id: str | None = None
+    reason: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What it comes to. `files` are the commit's new contents, the record among them."""
+
+    outcome: Literal["commit", "noop", "landed", "refused"]
+    reason: str = ""
+    verdicts: Sequence[Verdict] = ()
+    edits: Sequence[EditMade] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    diff: str = ""
+    message: str = ""
+    rolled_back: Live | None = None
+
+    @property
+    def changes(self) -> list[dict[str, JsonValue]]:
+        """The values that change, as the command line shows them."""
+        return [{"file": e.file, "path": e.path, "old": e.old, "new": e.new} for e in self.edits]
+
+    @property
+    def gates(self) -> list[dict[str, JsonValue]]:
+        """The gates' reports, as the command line shows them."""
+        return [verdict.to_dict() for verdict in self.verdicts]
+
+
+def files_of(document: PromotionDocument) -> list[str]:
+    """The files that a promotion edits, each once."""
+    return list(dict.fromkeys(edit.file for edit in document.spec.edits))
+
+
+def promote(document: PromotionDocument, intent: Intent, contents: Mapping[str, bytes | None]) -> Derived:
+    """Derive a promotion. `contents` holds the edited files and the record (None if there is none).
+
+    Raises:
+        Refused: an edit cannot be made, or the record is damaged.
+        ConfigError: the candidate lacks what a template asks for.
+    """
+    candidate = intent.candidate
+    assert candidate is not None
+    before = contents[document.record_file]
+    record = records.read(before, document.record_file)
+    if record is not None and record.mentions(intent.id):
+        return Derived("landed", "the commit is in the branch")
+    facts = _facts(document, intent, candidate)
+    wanted = [(edit, _value(edit, facts)) for edit in document.spec.edits]
+    files, edits = _edit(wanted, contents)
+    verdicts = _judge(document, candidate, record, contents)
+    diff = _diff(contents, files)
+    if not files:
+        return Derived("noop", "the manifests say so already", verdicts, edits)
+    if refusals := [verdict for verdict in verdicts if not verdict.ok]:
+        reason = "; ".join(f"gate {v.name} {_SAID[v.verdict]}: {v.reason}" for v in refusals)
+        return Derived("refused", reason, verdicts, edits, diff=diff)
+    live = Live(
+        digest=candidate.digest,
+        uri=candidate.uri,
+        promotion=intent.id,
+        version=candidate.version,
+        run=candidate.run,
+        dataset=candidate.measured.dataset,
+        metrics=dict(candidate.measured.metrics),
+    )
+    known = record.live if record and not _drifted(record.edits, contents) else None
+    way_back = [StepBack(live=known, edits=tuple(edits)), *(record.wayBack if record else ())]
+    made = Made(_identity(document, intent), live, edits, verdicts, before, way_back)
+    message = records.message(
+        render.render_message(document.spec.commit.message, facts), _trailers(document, intent, live, known)
+    )
+    return Derived("commit", "", verdicts, edits, {**files, document.record_file: records.write(made)}, diff, message)
+
+
+def rollback(document: PromotionDocument, intent: Intent, contents: Mapping[str, bytes | None]) -> Derived:
+    """Derive the way back: the recorded old values, in a new commit on top.
+
+    Raises:
+        Refused: nothing is on record, something else is live, or somebody changed a value since.
+    """
+    before = contents[document.record_file]
+    record = records.read(before, document.record_file)
+    if record is not None and record.promotion.get("id") == intent.id:
+        return Derived("landed", "the commit is in the branch", rolled_back=record.rolledBack)
+    if record is None or record.live is None or not record.wayBack:
+        raise Refused(f"{document.record_file}: there is nothing on record to go back to")
+    if record.live.digest != intent.digest:
+        raise Refused(f"{record.live.digest} is live, not {intent.digest}; nothing was rolled back")
+    step = record.wayBack[0]
+    if changed := _drifted(step.edits, contents):
+        raise Refused(f"{changed}; nothing was rolled back")
+    wanted = [
+        (Edit(file=e.file, path=e.path, value="", resource=e.resource), Value(e.old, e.oldText)) for e in step.edits
+    ]
+    files, edits = _edit(wanted, contents)
+    made = Made(_identity(document, intent), step.live, edits, (), before, record.wayBack[1:], rolled_back=record.live)
+    to = step.live.digest if step.live else "what was there before"
+    text = f"rollback({document.name}): {record.live.digest} to {to} in {document.spec.environment}"
+    why = f"\n\n{intent.reason}" if intent.reason else ""
+    message = records.message(text + why, _trailers(document, intent, step.live, record.live))
+    new = {**files, document.record_file: records.write(made)}
+    return Derived("commit", "", (), edits, new, _diff(contents, files), message, record.live)
+
+
+def rollback_files(record: Record | None) -> list[str]:
+    """The files that a rollback needs: those of the last step, and no others."""
+    step = record.wayBack[0] if record and record.wayBack else None
+    return list(dict.fromkeys(e.file for e in step.edits)) if step else []
+
+
+_SAID = {"fail": "failed", "error": "could not be judged", "pending": "is pending"}
+
+
+def _facts(document: PromotionDocument, intent: Intent, candidate: Candidate) -> dict[str, JsonValue]:
+    body = candidate.model_dump(include={"digest", "uri", "version", "run", "parameters"})
+    return {
+        "candidate": {**body, "metrics": dict(candidate.measured.metrics)},
+        "promotion": {"id": intent.id, "name": document.name, "environment": document.spec.environment},
+    }
+
+
+def _value(edit: Edit, facts: Mapping[str, JsonValue]) -> Value:
+    try:
+        return Value(render.render(edit.value, facts))
+    except ConfigError as error:
+        raise ConfigError(f"{edit.file}: {edit.path}: {error}") from error
+
+
+def _edit(
+    wanted: Sequence[tuple[Edit, Value]], contents: Mapping[str, bytes | None]
+) -> tuple[dict[str, bytes], list[EditMade]]:
+    """The files that change, and the edits in the order asked."""
+    changed: dict[str, bytes] = {}
+    done: dict[int, Change] = {}
+    for file in dict.fromkeys(edit.file for edit, _ in wanted):
+        numbers = [number for number, (edit, _) in enumerate(wanted) if edit.file == file]
+        data = contents[file]
+        if data is None:
+            raise Refused(f"{file}: is not there")
+        new, changes = editing.apply(data, [(_target(wanted[n][0]), wanted[n][1]) for n in numbers], file)
+        done |= dict(zip(numbers, changes, strict=True))
+        if new != data:
+            changed[file] = new
+    made = [
+        records.edit_made(edit.file, edit.path, edit.resource, done[number])
+        for number, (edit, _) in enumerate(wanted)
+        if done[number].changed
+    ]
+    return changed, made
+
+
+def _target(edit: Edit | EditMade) -> Target:
+    return Target(selector.parse(edit.path), edit.resource)
+
+
+def _judge(
+    document: PromotionDocument, candidate: Candidate, record: Record | None, contents: Mapping[str, bytes | None]
+) -> list[Verdict]:
+    changed = _drifted(record.edits, contents) if record else ""
+    evidence = Evidence(
+        candidate=candidate.measured,
+        champion=record.live.measured if record and record.live and not changed else None,
+        champion_unknown=f"what is live is not known: {changed}" if changed else "",
+        rescored=candidate.rescored,
+    )
+    specs: list[Any] = spec.gates(document)
+    return [KINDS[gate.kind].judge(gate, evidence) for gate in specs]
+
+
+def _drifted(edits: Sequence[EditMade], contents: Mapping[str, bytes | None]) -> str:
+    """How a manifest differs from what a record says of it, "" if it does not."""
+    for made in edits:
+        data = contents.get(made.file)
+        if data is None:
+            continue
+        try:
+            now = editing.read(data, _target(made), made.file)
+        except EditRefused as error:
+            return str(error)
+        if type(now) is not type(made.new) or now != made.new:
+            return f"{made.file}: {made.path} is {now!r}, the record says {made.new!r}: somebody changed it by hand"
+    return ""
+
+
+def _identity(document: PromotionDocument, intent: Intent) -> dict[str, JsonValue]:
+    candidate = intent.candidate
+    return {
+        "id": intent.id,
+        "intent": intent.key,
+        "name": document.name,
+        "environment": document.spec.environment,
+        "action": intent.action,
+        "firing": intent.firing_id,
+        "run": candidate.run if candidate else None,
+        "events": list(candidate.events) if candidate else [],
+        "reason": intent.reason,
+        "actor": intent.actor,
+        "created": intent.created.isoformat(),
+    }
+
+
+def _trailers(
+    document: PromotionDocument, intent: Intent, live: Live | None, previous: Live | None
+) -> dict[str, str | None]:
+    candidate = intent.candidate
+    return {
+        "Retrain-Promotion": intent.id,
+        "Retrain-Intent": intent.key,
+        "Retrain-Action": intent.action,
+        "Retrain-Target": f"{document.spec.environment}/{document.name}",
+        "Retrain-Run": candidate.run if candidate else None,
+        "Retrain-Firing": intent.firing_id,
+        "Retrain-Event": ", ".join(candidate.events) if candidate else None,
+        "Retrain-Actor": intent.actor,
+        "Model-Digest": live.digest if live else None,
+        "Model-Uri": live.uri if live else None,
+        "Model-Version": live.version if live else None,
+        "Previous-Model-Digest": previous.digest if previous else None,
+    }
+
+
+def _diff(contents: Mapping[str, bytes | None], files: Mapping[str, bytes]) -> str:
+    parts: list[str] = []
+    for file, new in files.items():
+        old = (contents[file] or b"").decode(errors="replace").splitlines(keepends=True)
+        lines = difflib.unified_diff(
+            old, new.decode(errors="replace").splitlines(keepends=True), f"a/{file}", f"b/{file}"
+        )
+        for line in lines:
+            parts.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+    return "".join(parts)

@@ -1,0 +1,52 @@
+"""What a promotion would change and what its gates would say, with nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
+
+from deploy import attempt, proposals, spec
+from deploy import candidate as candidates
+from deploy.attempt import Place
+from deploy.derive import Intent
+from deploy.git import Git
+from deploy.spec import PromotionDocument
+from retrain.clock import Clock, SystemClock
+from retrain.errors import ConfigError
+from retrain.events import JsonValue
+
+
+def place(data: Path, root: Path, environment: Mapping[str, str] | None = None) -> Place:
+    """A place for git under `data`: its home and the caches. `environment`: see `git.PASSED_ON`."""
+    return Place(Git(data.absolute() / "git" / "home", environment or {}), data.absolute(), root.absolute())
+
+
+async def plan(
+    where: Place, document: PromotionDocument, candidate: Mapping[str, JsonValue], clock: Clock | None = None
+) -> dict[str, JsonValue]:
+    """`{"outcome", "reason", "changes", "diff", "gates", "base", "message"}`; `outcome` is commit, noop or refused.
+
+    Raises:
+        ConfigError: the candidate or the document is wrong.
+        Refused: the repository does not hold what the edits name.
+        Transient, Permanent: the repository is away, or says no.
+    """
+    if problems := [problem.message for problem in spec.check(document) if problem.severity == "error"]:
+        raise ConfigError("; ".join(problems))
+    model = candidates.read(dict(candidate))
+    key = proposals.intent_key(document, model.digest, "promote")
+    # No id of a real promotion: a plan for a model that is live already says what the next one would come to.
+    intent = Intent("p-plan", key, "promote", model.digest, (clock or SystemClock()).now(), model)
+    base, derived = await anyio.to_thread.run_sync(partial(attempt.look, where, document, intent))
+    return {
+        "outcome": derived.outcome,
+        "reason": derived.reason,
+        "changes": derived.changes,
+        "diff": derived.diff,
+        "gates": derived.gates,
+        "base": base,
+        "message": derived.message,
+    }

@@ -1,0 +1,122 @@
+"""How a promotion gets into the store: its identity, and what counts as the same promotion again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from deploy import candidate as candidates
+from deploy.derive import Intent
+from deploy.spec import PromotionDocument
+from retrain.errors import ConfigError
+from retrain.events import JsonValue
+from retrain.store import promotions
+from retrain.store.promotions import OPEN, PromotionRow
+
+LEGAL: dict[str, frozenset[str]] = {
+    "proposed": frozenset({"gating", "refused", "failed"}),
+    "gating": frozenset({"gating", "committing", "committed", "refused", "failed", "noop"}),
+    "committing": frozenset({"gating", "committing", "committed", "refused", "failed", "noop"}),
+    "committed": frozenset({"rolled-back"}),
+    "refused": frozenset(),
+    "failed": frozenset(),
+    "noop": frozenset(),
+    "rolled-back": frozenset(),
+}
+"""A promotion's states and where each may go. `gating` again is what a lost race leads to."""
+
+_DONE = ("committed", "noop", "rolled-back")
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRequest:
+    """A firing's wish: this candidate, by that Promotion. `depth`: lineage, as events count it."""
+
+    promotion: str
+    candidate: Mapping[str, JsonValue]
+    firing_id: str | None = None
+    depth: int = 0
+
+
+def submit(connection: Connection, document: PromotionDocument, request: PromotionRequest, now: datetime) -> str:
+    """Write a promotion down to be worked on; its id. Call `store.signals.notify("promotions")` after the commit.
+
+    The same intent while one is open, from the same firing, or for a run whose model got through before, is the same
+    promotion. A model that was refused or failed may be proposed again by another firing: that is a new one.
+
+    Raises:
+        ConfigError: the candidate is none, or names another promotion.
+    """
+    if request.promotion != document.name:
+        raise ConfigError(f"the request is for promotion {request.promotion!r}, the document is {document.name!r}")
+    candidate = candidates.read(dict(request.candidate))
+    row = PromotionRow(
+        id="",
+        intent_key=intent_key(document, candidate.digest, "promote"),
+        name=document.name,
+        environment=document.spec.environment,
+        candidate=candidate.model_dump(mode="json"),
+        created=now,
+        updated=now,
+        next_attempt=now,
+        firing_id=request.firing_id,
+        run_id=candidate.run,
+        depth=request.depth,
+    )
+    return propose(connection, row)
+
+
+def intent_key(document: PromotionDocument, digest: str, action: str) -> str:
+    """What is wanted where, in 64 hex digits."""
+    repo = document.spec.repo
+    parts = (repo.url, repo.branch, document.spec.environment, document.name, digest, action)
+    # Lengths keep ("a", "bc") and ("ab", "c") apart.
+    return sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+
+
+def propose(connection: Connection, row: PromotionRow) -> str:
+    """Write `row` under the id that is its own; the id of the promotion that it is, which may be an older one."""
+    turn = 1
+    while True:
+        promotion_id = _id(row.intent_key, turn)
+        known = promotions.get(connection, promotion_id)
+        if known is None:
+            return promotions.propose(connection, replace(row, id=promotion_id))
+        if _is_same(known, row):
+            return promotion_id
+        turn += 1
+
+
+def _is_same(known: PromotionRow, row: PromotionRow) -> bool:
+    if known.state in OPEN or (row.firing_id is not None and known.firing_id == row.firing_id):
+        return True
+    return row.run_id is not None and known.run_id == row.run_id and known.state in _DONE
+
+
+def _id(key: str, turn: int) -> str:
+    return f"p-{(key if turn == 1 else sha256(f'{key}#{turn}'.encode()).hexdigest())[:20]}"
+
+
+def intent(row: PromotionRow) -> Intent:
+    """A stored promotion as what is wanted.
+
+    Raises:
+        ConfigError: its candidate is not one.
+    """
+    if row.action == "rollback":
+        wish = row.candidate
+        return Intent(
+            row.id,
+            row.intent_key,
+            "rollback",
+            str(wish["digest"]),
+            row.created,
+            reason=str(wish.get("reason") or ""),
+            actor=str(wish.get("actor") or ""),
+        )
+    candidate = candidates.read(row.candidate)
+    return Intent(row.id, row.intent_key, "promote", candidate.digest, row.created, candidate, row.firing_id)

@@ -1,0 +1,179 @@
+"""The record of what is live, kept in the deployment repository in the commit that made it live.
+
+It survives squash merges (trailers do not), says which digest and metrics are live at any commit, and holds the way
+back: a stack of what to restore, newest first. Deterministic: the same promotion on the same base gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from deploy import selector
+from deploy.edit import Change
+from deploy.gates import Measured, Verdict
+from deploy.names import check_file, one_line
+from deploy.scalars import Scalar
+from retrain.errors import ConfigError, Refused
+from retrain.events import JsonValue
+
+SCHEMA = "retrain.dev/promotion-record/v1"
+STEPS_BACK = 10
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Live(_Part):
+    """A model that is or was live. `promotion` is the id of the one that made it so."""
+
+    digest: str
+    uri: str
+    promotion: str
+    version: str | None = None
+    run: str | None = None
+    dataset: str | None = None
+    metrics: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def measured(self) -> Measured:
+        """Its metrics as gates want them."""
+        return Measured(self.digest, self.metrics, self.dataset)
+
+
+class EditMade(_Part):
+    """One value that a commit changed. The texts are the file's own characters."""
+
+    file: str
+    path: str
+    old: Scalar
+    new: Scalar
+    oldText: str
+    newText: str
+    resource: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("file")
+    @classmethod
+    def _allowed_file(cls, value: str) -> str:
+        # The record lies where others write too: its paths are held to the rules of a manifest's.
+        if why := check_file(value):
+            raise ValueError(f"{value[:80]!r} {why}")
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _readable_path(cls, value: str) -> str:
+        try:
+            selector.parse(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+
+class StepBack(_Part):
+    """What was live before (None: nothing of ours), and the edits whose old values bring it back."""
+
+    live: Live | None
+    edits: tuple[EditMade, ...]
+
+
+class Record(_Part):
+    """The record file. `promotion` names this commit's promotion; `rolledBack` what it took out."""
+
+    schema_: str = Field(alias="schema")
+    promotion: dict[str, JsonValue]
+    live: Live | None
+    edits: tuple[EditMade, ...] = ()
+    gates: tuple[dict[str, JsonValue], ...] = ()
+    previousRecord: str | None = None
+    rolledBack: Live | None = None
+    wayBack: tuple[StepBack, ...] = ()
+
+    def mentions(self, promotion_id: str) -> bool:
+        """Whether that promotion's commit is in this branch: it made this record, or one of those before."""
+        past = (self.live, self.rolledBack, *(step.live for step in self.wayBack))
+        return self.promotion.get("id") == promotion_id or any(one and one.promotion == promotion_id for one in past)
+
+
+def read(body: bytes | None, file: str) -> Record | None:
+    """Read a record file; None where there is none.
+
+    Raises:
+        Refused: it was changed by hand into something that is no record.
+    """
+    if body is None:
+        return None
+    try:
+        record = Record.model_validate(orjson.loads(body))
+    except (orjson.JSONDecodeError, ValidationError) as error:
+        raise Refused(f"{file}: is no promotion record ({one_line(str(error), 200)}); restore it from Git") from error
+    if record.schema_ != SCHEMA:
+        raise Refused(f"{file}: has the schema {record.schema_[:80]!r}, this version writes {SCHEMA!r}")
+    return record
+
+
+def digest(body: bytes | None) -> str | None:
+    """What `previousRecord` holds: the chain of records of one target."""
+    return None if body is None else f"sha256:{sha256(body).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a new record is made of."""
+
+    promotion: Mapping[str, JsonValue]
+    live: Live | None
+    edits: Sequence[EditMade]
+    verdicts: Sequence[Verdict]
+    previous: bytes | None
+    way_back: Sequence[StepBack]
+    rolled_back: Live | None = None
+
+
+def write(made: Made) -> bytes:
+    """The record file's bytes: JSON for people, in a fixed order."""
+    record = Record(
+        schema=SCHEMA,
+        promotion=dict(made.promotion),
+        live=made.live,
+        edits=tuple(made.edits),
+        gates=tuple(verdict.to_dict() for verdict in made.verdicts),
+        previousRecord=digest(made.previous),
+        rolledBack=made.rolled_back,
+        wayBack=tuple(made.way_back)[:STEPS_BACK],
+    )
+    body = record.model_dump(mode="json", by_alias=True)
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def edit_made(file: str, path: str, resource: Mapping[str, str], change: Change) -> EditMade:
+    """A change with its place."""
+    fields = asdict(change)
+    return EditMade(
+        file=file,
+        path=path,
+        resource=dict(resource),
+        old=fields["old"],
+        new=fields["new"],
+        oldText=fields["old_text"],
+        newText=fields["new_text"],
+    )
+
+
+def trailers(fields: Mapping[str, str | None]) -> str:
+    """A block of commit trailers, one line each: no value can begin another. Empty values are left out."""
+    return "".join(f"{key}: {one_line(value)}\n" for key, value in fields.items() if value and one_line(value))
+
+
+def message(text: str, fields: Mapping[str, str | None]) -> str:
+    """A commit message that ends with trailers. The text is what the user's template gave."""
+    lines = [line.rstrip() for line in text.strip().splitlines()]
+    lines[0] = one_line(lines[0], 200)
+    # "---" would end the message for git's trailer parser.
+    body = "\n".join(" " + line if line.startswith("---") else line for line in lines)
+    return f"{body}\n\n{trailers(fields)}"

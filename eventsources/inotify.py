@@ -1,0 +1,82 @@
+"""Linux tells what happens in a directory: inotify, through the C library. Names are bytes there, of any kind.
+
+A lost report is a report too: when the kernel's queue runs over, `LOST` comes, and the caller looks for itself.
+
+Source: inotify(7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MODIFY = 0x2
+ATTRIB = 0x4
+CLOSE_WRITE = 0x8
+MOVED_FROM = 0x40
+MOVED_TO = 0x80
+CREATE = 0x100
+DELETE = 0x200
+DELETE_SELF = 0x400
+MOVE_SELF = 0x800
+UNMOUNT = 0x2000
+OVERFLOW = 0x4000
+IGNORED = 0x8000
+ONLYDIR = 0x1000000
+
+GONE = DELETE_SELF | MOVE_SELF | UNMOUNT | IGNORED
+"""The directory itself is not what it was."""
+
+_WANTED = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | ONLYDIR
+_HEADER = struct.Struct("iIII")
+_BYTES = 256 * 1024
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class Inotify:
+    """Reports about one directory. `fd` becomes readable when there are some."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def read(self) -> Iterator[tuple[str, int]]:
+        """What has come: (name, mask). The name is empty in reports about the directory itself. Does not wait."""
+        try:
+            buffer = os.read(self.fd, _BYTES)
+        except BlockingIOError:
+            return
+        at = 0
+        while at < len(buffer):
+            _, mask, _, length = _HEADER.unpack_from(buffer, at)
+            at += _HEADER.size
+            yield os.fsdecode(buffer[at : at + length].rstrip(b"\0")), mask
+            at += length
+
+
+@contextmanager
+def watching(directory: str) -> Iterator[Inotify]:
+    """Reports about a directory from now on.
+
+    Raises:
+        OSError: this system has no inotify, its limits are reached, or the directory cannot be watched.
+    """
+    if _LIBC is None:
+        raise OSError("inotify is Linux's; this is another system")
+    fd = _LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        raise _error()
+    try:
+        if _LIBC.inotify_add_watch(fd, os.fsencode(directory), ctypes.c_uint32(_WANTED)) < 0:
+            raise _error()
+        yield Inotify(fd)
+    finally:
+        os.close(fd)
+
+
+def _error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))

@@ -1,0 +1,123 @@
+"""What a user writes for each kind of source. Names are those of Argo Events' v1alpha1; what only retrain.dev/v1 has is said."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from retrain.events import JsonValue
+
+
+class Shape(BaseModel):
+    """What every part of an EventSource is: frozen, with camelCase names, and without unknown ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
+
+
+class SecretKey(Shape):
+    """A key of a Secret."""
+
+    name: str = ""
+    key: str = ""
+    optional: bool = False
+
+
+class Filter(Shape):
+    """`expression` is in expr-lang."""
+
+    expression: str = ""
+
+
+class Webhook(Shape):
+    """An HTTP endpoint. `port` empty: the platform's own. `max_payload_size` in bytes, 0 for the default of 1 MiB."""
+
+    endpoint: str = ""
+    method: str = ""
+    port: str = ""
+    url: str = ""
+    server_cert_secret: SecretKey | None = None
+    server_key_secret: SecretKey | None = None
+    metadata: dict[str, str] = {}
+    auth_secret: SecretKey | None = None
+    max_payload_size: int = 0
+    filter: Filter | None = None
+
+
+class Reconcile(Shape):
+    """How often to look at everything, whatever was reported. `every` is a duration."""
+
+    every: str = "5m"
+
+
+class WatchPath(Shape):
+    """A directory (relative ones start at the project's folder, in retrain.dev/v1) and which files in it: one name, or a regular expression (RE2) found in the name."""
+
+    directory: str = ""
+    path: str = ""
+    path_regexp: str = ""
+
+
+class File(Shape):
+    """Files in a directory. `settle`, `existing` and `reconcile` are of retrain.dev/v1.
+
+    `event_type`: CREATE, WRITE, REMOVE, RENAME, CHMOD, several with `|` between. `settle`: a file that nobody has closed
+    counts as complete when it has not changed for so long. `existing`: emit or skip what is there at the first start.
+    """
+
+    watch_path_config: WatchPath = WatchPath()
+    event_type: str = ""
+    polling: bool = False
+    metadata: dict[str, str] = {}
+    filter: Filter | None = None
+    settle: str | None = None
+    existing: str | None = None
+    reconcile: Reconcile | None = None
+
+
+class Bucket(Shape):
+    """`key` means nothing to this source; Argo Events shares the shape with artifacts."""
+
+    name: str = ""
+    key: str = ""
+
+
+class ObjectFilter(Shape):
+    prefix: str = ""
+    suffix: str = ""
+
+
+class Minio(Shape):
+    """Objects in a bucket. `existing` and `reconcile` are of retrain.dev/v1."""
+
+    endpoint: str = ""
+    bucket: Bucket | None = None
+    region: str = ""
+    insecure: bool = False
+    access_key: SecretKey | None = None
+    secret_key: SecretKey | None = None
+    ca_certificate: SecretKey | None = None
+    events: tuple[str, ...] = ()
+    filter: ObjectFilter | None = None
+    metadata: dict[str, str] = {}
+    existing: str | None = None
+    reconcile: Reconcile | None = None
+
+
+class ObjectMeta(Shape):
+    """Kubernetes' ObjectMeta. What only the API server writes is taken as it is."""
+
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    finalizers: list[str] | None = None
+    owner_references: JsonValue = None
+    managed_fields: JsonValue = None
+    creation_timestamp: JsonValue = None
+    deletion_timestamp: JsonValue = None
+    deletion_grace_period_seconds: int | None = None
+    generation: int | None = None
+    resource_version: str = ""
+    self_link: str = ""
+    uid: str = ""

@@ -1,0 +1,60 @@
+"""`sensors explain`: a Sensor in a file, events in files, and what the one makes of the others. Needs no platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from retrain.app.catalog import OURS
+from retrain.errors import ConfigError
+from retrain.manifests import Document, Finding, load_file, validate
+from sensors import SensorDocument, check, explain, read_events
+
+
+def explain_file(file: Path, texts: Sequence[bytes], name: str | None = None) -> dict[str, Any]:
+    """The decisions, firings and waiting of the Sensor in `file` (called `name`, if it holds several) for these events.
+
+    Raises:
+        ConfigError: there is no such Sensor, it is wrong, or an event is none.
+    """
+    document = select([one for one in load(file) if one.kind == "Sensor"], "Sensor", file, name)
+    model, findings = validate(document, SensorDocument, unknown="error" if document.api_version == OURS else "warning")
+    refuse(findings)
+    assert model is not None
+    # What cannot be acted on here may still be explained; what cannot be decided is refused by `explain` itself.
+    refuse(document.finding(one) for one in check(model) if one.code != "unsupported-kind")
+    return explain(model, [event for text in texts for event in read_events(text)])
+
+
+def load(file: Path) -> Sequence[Document]:
+    """The documents of a file.
+
+    Raises:
+        ConfigError: it cannot be read; the message says where and why.
+    """
+    documents, findings = load_file(file)
+    refuse(findings)
+    return documents
+
+
+def refuse(findings: Iterable[Finding]) -> None:
+    """Stop at errors.
+
+    Raises:
+        ConfigError: there are some; the message has a line for each.
+    """
+    if wrong := [f"{f.file}:{f.line}:{f.column}: {f.message}" for f in findings if f.severity == "error"]:
+        raise ConfigError("\n".join(wrong))
+
+
+def select(found: Sequence[Document], kind: str, file: Path, name: str | None) -> Document:
+    named = [one for one in found if name is None or one.name == name]
+    if len(named) == 1:
+        return named[0]
+    names = ", ".join(one.name for one in found)
+    if not found:
+        raise ConfigError(f"{file}: holds no {kind}")
+    raise ConfigError(
+        f"{file}: say --name, one of {names}" if name is None else f"{file}: no {kind} {name!r}; there are {names}"
+    )

@@ -1,0 +1,60 @@
+"""`promotions plan`: what a Promotion in a file would change, and what its gates would say. Needs no platform."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from deploy import PromotionDocument, place, plan
+from retrain.app.catalog import build
+from retrain.app.explaining import load, refuse, select
+from retrain.errors import ConfigError
+
+
+def plan_file(file: Path, inputs: Mapping[str, str], name: str | None = None) -> dict[str, Any]:
+    """The changes, the diff and the verdicts for a candidate that is given as `path.of.field -> value`.
+
+    Raises:
+        ConfigError: there is no such Promotion, it is wrong, or the candidate is none.
+        Transient, Permanent, Refused: the repository is away, says no, or holds not what the edits name.
+    """
+    document = select([one for one in load(file) if one.kind == "Promotion"], "Promotion", file, name)
+    item, findings = build(document)
+    refuse(findings)
+    assert item is not None
+    assert isinstance(item.model, PromotionDocument)
+    candidate = read_candidate(inputs)
+    with tempfile.TemporaryDirectory(prefix="retrain-plan-") as scratch:
+        where = place(Path(scratch), file.parent, os.environ)
+        return anyio.run(plan, where, item.model, candidate)
+
+
+def read_candidate(inputs: Mapping[str, str]) -> dict[str, Any]:
+    """`{"metrics.accuracy": "0.97"}` as `{"metrics": {"accuracy": 0.97}}`; values are JSON where they can be.
+
+    Raises:
+        ConfigError: one input is a value and the beginning of another's path.
+    """
+    candidate: dict[str, Any] = {}
+    for path, text in inputs.items():
+        *parents, last = path.split(".")
+        place_: Any = candidate
+        for parent in parents:
+            place_ = place_.setdefault(parent, {})
+            if not isinstance(place_, dict):
+                raise ConfigError(f"--input {path}: {parent!r} has a value already")
+        place_[last] = _value(text)
+    return candidate
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,100 @@
+"""Small shapes that several parts of a Sensor share. Names and types are those of Argo Events' v1alpha1."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from retrain.events import JsonValue
+
+
+class Shape(BaseModel):
+    """What every part of a Sensor is: frozen, with camelCase names, and without unknown ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
+
+
+class KeySelector(Shape):
+    """A key of a Secret or ConfigMap."""
+
+    name: str = ""
+    key: str = ""
+    optional: bool = False
+
+
+class BasicAuth(Shape):
+    username: KeySelector | None = None
+    password: KeySelector | None = None
+
+
+class Tls(Shape):
+    ca_cert_secret: KeySelector | None = None
+    client_cert_secret: KeySelector | None = None
+    client_key_secret: KeySelector | None = None
+    insecure_skip_verify: bool = False
+    enabled: bool = False
+
+
+class Sasl(Shape):
+    mechanism: str = ""
+    user_secret: KeySelector | None = None
+    password_secret: KeySelector | None = None
+
+
+class Backoff(Shape):
+    """`duration`: nanoseconds, or a text like 1s."""
+
+    duration: int | str | None = None
+    factor: float | str | None = None
+    jitter: float | str | None = None
+    steps: int | None = None
+
+
+class ValueFrom(Shape):
+    secret_key_ref: KeySelector | None = None
+    config_map_key_ref: KeySelector | None = None
+
+
+class SecureHeader(Shape):
+    name: str = ""
+    value_from: ValueFrom | None = None
+
+
+class ParameterSource(Shape):
+    """Where a parameter's value comes from: a part of the event that came for a dependency, or `value`."""
+
+    dependency_name: str = ""
+    context_key: str = ""
+    context_template: str = ""
+    data_key: str = ""
+    data_template: str = ""
+    value: str | None = None
+    use_raw_data: bool = False
+
+
+class Parameter(Shape):
+    """Put a value from an event at `dest`, an sjson path. `operation`: overwrite (also ""), append, prepend."""
+
+    src: ParameterSource | None = None
+    dest: str = ""
+    operation: str = ""
+
+
+class ObjectMeta(Shape):
+    """Kubernetes' ObjectMeta. What only the API server writes is taken as it is."""
+
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    finalizers: list[str] | None = None
+    owner_references: JsonValue = None
+    managed_fields: JsonValue = None
+    creation_timestamp: JsonValue = None
+    deletion_timestamp: JsonValue = None
+    deletion_grace_period_seconds: int | None = None
+    generation: int | None = None
+    resource_version: str = ""
+    self_link: str = ""
+    uid: str = ""

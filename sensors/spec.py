@@ -1,0 +1,92 @@
+"""What a user writes as a Sensor: `argoproj.io/v1alpha1` as Argo Events has it; `retrain.dev/v1`, which adds to it.
+
+One model serves both. Lists and names may be missing as far as the model goes; `check` says what is wrong with them,
+and refuses by name (`unsupported-kind`) what is known and not built yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from retrain.events import JsonValue
+from retrain.manifests import Problem
+from sensors.checking import Scope, check_dependencies, check_triggers, unsupported
+from sensors.dependency_spec import Dependency
+from sensors.shapes import ObjectMeta, Shape
+from sensors.trigger_spec import Trigger
+
+ARGO = "argoproj.io/v1alpha1"
+STARTS = ("now", "earliest")
+_OF_PODS = ("template", "replicas", "revisionHistoryLimit")
+_DEAD = ("errorOnFailedRound", "loggingFields")
+
+
+class SensorSpec(Shape):
+    """`mode` and `start` are of retrain.dev/v1. `template`, `replicas` and such tell of Argo's pods: unused here."""
+
+    dependencies: tuple[Dependency, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    event_bus_name: str = ""
+    template: dict[str, JsonValue] | None = None
+    replicas: int | None = None
+    revision_history_limit: int | None = None
+    error_on_failed_round: bool = False
+    logging_fields: dict[str, str] | None = None
+    mode: JsonValue = None
+    start: JsonValue = None
+
+
+class SensorDocument(BaseModel):
+    """A whole Sensor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    apiVersion: str
+    kind: str
+    metadata: ObjectMeta = ObjectMeta()
+    spec: SensorSpec
+    status: JsonValue = None
+
+    @property
+    def name(self) -> str:
+        """What the sensor is known by."""
+        return self.metadata.name
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a retrain.dev/v1 one, with what only that has."""
+        return self.apiVersion != ARGO
+
+
+def check(document: SensorDocument) -> Iterator[Problem]:
+    """What is wrong with a Sensor that has the right shape."""
+    spec = document.spec
+    scope = Scope(document.ours, tuple(one.name for one in spec.dependencies if one.name))
+    yield from _check_fields(document)
+    yield from check_dependencies(spec.dependencies, scope)
+    yield from check_triggers(spec.triggers, scope)
+
+
+def _check_fields(document: SensorDocument) -> Iterator[Problem]:
+    spec = document.spec
+    written = {str(SensorSpec.model_fields[name].alias) for name in spec.model_fields_set}
+    for name in _OF_PODS:
+        if document.ours and name in written:
+            message = f"{name} tells Argo Events of its pods; there are none here, so it changes nothing"
+            yield Problem(("spec", name), "ignored-field", message, "warning")
+    for name in _DEAD:
+        if name in written:
+            message = f"{name} has no effect, nor has it in Argo Events"
+            yield Problem(("spec", name), "ignored-field", message, "warning")
+    for name in ("mode", "start"):
+        if name in written and not document.ours:
+            message = f"{name} is a field of retrain.dev/v1; under {ARGO} it changes nothing"
+            yield Problem(("spec", name), "unknown-field", message, "warning")
+    if not document.ours:
+        return
+    if spec.mode not in (None, "active"):
+        yield unsupported(("spec", "mode"), f"mode {spec.mode!r} (only active)")
+    if spec.start not in (None, *STARTS):
+        yield unsupported(("spec", "start"), f"start {spec.start!r} (only now and earliest)")

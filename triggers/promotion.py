@@ -1,0 +1,79 @@
+"""The `promotion` trigger: a proposal, written down in the transaction that marks its firing done. Its gates decide."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import cast
+
+import orjson
+from sqlalchemy import Connection
+
+from deploy.proposals import PromotionRequest, submit
+from retrain.errors import Permanent
+from retrain.events import JsonValue
+from triggers.port import FindPromotion, Firing, StoreTrigger, Tools
+
+FIELDS = frozenset({"kind", "promotion", "candidate", "retryStrategy"})
+
+
+class PromotionTrigger:
+    """Proposes candidates to the Promotions of the project."""
+
+    topic = "promotions"
+
+    def __init__(self, find: FindPromotion) -> None:
+        self._find = find
+
+    def record(self, connection: Connection, firing: Firing, now: datetime) -> JsonValue:
+        """Write the proposal down; the same firing or intent is the same promotion. The result: `{"promotion": id}`.
+
+        Raises:
+            ConfigError: the candidate is none; the message names what is wrong.
+            NotFound: there is no such Promotion.
+            Permanent: the action is no proposal.
+        """
+        request = read_request(firing)
+        return {"promotion": submit(connection, self._find(request.promotion), request, now)}
+
+
+def read_request(firing: Firing) -> PromotionRequest:
+    """What a `promotion` firing asks for.
+
+    Raises:
+        Permanent: a field is missing or not supported.
+    """
+    action = firing.action
+    if unknown := sorted(set(action) - FIELDS):
+        raise Permanent(f"promotion.{unknown[0]} is not supported by this trigger; take it out of the sensor")
+    name = action.get("promotion")
+    if not isinstance(name, str) or not name:
+        raise Permanent("the trigger names no Promotion")
+    return PromotionRequest(name, _candidate(action.get("candidate")), firing.id, firing.depth)
+
+
+def _candidate(given: JsonValue) -> dict[str, JsonValue]:
+    """The candidate as an object.
+
+    A run's output is text, so a candidate that a step wrote whole comes as the text of an object, under `candidate`.
+    """
+    match given:
+        case {"candidate": whole, **others} if not others:
+            given = whole
+        case _:
+            pass
+    if isinstance(given, str):
+        try:
+            given = orjson.loads(given)
+        except orjson.JSONDecodeError as error:
+            raise Permanent(f"the candidate is text, but not JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise Permanent(f"the candidate must be an object, not {type(given).__name__}")
+    return cast("dict[str, JsonValue]", given)
+
+
+@asynccontextmanager
+async def open_promotion(tools: Tools) -> AsyncGenerator[StoreTrigger]:
+    """Nothing to hold: the store is the way."""
+    yield PromotionTrigger(tools.promotions)

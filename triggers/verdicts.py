@@ -1,0 +1,99 @@
+"""How an attempt ended, and what becomes of the firing: done, another attempt, or a dead letter. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+import structlog
+
+from retrain.errors import ConfigError, NotFound, Permanent, Refused, RetrainError
+from retrain.events import JsonValue
+from retrain.store.deadletters import DeadLetter
+from retrain.store.firings import FiringState, Settled
+from triggers.port import Firing, RetryAfter
+from triggers.retry import MAX_DELAY_S, Backoff, read_backoff
+
+log = structlog.get_logger()
+
+MAX_RESULT = 16 * 1024
+"""Bytes of a result that are kept with the firing."""
+MAX_ERROR = 2048
+
+FINAL = (Permanent, Refused, NotFound, ConfigError)
+"""Errors that another attempt would meet again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to write down about one attempt; a `letter` where it was the last and failed."""
+
+    settled: Settled
+    letter: DeadLetter | None = None
+
+
+def succeeded(firing: Firing, attempt: int, result: JsonValue, now: datetime) -> Verdict:
+    """The firing is done."""
+    kept = _bounded(result)
+    return Verdict(Settled(firing.id, FiringState.DONE, attempt, result=kept, finished=now))
+
+
+def failed(
+    firing: Firing, attempt: int, error: Exception, now: datetime, chance: Callable[[], float] = random.random
+) -> Verdict:
+    """The firing tries again after its `retryStrategy`'s wait, or dies of this error.
+
+    An error that is none of ours is a bug of the kind: it is tried again like a `Transient`, and logged with its trace.
+    """
+    if not isinstance(error, RetrainError):
+        log.error("trigger.bug", firing_id=firing.id, kind=firing.kind, exc_info=error)
+    text = _text(error)
+    try:
+        backoff = read_backoff(firing.action.get("retryStrategy"))
+    except ConfigError as wrong:
+        return _dead(firing, attempt, f"{text}; and {wrong}", now)
+    if isinstance(error, FINAL):
+        return _dead(firing, attempt, text, now)
+    if attempt >= backoff.steps:
+        return _dead(firing, attempt, f"{text} (attempt {attempt} of {backoff.steps})", now)
+    again = now + timedelta(seconds=_wait_s(error, attempt, backoff, chance))
+    return Verdict(Settled(firing.id, FiringState.PENDING, attempt, error=text, next_attempt=again))
+
+
+def _wait_s(error: Exception, attempt: int, backoff: Backoff, chance: Callable[[], float]) -> float:
+    wait = backoff.delay_s(attempt, chance)
+    if isinstance(error, RetryAfter):
+        wait = max(wait, error.after_s)
+    return min(wait, MAX_DELAY_S)
+
+
+def _dead(firing: Firing, attempt: int, reason: str, now: datetime) -> Verdict:
+    body = {"firing": firing.id, "sensor": firing.sensor, "trigger": firing.trigger, "key": firing.key}
+    letter = DeadLetter(
+        # The time is part of it: a firing that is redriven may die again, and that is another letter.
+        id=f"d-{firing.id.removeprefix('f-')}-{int(now.timestamp() * 1e6):x}",
+        kind="firing",
+        origin=f"{firing.sensor}/{firing.trigger}",
+        reason=reason,
+        body=orjson.dumps(body | {"events": firing.events, "action": firing.action}),
+        created=now,
+    )
+    return Verdict(Settled(firing.id, FiringState.DEAD, attempt, error=reason, finished=now), letter)
+
+
+def _text(error: Exception) -> str:
+    # A foreign error's text may quote anything, a header with a secret too: only its type is shown.
+    text = str(error) if isinstance(error, RetrainError) else f"{type(error).__name__} in the trigger's code"
+    text = text.encode(errors="replace").decode()  # the store takes no lone surrogates
+    return text if len(text) <= MAX_ERROR else f"{text[:MAX_ERROR]}..."
+
+
+def _bounded(result: JsonValue) -> JsonValue:
+    try:
+        size = len(orjson.dumps(result))
+    except TypeError:
+        return {"dropped": "the trigger's result was no JSON"}
+    return result if size <= MAX_RESULT else {"dropped": f"the trigger's result had {size} bytes"}
