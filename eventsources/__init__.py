@@ -6,7 +6,7 @@ What an event means to anybody is none of this room's business.
 
 from __future__ import annotations
 
-from eventsources.host import SourceHost
+from eventsources.host import SourceHost, Tools
 from eventsources.kinds import KINDS
 from eventsources.port import Kind, Secrets, Source, SourceContext, SourceSettings, SourceState, Status
 from eventsources.spec import EventSourceDocument, check
@@ -23,6 +23,7 @@ __all__ = [
     "SourceSettings",
     "SourceState",
     "Status",
+    "Tools",
     "WebhookApp",
     "check",
 ]

@@ -46,15 +46,17 @@ class Delivery:
         faults.point("source.after_publish")
 
     async def deliver(self, batch: Sequence[Event]) -> None:
-        """Publish events; returns when each is safe on the bus, or in the dead letters because the bus never takes it."""
+        """Publish events; returns when each is safe: on the bus, or in the dead letters if the bus never takes it."""
         for start in range(0, len(batch), BATCH):
             await self._deliver(batch[start : start + BATCH])
 
     async def _deliver(self, batch: Sequence[Event]) -> None:
-        delay = FIRST_RETRY_S
+        delay, before = FIRST_RETRY_S, self._status.state()
         while True:
             try:
                 await self._publish(batch)
+                if delay > FIRST_RETRY_S and before.state == "listening":
+                    self._status.listening(before.note)
                 return
             except Transient as error:
                 self._status.failed()
@@ -78,7 +80,7 @@ class Delivery:
             await self._bus.publish(event)
         except Permanent as error:
             self._status.failed()
-            log.error("source.dead_letter", source=self._status.name, event_id=event.id, error=str(error))
+            log.warning("source.dead_letter", source=self._status.name, event_id=event.id, error=str(error))
             letter = DeadLetter(
                 id=f"d-{sha256(event.key.encode()).hexdigest()[:20]}",
                 kind="event",

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing
 from hashlib import sha256
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -22,11 +23,11 @@ from anyio.abc import TaskStatus
 from eventsources.checking import OPS
 from eventsources.duration import seconds
 from eventsources.file_changes import CREATE, REMOVE, WRITE, decide, event_id, pick
-from eventsources.folder import Folder, Found, opened, restored, shown, stored
-from eventsources.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify, watching
+from eventsources.folder import Folder, Found, restored, shown, stored
+from eventsources.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
 from eventsources.port import SourceContext, SourceState
 from eventsources.shapes import File, Shape
-from retrain.events import Event, JsonValue
+from retrain.events import MAX_ATTRIBUTE, Event, JsonValue
 from retrain.store.events import OBJECT
 
 log = structlog.get_logger()
@@ -36,6 +37,8 @@ SETTLE = "2s"
 RECONCILE = "5m"
 POLL_S = 1.0
 RETRY_MIN_S, RETRY_MAX_S = 0.2, 10.0
+BEGUN = "/begun"
+"""Kept among the names once the first scan is through. No file's name holds a slash."""
 
 
 class _Lost(Exception):
@@ -71,7 +74,11 @@ class FileSource:
         delay = RETRY_MIN_S
         while True:
             try:
-                with _directory(self._directory) as folder, self._reports(folder) as reports:
+                with ExitStack() as stack:
+                    folder = stack.enter_context(closing(self._open()))
+                    reports = self._watch(folder)
+                    if reports is not None:
+                        stack.enter_context(closing(reports))
                     await self._scan(folder)
                     self._status.listening(self._note)
                     task_status.started()
@@ -83,25 +90,23 @@ class FileSource:
             await anyio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
 
-    @contextmanager
-    def _reports(self, folder: Folder) -> Iterator[Inotify | None]:
-        """The kernel's reports; None where it gives none, and the directory is looked at every second."""
+    def _open(self) -> Folder:
+        try:
+            return Folder(self._directory)
+        except OSError as error:
+            raise _Lost(f"directory {shown(self._directory)!r}: {error.strerror}") from error
+
+    def _watch(self, folder: Folder) -> Inotify | None:
+        """The kernel's reports; None where there are none, and the directory is read every second instead."""
         self._note = None
         if self._spec.polling:
-            yield None
-            return
+            return None
         try:
-            watch = watching(folder.handle)
-            reports = watch.__enter__()
+            return Inotify(folder.handle)
         except OSError as error:
-            self._note = f"no reports of changes ({error}): the directory is read every {POLL_S:g} s instead"
-            log.warning("file.polling", source=self._status.name, reason=str(error))
-            yield None
-            return
-        try:
-            yield reports
-        finally:
-            watch.__exit__(None, None, None)
+            self._note = f"no reports of changes ({error.strerror}): the directory is read every {POLL_S:g} s instead"
+            log.warning("file.polling", source=self._status.name, reason=error.strerror)
+            return None
 
     # --- following -----------------------------------------------------------------------------------------------
 
@@ -149,20 +154,19 @@ class FileSource:
 
     async def _scan(self, folder: Folder) -> None:
         """Compare all that is there with what is known, then all that is known with what is there."""
-        begun = await self._context.checkpoints.get(self._scope, ["/begun"])
+        begun = await self._context.checkpoints.get(self._scope, [BEGUN])
         silent = not begun and not self._tell_first
-        pages = folder.pages(self._matches, PAGE)
-        while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
-            await self._compare(page, dict.fromkeys(page, 0), silent=silent)
-        last = "/begun"  # no file's name holds a slash, so this sorts apart from every name that `stored` makes
+        with closing(folder.pages(self._matches, PAGE)) as pages:
+            while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
+                await self._compare(page, dict.fromkeys(page, 0), silent=silent)
         after = ""
         while known := await self._context.checkpoints.after(self._scope, after, PAGE):
             after = max(known)
-            names = [restored(text) for text in known if text != last]
+            names = [restored(text) for text in known if text != BEGUN]
             found = await anyio.to_thread.run_sync(folder.look, names)
             await self._compare({}, {name: 0 for name in names if name not in found}, silent=silent)
         if not begun:
-            await self._context.checkpoints.save(self._scope, {"/begun": True})
+            await self._context.checkpoints.save(self._scope, {BEGUN: True})
 
     async def _look(self, folder: Folder, hints: Mapping[str, int]) -> None:
         names = list(hints)
@@ -180,9 +184,11 @@ class FileSource:
         for name, mask in hints.items():
             now = found.get(name)
             bits = decide(known.get(name), now.version if now else None, mask)
-            if not bits or (now is not None and not silent and not self._settled(name, now, mask)):
+            if bits and now is not None and not silent and not self._settled(name, now, mask):
                 continue
             self._unsettled.pop(name, None)
+            if not bits:
+                continue
             bit = 0 if silent else pick(bits, self._wanted)
             if bit:
                 events.append(self._event(bit, name, now, known.get(name, "")))
@@ -234,17 +240,8 @@ class FileSource:
         )
 
 
-@contextmanager
-def _directory(path: str) -> Iterator[Folder]:
-    try:
-        folder = opened(path)
-        value = folder.__enter__()
-    except OSError as error:
-        raise _Lost(f"directory {shown(path)!r}: {error.strerror}") from error
-    try:
-        yield value
-    finally:
-        folder.__exit__(None, None, None)
+def _url(path: str) -> str:
+    return f"file://{quote(os.fsencode(path), safe='/')}"[:MAX_ATTRIBUTE]
 
 
 def _next(pages: Iterator[dict[str, Found]]) -> dict[str, Found] | None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import quote, unquote_to_bytes
@@ -26,11 +25,19 @@ class Found:
 
 
 class Folder:
-    """A directory that was there when it was opened."""
+    """A directory that was there when this was made. Close it.
 
-    def __init__(self, path: str, fd: int) -> None:
+    Raises:
+        OSError: it is not there, is no directory, or may not be read.
+    """
+
+    def __init__(self, path: str) -> None:
         self.path = path
-        self._fd = fd
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._fd)
 
     @property
     def handle(self) -> str:
@@ -40,7 +47,7 @@ class Folder:
     def is_current(self) -> bool:
         """Whether its path still leads to it."""
         try:
-            now, then = os.stat(self.path), os.fstat(self._fd)
+            now, then = os.stat(self.path), os.fstat(self._fd)  # noqa: PTH116 - may be no text that Path keeps
         except OSError:
             return False
         return (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
@@ -57,26 +64,12 @@ class Folder:
                 found[name] = _found(status)
         return found
 
-    def pages(self, matches: Callable[[str], bool], size: int) -> Iterator[dict[str, Found]]:
+    def pages(self, matches: Callable[[str], bool], size: int) -> Generator[dict[str, Found]]:
         """All files with a matching name, `size` at a time. Holds no more than a page."""
         with os.scandir(self._fd) as entries:
             names = (entry.name for entry in entries if matches(entry.name))
             while page := list(islice(names, size)):
                 yield self.look(page)
-
-
-@contextmanager
-def opened(path: str) -> Iterator[Folder]:
-    """Open a directory.
-
-    Raises:
-        OSError: it is not there, is none, or may not be read.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield Folder(path, fd)
-    finally:
-        os.close(fd)
 
 
 def _found(status: os.stat_result) -> Found:

@@ -31,6 +31,16 @@ STEADY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Tools:
+    """What the app hands to the host."""
+
+    bus: Bus
+    store: Store
+    secrets: Secrets
+    clock: Clock = field(default_factory=SystemClock)
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """One entry of an EventSource that is to run. Two that are equal need no restart."""
 
@@ -60,20 +70,15 @@ class SourceHost:
     def __init__(
         self,
         documents: Iterable[EventSourceDocument],
-        bus: Bus,
-        store: Store,
+        tools: Tools,
         *,
-        secrets: Secrets,
         settings: SourceSettings | None = None,
-        clock: Clock | None = None,
         kinds: Mapping[str, Kind] | None = None,
     ) -> None:
         self.webhooks = WebhookApp()
         self._settings = settings or SourceSettings()
-        self._clock = clock or SystemClock()
-        self._secrets = secrets
-        self._bus = bus
-        self._store = store
+        self._tools = tools
+        self._clock = tools.clock
         self._kinds = KINDS if kinds is None else kinds
         self._first = wanted_of(documents)
         self._units: dict[str, _Unit] = {}
@@ -163,7 +168,7 @@ class SourceHost:
     def _build(self, unit: _Unit) -> Source:
         assert self._ports is not None
         wanted = unit.wanted
-        delivery = Delivery(self._bus, self._store, self._clock, unit.status)
+        delivery = Delivery(self._tools.bus, self._tools.store, self._clock, unit.status)
         context = SourceContext(
             source=wanted.source,
             ours=wanted.ours,
@@ -171,8 +176,8 @@ class SourceHost:
             emit=delivery.emit,
             deliver=delivery.deliver,
             known=delivery.known,
-            checkpoints=StoredCheckpoints(self._store, f"{wanted.kind}:{wanted.name}"),
-            secrets=self._secrets,
+            checkpoints=StoredCheckpoints(self._tools.store, f"{wanted.kind}:{wanted.name}"),
+            secrets=self._tools.secrets,
             clock=self._clock,
             status=unit.status,
             ports=self._ports,

@@ -8,11 +8,10 @@ Source: inotify(7).
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 MODIFY = 0x2
 ATTRIB = 0x4
@@ -34,14 +33,30 @@ GONE = DELETE_SELF | MOVE_SELF | UNMOUNT | IGNORED
 _WANTED = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | ONLYDIR
 _HEADER = struct.Struct("iIII")
 _BYTES = 256 * 1024
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_LIBC: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if os.uname().sysname == "Linux" else None
 
 
 class Inotify:
-    """Reports about one directory. `fd` becomes readable when there are some."""
+    """Reports about one directory from now on. `fd` becomes readable when there are some. Close it.
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    Raises:
+        OSError: this system has no inotify, its limits are reached, or the directory cannot be watched.
+    """
+
+    def __init__(self, directory: str) -> None:
+        if _LIBC is None:
+            raise OSError(errno.ENOSYS, "inotify is Linux's; this is another system")
+        self.fd: int = _LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.fd < 0:
+            raise _error()
+        if _LIBC.inotify_add_watch(self.fd, os.fsencode(directory), ctypes.c_uint32(_WANTED)) < 0:
+            error = _error()
+            self.close()
+            raise error
+
+    def close(self) -> None:
+        """End the reports."""
+        os.close(self.fd)
 
     def read(self) -> Iterator[tuple[str, int]]:
         """What has come: (name, mask). The name is empty in reports about the directory itself. Does not wait."""
@@ -55,26 +70,6 @@ class Inotify:
             at += _HEADER.size
             yield os.fsdecode(buffer[at : at + length].rstrip(b"\0")), mask
             at += length
-
-
-@contextmanager
-def watching(directory: str) -> Iterator[Inotify]:
-    """Reports about a directory from now on.
-
-    Raises:
-        OSError: this system has no inotify, its limits are reached, or the directory cannot be watched.
-    """
-    if _LIBC is None:
-        raise OSError("inotify is Linux's; this is another system")
-    fd = _LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if fd < 0:
-        raise _error()
-    try:
-        if _LIBC.inotify_add_watch(fd, os.fsencode(directory), ctypes.c_uint32(_WANTED)) < 0:
-            raise _error()
-        yield Inotify(fd)
-    finally:
-        os.close(fd)
 
 
 def _error() -> OSError:

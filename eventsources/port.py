@@ -143,8 +143,8 @@ class SourceContext:
 
     `source` is the EventSource's name; `ours` whether it is retrain.dev/v1; `alone` whether it has this entry only.
     `emit` returns when the bus has the event; it raises BusError (again later) or Permanent (never).
-    `deliver` is for sources that fetch: it returns when all events are safe, waits for the bus as long as that takes, and
-    moves what the bus can never take to the dead letters.
+    `deliver` is for sources that fetch: it returns when all events are safe, waits for the bus as long as that takes,
+    and moves what the bus can never take to the dead letters.
     `known` tells which events the platform has read from the bus before.
     """
 
@@ -170,9 +170,9 @@ Kind = Callable[[str, Shape, SourceContext], Source]
 class SourceSettings:
     """What an operator may set about sources.
 
-    `project`: the folder that relative paths start at. `host`: the address that ports of their own are served on. `platform_port`: where the platform listens itself, so
-    that a webhook which names this port goes to it; None: every port is opened. `stop_s`: seconds that a source may take
-    to finish what it has in hand.
+    `project`: the folder that relative paths start at. `host`: the address that ports of their own are served on.
+    `platform_port`: where the platform listens itself, so that a webhook which names this port goes to it; None: every
+    port is opened. `stop_s`: seconds that a source may take to finish what it has in hand.
     """
 
     project: Path = Path()

@@ -1,4 +1,4 @@
-"""What a user writes for each kind of source. Names are those of Argo Events' v1alpha1; what only retrain.dev/v1 has is said."""
+"""What a user writes for each kind of source. Names are Argo Events'; what only retrain.dev/v1 has is said."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ class Reconcile(Shape):
 
 
 class WatchPath(Shape):
-    """A directory (relative ones start at the project's folder, in retrain.dev/v1) and which files in it: one name, or a regular expression (RE2) found in the name."""
+    """A directory and which files in it: one name, or a regular expression (RE2) found in the name.
+
+    In retrain.dev/v1 it may be relative to the project's folder, and without a choice all files are meant.
+    """
 
     directory: str = ""
     path: str = ""
@@ -60,8 +63,9 @@ class WatchPath(Shape):
 class File(Shape):
     """Files in a directory. `settle`, `existing` and `reconcile` are of retrain.dev/v1.
 
-    `event_type`: CREATE, WRITE, REMOVE, RENAME, CHMOD, several with `|` between. `settle`: a file that nobody has closed
-    counts as complete when it has not changed for so long. `existing`: emit or skip what is there at the first start.
+    `event_type`: CREATE, WRITE, REMOVE, RENAME, CHMOD, several with `|` between. `settle`: a file that nobody has
+    closed counts as complete when it has not changed for so long. `existing`: emit or skip what is there at the
+    first start.
     """
 
     watch_path_config: WatchPath = WatchPath()

@@ -1,4 +1,4 @@
-"""What a user writes as an EventSource: `argoproj.io/v1alpha1` as Argo Events has it; `retrain.dev/v1`, which adds to it.
+"""What a user writes as an EventSource: `argoproj.io/v1alpha1` as Argo Events has it, or `retrain.dev/v1`.
 
 One model serves both. `check` says what is wrong with a document of the right shape, and refuses by name
 (`unsupported-kind`, `unsupported-field`) what is known and not built yet.
@@ -21,7 +21,7 @@ Loose = dict[str, JsonValue]
 
 
 class EventSourceSpec(Shape):
-    """One map for each kind of source, by event name. `template`, `service` and such tell of Argo's pods: unused here."""
+    """One map for each kind of source, by event name. `template`, `service` and such tell of pods: unused here."""
 
     webhook: dict[str, Webhook] = {}
     file: dict[str, File] = {}

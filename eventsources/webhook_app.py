@@ -35,7 +35,7 @@ RETRY_AFTER_S = b"1"
 class Endpoint:
     """One route and what becomes of its requests.
 
-    `owner` is `EventSource/event`; `source` and `subject` go into the event; `scope` stands before ids that clients give.
+    `owner` is `EventSource/event`; `source` and `subject` go into the event; `scope` stands before ids of clients.
     `token`: gives the bearer token to compare with, None where no one need show one; raises if the secret is not there.
     `plain`: answer as Argo Events does, 200 and `success`.
     """
@@ -174,7 +174,7 @@ def _authorize(token: Callable[[], str], raw: list[tuple[bytes, bytes]]) -> None
     try:
         secret = token()
     except RetrainError as error:
-        log.error("webhook.secret_missing", error=str(error))
+        log.warning("webhook.secret_missing", error=str(error))
         secret = ""
     if not secret:
         raise _Answer(503, "the endpoint's secret is not there yet", (b"retry-after", RETRY_AFTER_S))

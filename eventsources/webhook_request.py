@@ -1,7 +1,7 @@
 """What a webhook request says, in the shape that Argo Events gives it. Pure; on the hot path.
 
-The data of the event is `{"header": {"X-Name": ["value"]}, "body": JSON, "metadata"?: {...}}`. Header names are spelled as Go
-spells them, `Host` is not among them, and a client's credentials are masked.
+The data of the event is `{"header": {"X-Name": ["value"]}, "body": JSON, "metadata"?: {...}}`. Header names are spelled
+as Go spells them, `Host` is not among them, and a client's credentials are masked.
 
 Source: pkg/eventsources/sources/webhook/start.go of Argo Events.
 """

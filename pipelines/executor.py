@@ -17,7 +17,6 @@ from typing import Literal, TypeVar
 
 import anyio
 import anyio.to_thread
-import structlog
 from anyio.abc import TaskGroup
 
 from pipelines import collect, process
@@ -42,8 +41,6 @@ DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadlin
 _THREADS = 4
 
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +118,7 @@ class LocalExecutor:
         """Kill whatever processes of a run are left: daemons that its steps put behind themselves."""
         killed = await self._thread(partial(process.sweep, process.RUN_MARKER, [run_id]))
         if killed:
-            log.warning("run.left_processes", run_id=run_id, killed=killed)
+            _warn("run.left_processes", run_id=run_id, killed=killed)
 
     async def _work(self, key: tuple[str, str], job: _Job) -> None:
         try:
@@ -237,7 +234,7 @@ class LocalExecutor:
         process.sweep(process.MARKER, [job.mark])
         said = _tail(job.workspace)
         lost = job.workspace.set_aside("lost")
-        log.warning("step.lost", run_id=job.run.run_id, node_id=job.task.node_id, times=lost)
+        _warn("step.lost", run_id=job.run.run_id, node_id=job.task.node_id, times=lost)
         if lost >= MAX_LOST:
             raise ConfigError(f"the step's process was lost {lost} times; the log of the last: {said}")
 
@@ -255,6 +252,12 @@ async def open_executor(
             yield LocalExecutor(group, around, clock, limits or Limits())
         finally:
             group.cancel_scope.cancel()
+
+
+def _warn(event: str, **keys: object) -> None:
+    import structlog  # 60 ms, which a `retrain run` that has nothing to say need not pay
+
+    structlog.get_logger().warning(event, **keys)
 
 
 def _plain(error: Exception) -> str:

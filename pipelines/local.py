@@ -66,15 +66,22 @@ def with_parameters(manifest: Mapping[str, Any], values: Mapping[str, str]) -> d
     return {**manifest, "spec": {**spec, "arguments": merged_arguments(spec.get("arguments") or {}, given)}}
 
 
+def begin_local(what: LocalRun, clock: Clock) -> Run:
+    """The run, not started. Pure: it may be made once more, only to see whether the workflow can run.
+
+    Raises:
+        ConfigError: the workflow is not valid or asks for what is not built.
+    """
+    return engine.begin(what.manifest, name=what.name, uid=what.run_id, created=clock.now(), templates=what.catalog)
+
+
 async def run_local(what: LocalRun, around: Surroundings, clock: Clock, limits: Limits, watch: Watch) -> Run:
     """Run a workflow to its end; `watch` sees it after every change. Cancelled, it ends all its processes.
 
     Raises:
-        ConfigError: the workflow is not valid or asks for what is not built; nothing was started.
+        ConfigError: as `begin_local`; nothing was started.
     """
-    run = engine.begin(
-        what.manifest, name=what.name, uid=what.run_id, created=clock.now(), templates=what.catalog
-    )
+    run = begin_local(what, clock)
     home = what.home(around.data)
     step_run = StepRun(what.run_id, what.name, what.run_id, home, reads_results(run.plan))
 

@@ -25,7 +25,6 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import structlog
 
 MARKER = "RETRAIN_NODE"
 """The environment variable by which processes of a step are found that left its process group."""
@@ -61,8 +60,6 @@ _CAPTURE = """
 { { trap : TERM INT HUP QUIT; "$@" 2>&3 3>&-; echo $? > "$_rt_home/exit"; kill -TERM 0; } |
   { trap '' TERM INT HUP QUIT; exec tee "$_rt_home/logs/stdout.log" >&3; }; } 3>&1
 """
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)

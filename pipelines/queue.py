@@ -18,7 +18,7 @@ from retrain.store.runs import RunRow
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run that is to be. `manifest` is a whole Workflow with `metadata.name`; `depth` the lineage depth of its cause."""
+    """A run that is to be. `manifest` is a Workflow with `metadata.name`; `depth` the lineage depth of its cause."""
 
     run_id: str
     firing_id: str | None
@@ -28,7 +28,7 @@ class RunRequest:
 
 
 def submit(connection: Connection, request: RunRequest, clock: Clock | None = None) -> bool:
-    """Write a run down to be worked on. Whether it is new: the same run, or another of the same firing, changes nothing.
+    """Write a run down to be worked on. False if it (or another of its firing) is there: then nothing changes.
 
     Raises:
         ConfigError: the manifest is no workflow, or asks for what the local engine has not; nothing was written.

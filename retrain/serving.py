@@ -1,4 +1,4 @@
-"""What every HTTP door here is made of: a socket, uvicorn without signal handlers of its own, a JSON answer.
+"""What every HTTP door here is made of: a socket, uvicorn without signal handlers of its own, bodies with a bound.
 
 Knows nothing of the house: the web and the webhooks both stand on it.
 """
@@ -24,6 +24,43 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
+
+
+class TooLarge(Exception):
+    """A request's body is over the limit; the rest of it was not read."""
+
+
+async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes | None:
+    """The whole body of a request; None if the client went away in the middle of it.
+
+    The caller bounds the time: a client may drip its bytes.
+
+    Raises:
+        TooLarge: it is, or says that it will be, longer than `limit` bytes.
+    """
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+            raise TooLarge(f"the body has {int(value[:20])} bytes; {limit} is the limit")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body = message.get("body", b"")  # the common case: all of it in one piece
+        return _within(body, len(body), limit)
+    parts: list[bytes] = []
+    size = 0
+    while message["type"] == "http.request":
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        parts.append(_within(part, size, limit))
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+    return None
+
+
+def _within(part: bytes, size: int, limit: int) -> bytes:
+    if size > limit:
+        raise TooLarge(f"the body is longer than {limit} bytes, the limit")
+    return part
 
 
 async def answer(send: Send, status: int, body: Any, headers: Headers = ()) -> None:

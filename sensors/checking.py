@@ -167,6 +167,9 @@ def _check_execution(one: Trigger, at: Where, scope: Scope) -> Iterator[Problem]
         yield unsupported((*at, "dlqTrigger"), "dlqTrigger (what fails for good is kept, see `retrain deadletters`)")
     if one.policy is not None and one.policy.k8s is not None:
         yield unsupported((*at, "policy", "k8s"), "policy.k8s")
+    elif one.policy is not None and (one.template is None or one.template.http is None):
+        message = "policy.status tells which HTTP answers are good; for another kind of trigger it changes nothing"
+        yield Problem((*at, "policy"), "ignored-field", message, "warning")
 
 
 def _check_template(template: Template, at: Where, scope: Scope) -> Iterator[Problem]:

@@ -52,7 +52,8 @@ def _common(trigger: Trigger) -> Action:
     common: Action = {}
     if trigger.retry_strategy is not None:
         common["retryStrategy"] = _written(trigger.retry_strategy)
-    if trigger.policy is not None:
+    # It tells which answers are good, so it means nothing where nobody answers; `check` says so.
+    if trigger.policy is not None and trigger.template is not None and trigger.template.http is not None:
         common["policy"] = _written(trigger.policy)
     return common
 

@@ -18,10 +18,11 @@ import orjson
 from retrain.errors import ConfigError, RetrainError
 from retrain.events import Event, EventKey, JsonValue
 from retrain.expressions import Condition, all_of, compile_condition
+from sensors import dependency_spec, trigger_spec
 from sensors.content import Content
 from sensors.filters import Check, Judge, Verdict, compile_filters
 from sensors.render import Action, Render, compile_trigger
-from sensors.spec import SensorDocument
+from sensors.spec import STARTS, SensorDocument
 from sensors.trigger_spec import Trigger
 
 Address = tuple[str, str]
@@ -123,6 +124,7 @@ class Sensor:
         Raises:
             ConfigError: something in it is wrong or not built; `check` finds all of that and says where.
         """
+        _refuse_unbuilt(document)
         self.name = document.name
         self.digest = _digest(document)
         from_start = document.ours and document.spec.start == "earliest"
@@ -241,6 +243,22 @@ class Sensor:
 
     def _sorted(self, names: Iterable[str]) -> list[str]:
         return sorted(names, key=self._order.__getitem__)
+
+
+def _refuse_unbuilt(document: SensorDocument) -> None:
+    """What would change a decision is never passed over. Under Argo's name these fields mean nothing."""
+    if not document.ours:
+        return
+    spec = document.spec
+    if spec.mode not in (None, "active") or spec.start not in (None, *STARTS):
+        raise ConfigError("a mode other than active, or a time as start, is not built yet")
+    for part, fields in (
+        *((one, dependency_spec.OURS) for one in spec.dependencies),
+        *((one, trigger_spec.OURS) for one in spec.triggers),
+    ):
+        for name in fields:
+            if getattr(part, name) is not None:
+                raise ConfigError(f"{name} is not built yet")
 
 
 def _refused(dependency: _Dependency, verdict: Verdict) -> Decision:

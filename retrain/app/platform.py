@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -22,7 +23,7 @@ import structlog
 from deploy import Promoter
 from deploy import Settings as PromoterSettings
 from deploy import place as place_git
-from eventsources import SourceHost, SourceSettings
+from eventsources import EventSourceDocument, SourceHost, SourceSettings
 from pipelines.executor import Limits
 from pipelines.leaf import Surroundings, passed_on
 from pipelines.plan import Catalog
@@ -49,8 +50,8 @@ from triggers import Dispatcher, DispatchSettings, Tools
 log = structlog.get_logger()
 
 STORE = "store.db"
-ENTRY = "retrain.web"
-"""Where the door is found: the web stands above the app, so the app is given it by name."""
+DOOR = "retrain.web"
+"""Who answers HTTP: a module with `make_door`. The web stands above the app, which knows it by this name only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,7 @@ class Start:
     settings: Settings
 
 
-MakeDoor = Callable[[Services, SourceHost | None], Any]
-"""Builds the ASGI application that answers on the platform's port."""
-
-
-def serve(start: Start, make_door: MakeDoor, ready: Callable[[str], None]) -> int:
+def serve(start: Start, ready: Callable[[str], None]) -> int:
     """Run the platform until a signal ends it; the exit status. `ready` gets its URL once it answers.
 
     Raises:
@@ -77,9 +74,7 @@ def serve(start: Start, make_door: MakeDoor, ready: Callable[[str], None]) -> in
     project = read_project(start.project)
     _check_door(start.settings)
     with hold(start.data):
-        return anyio.run(
-            _serve, start, project, make_door, ready, backend="asyncio", backend_options={"use_uvloop": True}
-        )
+        return anyio.run(_serve, start, project, ready, backend="asyncio", backend_options={"use_uvloop": True})
 
 
 def read_project(folder: Path) -> Project:
@@ -106,14 +101,14 @@ def _check_door(settings: Settings) -> None:
         )
 
 
-async def _serve(start: Start, project: Project, make_door: MakeDoor, ready: Callable[[str], None]) -> int:
+async def _serve(start: Start, project: Project, ready: Callable[[str], None]) -> int:
     stop = anyio.Event()
     listener = bind(start.settings.server.host, start.settings.server.port)
     async with anyio.create_task_group() as group:
         group.start_soon(_watch_signals, stop)
         async with open_ground(start) as ground, running(start.settings.shutdown_s) as parts:
             platform = Platform(start, project, ground, listener.getsockname()[1])
-            door = make_door(platform.services, platform.sources)
+            door = import_module(DOOR).make_door(platform.services, platform.sources)
             await platform.start(parts)
             server = Server(door, listener)
             await parts.start("server", server.run)
@@ -263,7 +258,7 @@ class Platform:
             return None
         kinds = kinds_with_plugins(_source_kinds(), "retrain.sources")
         return SourceHost(
-            [item.model for item in self._project.event_sources],
+            [_rooted(item.model, self._start.project) for item in self._project.event_sources],
             self._ground.bus,
             self._ground.store,
             secrets=self._secrets,
@@ -346,6 +341,21 @@ class Platform:
 
 def _bodies(items: tuple[Item, ...]) -> list[dict[str, Any]]:
     return [item.document.body for item in items]
+
+
+def _rooted(document: EventSourceDocument, project: Path) -> EventSourceDocument:
+    """The document with its folders absolute: relative ones are the project's, wherever the platform was started."""
+    files = {
+        name: spec.model_copy(
+            update={
+                "watch_path_config": spec.watch_path_config.model_copy(
+                    update={"directory": str(project / spec.watch_path_config.directory)}
+                )
+            }
+        )
+        for name, spec in document.spec.file.items()
+    }
+    return document.model_copy(update={"spec": document.spec.model_copy(update={"file": files})})
 
 
 def _source_kinds() -> dict[str, Any]:

@@ -27,7 +27,6 @@ def up(folder: Path, data: Path | None, host: str | None, port: int | None, role
     from retrain.app.logs import set_up
     from retrain.app.platform import Start, serve
     from retrain.app.settings import load_settings
-    from retrain.web import make_door
 
     set_up(os.environ.get("RETRAIN_LOG_LEVEL", "info"))
     faults.arm(os.environ.get("RETRAIN_FAULT"))
@@ -47,7 +46,7 @@ def up(folder: Path, data: Path | None, host: str | None, port: int | None, role
         else:
             click.echo(f"Retrain is up at {url}  (state in {start.data}; Ctrl-C stops it)")
 
-    return serve(start, make_door, ready)
+    return serve(start, ready)
 
 
 def _roles(text: str) -> frozenset[str]:

@@ -92,7 +92,7 @@ def unknown(connection: Connection, rows: Sequence[FiringRow]) -> list[FiringRow
         known = select(firings.c.id).where(firings.c.id.in_(ids[start : start + 500]))
         for firing_id in connection.execute(known).scalars().all():
             del fresh[firing_id]
-    return [row for row in reversed(fresh.values())]
+    return list(reversed(fresh.values()))
 
 
 def _values(row: FiringRow) -> dict[str, object]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import anyio
 import structlog
 
-from eventsources.body import Gone, TooLarge, TooSlow, read_body
 from retrain.bus import Bus, Published
 from retrain.clock import Clock
 from retrain.errors import EventError, Permanent, Transient
 from retrain.events import Event, batch_from_json, from_binary, from_json
-from retrain.serving import Headers, Receive, Scope, Send, answer
+from retrain.serving import Receive, Scope, Send, TooLarge, answer, read_body
 from retrain.store.events import OBJECT
 
 log = structlog.get_logger()
@@ -19,6 +19,8 @@ CLOSE = ((b"connection", b"close"),)
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 PLATFORM = "retrain"
+PATIENCE_S = 30.0
+"""Seconds in which a whole body must come."""
 
 
 class Intake:
@@ -32,15 +34,16 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]]
         try:
-            body = await self._read(scope["headers"], receive)
+            with anyio.fail_after(PATIENCE_S):
+                body = await read_body(scope["headers"], receive, self._max_body)
+            if body is None:  # the client is gone and has no answer, so nothing is taken
+                return
             events = [_outside(one).with_time(self._clock.now()) for one in parse(headers, body)]
             published = await self._bus.publish_many(events)
-        except Gone:  # it has no answer, so nothing is taken
-            return
-        except TooLarge:
-            await answer(send, 413, {"error": f"the body has more than {self._max_body} bytes"}, CLOSE)
-        except TooSlow:
-            await answer(send, 408, {"error": "the body did not come in time"}, CLOSE)
+        except TooLarge as error:
+            await answer(send, 413, {"error": str(error)}, CLOSE)
+        except TimeoutError:
+            await answer(send, 408, {"error": f"the body did not come within {PATIENCE_S:.0f} s"}, CLOSE)
         except EventError as error:
             await answer(send, 400, {"error": str(error), "attribute": error.attribute})
         except Permanent as error:
@@ -50,12 +53,6 @@ class Intake:
             await answer(send, 503, {"error": str(error)}, RETRY)
         else:
             await answer(send, 202, {"accepted": [_receipt(e, p) for e, p in zip(events, published, strict=True)]})
-
-    async def _read(self, headers: Headers, receive: Receive) -> bytes:
-        for name, value in headers:
-            if name == b"content-length" and value.isdigit() and int(value[:20]) > self._max_body:
-                raise TooLarge
-        return await read_body(receive, self._max_body)
 
 
 def parse(headers: list[tuple[str, str]], body: bytes) -> list[Event]:

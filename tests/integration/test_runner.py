@@ -205,7 +205,7 @@ async def test_a_lease_that_another_runner_took_is_let_go(place: Place) -> None:
         taken = await place.store.write(lambda c: runs.claim(c, "thief", later, later, 5))
         assert [row.id for row in taken] == ["r-0"]
         with anyio.fail_after(10):
-            while _marked("r-0"):
+            while _marked("r-0"):  # noqa: ASYNC110
                 await anyio.sleep(0.02)
     row = await place.store.read(lambda c: runs.get(c, "r-0"))
     assert row is not None
@@ -214,7 +214,7 @@ async def test_a_lease_that_another_runner_took_is_let_go(place: Place) -> None:
 
 def _process(root: Path, fault: str | None = None) -> subprocess.CompletedProcess[bytes]:
     argv = [sys.executable, str(PROCESS), str(root), *([fault] if fault else [])]
-    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     return subprocess.run(argv, timeout=60, check=False, env=env, capture_output=True)
 
 
@@ -253,7 +253,7 @@ async def test_the_outbox_is_published_in_order_and_emptied(place: Place) -> Non
             for number in range(3):
                 await place.over(number)
             with anyio.fail_after(10):
-                while await place.told():
+                while await place.told():  # noqa: ASYNC110
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()
         records = await bus.read(0)

@@ -36,13 +36,14 @@ def test_an_edit_changes_the_value_and_nothing_else(case: dict[str, Any]) -> Non
 @pytest.mark.parametrize("case", [c for c in CASES if "after" in c], ids=lambda c: c["name"])
 def test_the_old_text_brings_the_old_bytes_back(case: dict[str, Any]) -> None:
     after, (change,) = apply(case, case["before"])
-    if change.old_text == "" or not change.changed:
-        pytest.skip("an empty value comes back as an empty value, with the space that the edit put there")
-
     target = Target(selector.parse(case["path"]), case.get("resource", {}))
     back, _ = edit.apply(after, [(target, Value(change.old, change.old_text))], case.get("file", "model.yaml"))
 
-    assert back == case["before"].encode()
+    before = case["before"].encode()
+    if change.old_text:
+        assert back == before
+    else:  # an empty value comes back as an empty value, with the space that the edit put there
+        assert back.replace(b" ", b"") == before.replace(b" ", b"")
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "refused" in c], ids=lambda c: c["name"])

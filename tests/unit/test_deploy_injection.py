@@ -25,7 +25,8 @@ URLS = [
     "a\nb", "https://h/x\n--upload-pack=y", "https://h:port/x", "c:\\x", "host:path", "\x00", "a\u2028b",
 ]  # fmt: skip
 BRANCHES = [
-    "", "-x", "--force", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "@{u}", "a//b", "/a", "a/", "a.lock",
+    "", "-x", "--force", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "@{u}", "a//b", "/a", "a/",
+    "a.lock",
     "a.lock/b", ".a", "a/.b", "a.", "HEAD", "@", "refs/heads/x", "main\n", "main\x00", "+main", "x" * 201,
 ]  # fmt: skip
 FILES = [
@@ -34,7 +35,8 @@ FILES = [
     "a\u202eb",
 ]  # fmt: skip
 DIGESTS = [
-    "", "x", "sha256:", "sha256:" + "a" * 63, "sha256:" + "A" * 64, "sha256:" + "a" * 65, "a" * 64, "sha256:" + "a" * 64 + "\n",
+    "", "x", "sha256:", "sha256:" + "a" * 63, "sha256:" + "A" * 64, "sha256:" + "a" * 65, "a" * 64,
+    "sha256:" + "a" * 64 + "\n",
     "sha256:--upload-pack=x", "../" + "a" * 64, "sha512:" + "a\n" * 20,
 ]  # fmt: skip
 
@@ -204,10 +206,7 @@ def test_a_record_that_names_other_paths_is_refused(path: str) -> None:
         ("fatal: unable to access 'https://h/': Could not resolve host: h", Transient),
         ("error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502", Transient),
         ("fatal: the remote end hung up unexpectedly", Transient),
-        (
-            "remote: error: GH006: Protected branch update failed\n! [remote rejected] (protected branch hook declined)",
-            Rejected,
-        ),
+        ("remote: error: GH006: Protected branch update failed\n! [remote rejected] x -> main (declined)", Rejected),
         ("! [remote rejected] x -> main (pre-receive hook declined)", Rejected),
         ("fatal: unable to access 'https://h/': The requested URL returned error: 403", Rejected),
         ("fatal: transport 'ext' not allowed", Rejected),

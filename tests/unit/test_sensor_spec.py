@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from retrain.errors import ConfigError
 from retrain.manifests import dotted, load_text, validate
 from sensors import Sensor, SensorDocument, check
 
@@ -99,6 +100,20 @@ SRC = {"dependencyName": "features"}
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(path: str, value: Any, where: str, code: str) -> None:
     assert (where, code, "error") in problems(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("triggers.0.window", {"count": 3}),
+        ("dependencies.0.dedupe", {"key": "id"}),
+        ("dependencies.0.transform", {"jq": "."}),
+        ("mode", "shadow"),
+    ],
+)
+def test_what_would_change_a_decision_is_never_passed_over(path: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match="not built yet"):
+        Sensor(SensorDocument.model_validate(changed(path, value)))
 
 
 def test_duplicate_names_are_said() -> None:

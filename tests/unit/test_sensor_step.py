@@ -199,6 +199,13 @@ def test_a_workflow_is_rendered_with_its_parameters() -> None:
     assert resource["spec"]["arguments"]["parameters"][0]["value"] == "old"
 
 
+def test_a_policy_goes_with_a_request_only() -> None:
+    policy = {"status": {"allow": [200]}}
+
+    assert fire({"name": "t", "http": {"url": "http://h/"}}, policy=policy)["action"]["policy"] == policy
+    assert fire({"name": "t", "log": {}}, policy=policy)["action"] == {"kind": "log"}
+
+
 def test_an_object_may_be_written_as_text() -> None:
     inline = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
 
