@@ -82,7 +82,7 @@ async def latencies(folder: Path, count: int) -> list[float]:
             store.signals.notify("runs")
             while (row := await store.read(lambda c, r=run_id: runs.get(c, r))) and row.phase in runs.OPEN:
                 await anyio.sleep(0.02)
-            log = folder / "data" / "runs" / run_id / run_id / "logs" / "main.log"
+            log = folder / "data" / "runs" / run_id / run_id / "main.log"
             found.append((float(log.read_text()) - begun) * 1000)
         group.cancel_scope.cancel()
     return found

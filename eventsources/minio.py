@@ -94,7 +94,7 @@ class MinioSource:
         place = await self._find_place()
         task_status.started()
         send, receive = anyio.create_memory_object_stream[Records](100)
-        async with anyio.create_task_group() as tasks:
+        async with send, receive, anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_listening, place, send)
             tasks.start_soon(self._take_notices, Bucket(place), receive)
             await self._keep_listing(Bucket(place))
@@ -145,7 +145,7 @@ class MinioSource:
 
     def _pump(self, stream: Stream, send: ObjectSendStream[Records], token: anyio.lowlevel.EventLoopToken) -> None:
         """Hand over what the stream tells; blocks while too much waits, so that memory stays small."""
-        with suppress(anyio.RunFinishedError, anyio.BrokenResourceError):
+        with suppress(anyio.RunFinishedError, anyio.BrokenResourceError, anyio.ClosedResourceError):
             for records in stream.records(self._filter.prefix, self._filter.suffix, self._events):
                 anyio.from_thread.run(send.send, records, token=token)
 

@@ -69,7 +69,7 @@ def _modified(path: Path) -> datetime | None:
 
 def _result(workspace: Workspace) -> str | None:
     try:
-        with (workspace.logs / "stdout.log").open("rb") as file:
+        with workspace.stdout_log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - RESULT_BYTES))
             return _trimmed(file.read(RESULT_BYTES))

@@ -268,6 +268,6 @@ def _plain(error: Exception) -> str:
 
 def _tail(workspace: Workspace) -> str:
     try:
-        return (workspace.logs / "main.log").read_bytes()[-500:].decode(errors="replace").strip()
+        return workspace.main_log.read_bytes()[-500:].decode(errors="replace").strip()
     except OSError:
         return "it left no log"

@@ -158,7 +158,7 @@ def _environment(body: Mapping[str, Any], task: Task, run: StepRun, seen: View, 
         # A log that is seen while the step runs is worth more than the few writes it costs.
         "PYTHONUNBUFFERED": "1",
         "RETRAIN_PROJECT": os.fspath(around.project),
-        "RETRAIN_OUTPUTS": os.fspath(workspace.outputs),
+        "RETRAIN_OUTPUTS": os.fspath(workspace.work),
         "ARGO_CONTAINER_NAME": "main",
         "ARGO_NODE_ID": task.node_id,
         "ARGO_WORKFLOW_NAME": run.name,

@@ -21,7 +21,7 @@ class LogPart:
 
 def log_path(data: Path, run_id: str, node_id: str) -> Path:
     """The file of a step's log. It need not be there."""
-    return open_workspace(run_directory(data, run_id), node_id).logs / "main.log"
+    return open_workspace(run_directory(data, run_id), node_id).main_log
 
 
 def read_log(path: Path, start: int = 0, limit: int = CHUNK) -> LogPart:

@@ -7,8 +7,8 @@ leader costs 0.4 ms beside the 0.4 ms of a bare spawn.
 
     home/pid       "<boot id> <the leader's /proc/PID/stat>"; made with O_EXCL, so the first leader of a home wins
     home/exit      "<exit code>\n"; 128 + n after signal n
-    home/logs/main.log     stdout and stderr in the order of writing
-    home/logs/stdout.log   stdout alone, only where a result is wanted
+    home/main.log    stdout and stderr in the order of writing
+    home/stdout.log  stdout alone, only where a result is wanted
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ echo $? > "$_rt_home/exit"
 # A background child that keeps stdout open would keep tee waiting: the group is told to end once the step has.
 _CAPTURE = """
 { { trap : TERM INT HUP QUIT; "$@" 2>&3 3>&-; echo $? > "$_rt_home/exit"; kill -TERM 0; } |
-  { trap '' TERM INT HUP QUIT; exec tee "$_rt_home/logs/stdout.log" >&3; }; } 3>&1
+  { trap '' TERM INT HUP QUIT; exec tee "$_rt_home/stdout.log" >&3; }; } 3>&1
 """
 
 
@@ -116,7 +116,7 @@ def launch(home: Path, command: Command) -> Leader:
         OSError: the arguments are too long, or the machine has no room for a process.
         ValueError: an argument or a variable holds a NUL character or broken text.
     """
-    log_path = os.fspath(home / "logs" / "main.log")
+    log_path = os.fspath(home / "main.log")
     script = _LEAD + (_CAPTURE if command.capture else _PLAIN)
     binds = [os.fspath(path) for pair in command.mounts for path in pair]
     argv = [_SHELL, "-c", script, "step", os.fspath(home), os.fspath(command.cwd), *binds, "--", *command.argv]

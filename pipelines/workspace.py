@@ -1,12 +1,12 @@
 """Where a step lives on disk: a private directory for each run and node, and private views of absolute directories.
 
     <data>/runs/<run id>/<node id>/
-        work/       the working directory: relative paths of the step are private to it
+        work/       the working directory, and $RETRAIN_OUTPUTS: relative paths of the step are private to it
         tmp/        $TMPDIR, and what a step with absolute output paths sees as /tmp, /var/tmp or /mnt
-        outputs/    $RETRAIN_OUTPUTS
-        logs/       main.log, and stdout.log where a result is wanted
         script      the source of a script template
-        pid, exit   see `pipelines.process`
+        main.log, stdout.log, pid, exit   see `pipelines.process`
+
+As few files and directories as will do: to make and to remove them costs more than to start a process.
 
 Names come from workflows, so each becomes one plain path component: never a way out of the run's directory.
 """
@@ -59,12 +59,12 @@ class Workspace:
         return self.home / "tmp"
 
     @property
-    def outputs(self) -> Path:
-        return self.home / "outputs"
+    def main_log(self) -> Path:
+        return self.home / "main.log"
 
     @property
-    def logs(self) -> Path:
-        return self.home / "logs"
+    def stdout_log(self) -> Path:
+        return self.home / "stdout.log"
 
     @property
     def script(self) -> Path:
@@ -73,7 +73,7 @@ class Workspace:
     def create(self) -> None:
         """Make the directories; those that exist are kept. Only the platform's user may look into them."""
         self.home.mkdir(parents=True, exist_ok=True, mode=0o750)
-        for path in (self.work, self.tmp, self.outputs, self.logs):
+        for path in (self.work, self.tmp):
             path.mkdir(exist_ok=True, mode=0o750)
 
     def write_script(self, source: str) -> None:

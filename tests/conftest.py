@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,10 +9,7 @@ import pytest
 
 from retrain.bus import EmbeddedServer, MemoryBus, NatsBus, embedded, open_nats
 from retrain.store import Store, open_store
-
-sys.path.insert(0, str(Path(__file__).parent))  # tests/servers and tests/support, from every test
-
-from servers import launch
+from tests.servers import launch
 
 
 @pytest.fixture(scope="session")

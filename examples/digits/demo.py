@@ -40,7 +40,7 @@ def main() -> int:
         console.print(Text(stage.last_lines(25)))
         return 1
     finally:
-        stage.kill()
+        stage.clear()
     took = time.monotonic() - began
     console.print(f"\nTook {took:.0f} s. Everything is in {PLACE.name}/ to look at; nothing is left running.")
     return 0
@@ -111,7 +111,8 @@ def _killed(stage: Stage) -> str:
     stage.send_labels("2026-11-20", corrected=True)
     name = stage.training_run()
     stage.kill()
-    console.print(f"killed while {name} was training; nothing of it is left: {stage.left_over() or 'no process'}")
+    orphans = len(stage.left_over())
+    console.print(f"killed while {name} was training; {orphans} of its steps work on alone, to be found again")
     took = stage.start()
     console.print(f"started again in {took:.1f} s")
     run = stage.finished_run(4)
@@ -139,7 +140,7 @@ def _roll_back(stage: Stage, commit: str, previous: str) -> None:
     before = stage.live()
     words = ("promotions", "rollback", "digits", "--reason", "odd predictions in staging", "--actor", "demo")
     console.print(Text(stage.command(*words).strip()))
-    rolled_back = stage.promotion(lambda p: p["action"] == "rollback" and p["state"] == "rolled-back")
+    rolled_back = stage.promotion(lambda p: p["action"] == "rollback" and p["state"] == "committed")
     _diff(rolled_back)
     stage.expect(stage.live() != before, "another model is live")
     stage.expect(stage.live() == stage.live_at(previous), "the model before is live again")

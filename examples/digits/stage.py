@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -90,7 +91,6 @@ class Stage:
         if self._platform is not None and self._platform.stdout is not None:
             self._platform.stdout.close()
         self._platform = None
-        self._wait(lambda: not self.left_over(), "everything that the platform started is gone")
 
     def stop(self) -> None:
         """Ask the platform to end, and see that it does."""
@@ -99,6 +99,13 @@ class Stage:
         code = self._platform.wait(timeout=30)
         self.expect(code == 0, f"the platform ended with 0, not {code}")
         self.expect(not self.left_over(), "nothing is left running")
+
+    def clear(self) -> None:
+        """Leave nothing running, whatever happened: steps outlive a killed platform, to be found again by the next."""
+        self.kill()
+        for line in self.left_over():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
 
     def left_over(self) -> list[str]:
         """Processes that work in the demo's folder and are not the demo."""

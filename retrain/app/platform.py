@@ -23,7 +23,8 @@ import structlog
 from deploy import Promoter
 from deploy import Settings as PromoterSettings
 from deploy import place as place_git
-from eventsources import EventSourceDocument, SourceHost, SourceSettings
+from eventsources import SourceHost, SourceSettings
+from eventsources.host import Tools as SourceTools
 from pipelines.executor import Limits
 from pipelines.leaf import Surroundings, passed_on
 from pipelines.plan import Catalog
@@ -257,15 +258,13 @@ class Platform:
         if "sources" not in self._start.roles:
             return None
         kinds = kinds_with_plugins(_source_kinds(), "retrain.sources")
-        return SourceHost(
-            [_rooted(item.model, self._start.project) for item in self._project.event_sources],
-            self._ground.bus,
-            self._ground.store,
-            secrets=self._secrets,
-            settings=SourceSettings(host=self._start.settings.server.host, platform_port=port),
-            clock=self._ground.clock,
-            kinds=kinds,
+        ground = self._ground
+        settings = SourceSettings(
+            project=self._start.project, host=self._start.settings.server.host, platform_port=port
         )
+        tools = SourceTools(ground.bus, ground.store, self._secrets, ground.clock)
+        documents = [item.model for item in self._project.event_sources]
+        return SourceHost(documents, tools, settings=settings, kinds=kinds)
 
     def _build_services(self) -> Services:
         ground = self._ground
@@ -341,21 +340,6 @@ class Platform:
 
 def _bodies(items: tuple[Item, ...]) -> list[dict[str, Any]]:
     return [item.document.body for item in items]
-
-
-def _rooted(document: EventSourceDocument, project: Path) -> EventSourceDocument:
-    """The document with its folders absolute: relative ones are the project's, wherever the platform was started."""
-    files = {
-        name: spec.model_copy(
-            update={
-                "watch_path_config": spec.watch_path_config.model_copy(
-                    update={"directory": str(project / spec.watch_path_config.directory)}
-                )
-            }
-        )
-        for name, spec in document.spec.file.items()
-    }
-    return document.model_copy(update={"spec": document.spec.model_copy(update={"file": files})})
 
 
 def _source_kinds() -> dict[str, Any]:

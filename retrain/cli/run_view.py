@@ -74,7 +74,7 @@ class Lines:
             from pipelines.logs import read_tail
             from pipelines.workspace import open_workspace
 
-            tail = read_tail(open_workspace(self._home, node.id).logs / "main.log", LOG_LINES)
+            tail = read_tail(open_workspace(self._home, node.id).main_log, LOG_LINES)
             for line in tail.splitlines():
                 click.echo(f"    {printable(line)}", err=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -13,13 +14,17 @@ HEAD = "0001"
 opens without loading Alembic."""
 
 
+_MIGRATING = threading.Lock()
+"""Alembic keeps its context in globals: two stores of one process are migrated one after the other."""
+
+
 def migrate(engine: Engine, path: Path) -> None:
     """Bring the store to `HEAD`. Several processes may do so at once: the first does it, the others find it done.
 
     Raises:
         ConfigError: a newer Retrain has made the store; the message names both revisions.
     """
-    with engine.begin() as connection:
+    with _MIGRATING, engine.begin() as connection:
         found = revision(connection)
         if found == HEAD:
             return

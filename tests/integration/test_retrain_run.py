@@ -146,7 +146,7 @@ def test_what_is_not_built_is_refused_by_name(place: Place) -> None:
 def test_keep_leaves_the_logs(place: Place) -> None:
     code, _, err = place.run(place.write("w.yaml", workflow("echo kept-line")), "--keep")
     assert code == 0
-    assert [p.read_text() for p in place.tmp.glob("retrain-run-*/runs/*/*/logs/main.log")] == ["kept-line\n"]
+    assert [p.read_text() for p in place.tmp.glob("retrain-run-*/runs/*/*/main.log")] == ["kept-line\n"]
     assert "kept:" in err
 
 

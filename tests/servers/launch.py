@@ -1,8 +1,9 @@
 """Real servers for tests: found on the machine or started, never imitated.
 
-MinIO is looked for in this order: an address in RETRAIN_TEST_MINIO (host:port; keys minioadmin, or RETRAIN_TEST_MINIO_ACCESS
-and _SECRET), the program `minio` on PATH or in the cache folder that `tests/servers/minio.sh install` fills, Docker by way of
-testcontainers. Else tests skip and say why; where CI is true they fail.
+MinIO is looked for in this order: an address in RETRAIN_TEST_MINIO (host:port; keys minioadmin, or
+RETRAIN_TEST_MINIO_ACCESS and _SECRET), the program `minio` on PATH or in the cache folder that
+`tests/servers/minio.sh install` fills, Docker by way of testcontainers. Else tests skip and say why; where CI is true
+they fail.
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ class MinioServer:
         assert self.data is not None
         self._process = subprocess.Popen(
             [self.program, "server", "--quiet", "--address", self.endpoint, str(self.data)],
-            env={**os.environ, "MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": KEY, "MINIO_BROWSER": "off", "MINIO_UPDATE": "off"},
+            env={
+                **os.environ,
+                "MINIO_ROOT_USER": KEY,
+                "MINIO_ROOT_PASSWORD": KEY,
+                "MINIO_BROWSER": "off",
+                "MINIO_UPDATE": "off",
+            },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -64,7 +71,9 @@ def minio(data: Path) -> Generator[MinioServer]:
         yield MinioServer(address, access, secret)
     elif programs := minio_programs():
         yield from started(programs[0], data)
-    elif shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
+    elif (
+        shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    ):
         yield from _contained()
     else:
         absent("no MinIO: set RETRAIN_TEST_MINIO, put `minio` on PATH, or run tests/servers/minio.sh install")

@@ -84,7 +84,7 @@ def bench(tmp_path: Path) -> Bench:
 async def test_exit_code_zero_succeeds_and_stdout_is_the_result(bench: Bench) -> None:
     result = await bench.run(container("sh", "-c", "echo out; echo err >&2"))
     assert (result.phase, result.exit_code, result.result) == (Phase.Succeeded, 0, "out")
-    assert sorted((bench.home() / "logs" / "main.log").read_text().split()) == ["err", "out"]
+    assert sorted((bench.home() / "main.log").read_text().split()) == ["err", "out"]
     assert result.started_at is not None
     assert result.finished_at is not None
 

@@ -1,0 +1,180 @@
+"""A source host on a real bus and store, and ways to make the outside world do something, for tests of sources."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import httpx2
+from minio import Minio
+
+from eventsources import EventSourceDocument, SourceHost, SourceSettings, SourceState, Tools
+from retrain.bus import Bus, Record
+from retrain.errors import NotFound
+from retrain.store import Store
+from tests.servers.launch import MinioServer, free_port
+
+OURS, ARGO = "retrain.dev/v1", "argoproj.io/v1alpha1"
+DEADLINE_S = 30
+
+
+def document(name: str = "es", version: str = OURS, **spec: Any) -> EventSourceDocument:
+    """An EventSource; `spec` is what stands under spec."""
+    return EventSourceDocument.model_validate(
+        {"apiVersion": version, "kind": "EventSource", "metadata": {"name": name}, "spec": spec}
+    )
+
+
+@dataclass
+class Secrets:
+    """Secrets that a test may change while a source runs."""
+
+    values: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def secret(self, name: str, key: str) -> str:
+        try:
+            return self.values[name, key]
+        except KeyError:
+            raise NotFound(f"no secret {name!r} has a key {key!r}") from None
+
+
+@dataclass
+class World:
+    """The platform's side: a bus, a store, and hosts that come and go."""
+
+    bus: Bus
+    store: Store
+    secrets: Secrets = field(default_factory=Secrets)
+    settings: SourceSettings = field(default_factory=SourceSettings)
+    kinds: dict[str, Any] | None = None
+
+    @asynccontextmanager
+    async def running(self, *documents: EventSourceDocument) -> AsyncGenerator[SourceHost]:
+        """A host on these documents, up to the end of the block, where it must stop within five seconds."""
+        tools = Tools(self.bus, self.store, self.secrets)
+        host = SourceHost(documents, tools, settings=self.settings, kinds=self.kinds)
+        done = anyio.Event()
+
+        async def run(*, task_status: Any) -> None:
+            try:
+                await host.run(task_status=task_status)
+            finally:
+                done.set()
+
+        async with anyio.create_task_group() as tasks:
+            with anyio.fail_after(DEADLINE_S):
+                await tasks.start(run)
+            yield host
+            tasks.cancel_scope.cancel()
+            with anyio.fail_after(5, shield=True):
+                await done.wait()
+
+    async def records(self, count: int = 1) -> list[Record]:
+        """All events of the log, once there are `count` at least."""
+        found: list[Record] = []
+        with anyio.fail_after(DEADLINE_S):
+            async with self.bus.tail(0) as batches:
+                while len(found) < count:
+                    found += await anext(batches)
+        return found
+
+    async def all(self) -> list[Record]:
+        """All events of the log now."""
+        return await self.bus.read(0, limit=1000)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that no event tells of."""
+    with anyio.fail_after(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - of what is in another program nothing tells
+            await anyio.sleep(0.01)
+
+
+async def state(host: SourceHost, wanted: str) -> SourceState:
+    """The state of the host's only source, once it is as wanted."""
+    await until(lambda: host.states()[0].state == wanted)
+    return host.states()[0]
+
+
+@dataclass
+class Hook:
+    """A webhook on a port of its own."""
+
+    port: int = field(default_factory=free_port)
+    version: str = OURS
+    kind = "webhook"
+
+    def document(self, **more: Any) -> EventSourceDocument:
+        hook = {"port": str(self.port), "endpoint": "/in", "method": "POST", **more}
+        return document(version=self.version, webhook={"thing": hook})
+
+    async def post(self, path: str = "/in", **more: Any) -> httpx2.Response:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=DEADLINE_S) as client:
+            return await client.request(more.pop("method", "POST"), path, **more)
+
+    async def happen(self, name: str) -> None:
+        (await self.post(json={"name": name}, headers={"Idempotency-Key": name})).raise_for_status()
+
+
+@dataclass
+class Drop:
+    """A directory that files are dropped into."""
+
+    directory: Path
+    version: str = OURS
+    kind = "file"
+
+    def document(self, **more: Any) -> EventSourceDocument:
+        watch = {"directory": str(self.directory), "pathRegexp": ".*"}
+        return document(version=self.version, file={"thing": {"watchPathConfig": watch, "eventType": "CREATE", **more}})
+
+    async def happen(self, name: str) -> None:
+        (self.directory / name).write_text(name)
+
+
+@dataclass
+class Objects:
+    """A bucket that objects are put into."""
+
+    server: MinioServer
+    version: str = OURS
+    bucket: str = field(default_factory=lambda: f"b-{uuid4().hex[:12]}")
+    kind = "minio"
+
+    def __post_init__(self) -> None:
+        self.client.make_bucket(self.bucket)
+
+    @property
+    def client(self) -> Minio:
+        server = self.server
+        return Minio(endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key, secure=False)
+
+    def document(self, **more: Any) -> EventSourceDocument:
+        source = {
+            "endpoint": self.server.endpoint,
+            "insecure": True,
+            "bucket": {"name": self.bucket},
+            "accessKey": {"name": "minio", "key": "access"},
+            "secretKey": {"name": "minio", "key": "secret"},
+            **more,
+        }
+        return document(version=self.version, minio={"thing": source})
+
+    def secrets(self) -> Secrets:
+        return Secrets({("minio", "access"): self.server.access_key, ("minio", "secret"): self.server.secret_key})
+
+    async def happen(self, name: str) -> None:
+        await anyio.to_thread.run_sync(self.put, name, name.encode())
+
+    def put(self, key: str, content: bytes) -> None:
+        self.client.put_object(self.bucket, key, io.BytesIO(content), len(content))
+
+
+def bodies(records: Iterable[Record]) -> list[Any]:
+    return [record.event.data for record in records]
