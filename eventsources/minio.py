@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -94,10 +94,11 @@ class MinioSource:
         place = await self._find_place()
         task_status.started()
         send, receive = anyio.create_memory_object_stream[Records](100)
-        async with send, receive, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._keep_listening, place, send)
-            tasks.start_soon(self._take_notices, Bucket(place), receive)
-            await self._keep_listing(Bucket(place))
+        with closing(Bucket(place)) as bucket:
+            async with send, receive, anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_listening, place, send)
+                tasks.start_soon(self._take_notices, bucket, receive)
+                await self._keep_listing(bucket)
 
     async def _find_place(self) -> Place:
         """Endpoint and keys; waits until the secrets are there."""

@@ -64,12 +64,17 @@ class _Pool(urllib3.PoolManager):
 
 
 class Bucket:
-    """One bucket. Its methods may be called from several threads, except `listen`, which is one thread's."""
+    """One bucket. Its methods may be called from several threads. Close it."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._client = _client(place, _pool(place, READ_S))
+        self._pool = _pool(place, READ_S)
+        self._client = _client(place, self._pool)
         self._versions = True
+
+    def close(self) -> None:
+        """Let go of its connections; one that is in use ends with its call."""
+        self._pool.clear()
 
     def list(self, prefix: str, suffix: str) -> Iterator[ObjectVersion]:
         """All objects with a prefix and suffix, in every version where the bucket keeps versions, page by page.
@@ -155,7 +160,9 @@ class Stream:
                 for notice in notices:
                     yield notice["Records"]
             finally:
-                self.close()
+                if self._pool.stream is not None:
+                    self._pool.stream.close()
+                self._pool.clear()
 
     def close(self) -> None:
         """End the stream; a thread that reads from it gets a Transient."""

@@ -25,6 +25,9 @@ from retrain.clock import Clock
 Save = Callable[[Decision], Awaitable[None]]
 """Keep a decision; returns when it is durable. A run that has ended comes once, as the last one."""
 
+CALM_S = 0.05
+"""Seconds that the news of a start may wait for company."""
+
 _READS_RESULT = re.compile(r"\.outputs\.result")
 
 
@@ -44,20 +47,27 @@ class Mailbox:
     """What happened to a run since it was last asked: news that come together are one batch."""
 
     _news: list[Happening] = field(default_factory=list)
-    _ready: anyio.Event = field(default_factory=anyio.Event)
+    _some: anyio.Event = field(default_factory=anyio.Event)
+    _urgent: anyio.Event = field(default_factory=anyio.Event)
 
     def put(self, one: Happening) -> None:
         """Add something that happened. On the event loop."""
         self._news.append(one)
-        self._ready.set()
+        self._some.set()
+        if not isinstance(one, Started):
+            self._urgent.set()
 
     async def take(self, at_most_s: float | None) -> list[Happening]:
         """All that has happened; waits for something, and gives a Tick after `at_most_s` seconds (None: for ever)."""
         with anyio.move_on_after(at_most_s):
-            await self._ready.wait()
+            await self._some.wait()
+            # Nothing follows from a start; that of a short step is saved together with its end.
+            with anyio.move_on_after(CALM_S):
+                await self._urgent.wait()
             # Whoever is ready too may still put its news into this batch.
             await anyio.lowlevel.checkpoint()
-        news, self._news, self._ready = self._news, [], anyio.Event()
+        news, self._news = self._news, []
+        self._some, self._urgent = anyio.Event(), anyio.Event()
         return news or [Tick()]
 
 

@@ -150,11 +150,15 @@ class LocalExecutor:
         while not job.stopped.is_set():
             # Not lost to a cancellation: anyio gives a thread's result whatever came meanwhile.
             leader, seen = await self._thread(partial(self._begin, job))
-            while leader is not None:
-                await self._attend(job, leader)
-                leader = process.attach(job.workspace.home)  # another leader of this home may have come first
-            if job.stopped.is_set() or collect.recorded_exit(job.workspace.home) is not None:
-                return await self._thread(partial(self._end, job, seen))
+            while True:
+                if leader is not None:
+                    await self._attend(job, leader)
+                after = await self._thread(partial(self._after, job, seen, leader))
+                if isinstance(after, TaskResult):
+                    return after
+                if after is None:
+                    break
+                leader = after
             await self._thread(partial(self._lose, job))
         return TaskResult(job.task.node_id, Phase.Failed, message="stopped before it started")
 
@@ -170,7 +174,10 @@ class LocalExecutor:
         return process.launch(home, command), seen
 
     async def _attend(self, job: _Job, leader: Leader) -> None:
-        """Stay with a process until it has ended, by itself, by its deadline or because it was asked to."""
+        """Stay with a process until it has ended, by itself, by its deadline or because it was asked to.
+
+        A cancellation ends the process or lets it be, as `Limits.leave` says, and takes the leader's descriptor.
+        """
         try:
             job.report(Started(job.task.node_id, job.started_at or self._clock.now()))
             async with anyio.create_task_group() as group:
@@ -184,9 +191,10 @@ class LocalExecutor:
                 with anyio.CancelScope(shield=True):
                     await process.stop(leader, job.mark, self._limits.grace_s)
                     await self._thread(partial(job.workspace.set_aside, "interrupted"))
+                    leader.close()
+            else:
+                leader.let_go()
             raise
-        finally:
-            self._release(leader)
 
     async def _guard(self, job: _Job, leader: Leader) -> None:
         """End the process when it is asked for or overdue."""
@@ -203,19 +211,22 @@ class LocalExecutor:
         gone = (self._clock.now() - job.started_at).total_seconds() if job.started_at else 0.0
         return max(0.0, job.task.deadline_s - gone)
 
-    def _release(self, leader: Leader) -> None:
-        if self._limits.leave == "keep" and not leader.ended():
-            leader.let_go()
-        else:
+    def _after(self, job: _Job, seen: View, leader: Leader | None) -> TaskResult | Leader | None:
+        """Once the leader has ended: the step's result; another leader that came first in this home; or None, if the
+        step was lost. On a thread."""
+        if leader is not None:
             leader.close()
+        code = collect.recorded_exit(job.workspace.home)
+        if code is None and not job.stopped.is_set():
+            return process.attach(job.workspace.home)
+        return self._end(job, seen, KILLED if code is None else code)
 
-    def _end(self, job: _Job, seen: View) -> TaskResult:
+    def _end(self, job: _Job, seen: View, code: int) -> TaskResult:
         home = job.workspace.home
         if job.found:
             # The group of a leader that was not our child cannot be told from another's once it has ended.
             process.sweep(process.MARKER, [job.mark])
-        code = collect.recorded_exit(home)
-        result = collect.collect(job.task, seen, KILLED if code is None else code, job.run.capture)
+        result = collect.collect(job.task, seen, code, job.run.capture)
         if job.overdue:
             result = replace(result, phase=Phase.Failed, message=DEADLINE_MESSAGE)
         elif job.interrupted and result.exit_code == 0:

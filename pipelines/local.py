@@ -24,7 +24,7 @@ from retrain.errors import ConfigError
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """What Kubernetes makes generated names of: no vowels, no words."""
 
-Watch = Callable[[Run], None]
+Watch = Callable[[Decision], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def begin_local(what: LocalRun, clock: Clock) -> Run:
 
 
 async def run_local(what: LocalRun, around: Surroundings, clock: Clock, limits: Limits, watch: Watch) -> Run:
-    """Run a workflow to its end; `watch` sees it after every change. Cancelled, it ends all its processes.
+    """Run a workflow to its end; `watch` sees every decision. Cancelled, it ends all its processes.
 
     Raises:
         ConfigError: as `begin_local`; nothing was started.
@@ -86,7 +86,7 @@ async def run_local(what: LocalRun, around: Surroundings, clock: Clock, limits: 
     step_run = StepRun(what.run_id, what.name, what.run_id, home, reads_results(run.plan))
 
     async def save(decision: Decision) -> None:
-        watch(decision.run)
+        watch(decision)
 
     try:
         async with open_executor(around, clock, limits) as executor:

@@ -55,10 +55,12 @@ _PLAIN = """
 "$@"
 echo $? > "$_rt_home/exit"
 """
-# A background child that keeps stdout open would keep tee waiting: the group is told to end once the step has.
+# A background child that keeps stdout open would keep tee waiting: the group is told to end once the step has. tee must
+# be deaf to that from its first moment, so what it inherits says so.
 _CAPTURE = """
+trap '' TERM INT HUP QUIT
 { { trap : TERM INT HUP QUIT; "$@" 2>&3 3>&-; echo $? > "$_rt_home/exit"; kill -TERM 0; } |
-  { trap '' TERM INT HUP QUIT; exec tee "$_rt_home/stdout.log" >&3; }; } 3>&1
+  exec tee "$_rt_home/stdout.log" >&3; } 3>&1
 """
 
 

@@ -16,7 +16,6 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.rule import Rule
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +23,7 @@ from examples.digits.stage import Failure, Stage
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / ".demo"
-console = Console(width=max(100, min(140, Console().width)), highlight=False)
+console = Console(width=max(100, Console().width) if sys.stdout.isatty() else 140, highlight=False, soft_wrap=False)
 
 
 def main() -> int:
@@ -68,9 +67,9 @@ def _story(stage: Stage) -> None:
 def _two_halves(stage: Stage) -> str:
     _say("1. Half of a day arrives", "the features of 2026-11-18, as a file. The sensor waits for the labels")
     event = stage.send_features("2026-11-18")
-    console.print(f"event {event['id'][:40]}  {event['source']}/{event['subject']}")
+    console.print(f"event from {event['source']}/{event['subject']}: {Path(event['data']['name']).name}")
     waiting = stage.explain("retrain-digits", [event])
-    console.print(Text(waiting.strip()))
+    _lines(waiting.strip().splitlines())
     stage.expect("needs labels" in waiting, "explain says that the sensor waits for the labels")
     stage.expect(not stage.get("/api/v1/runs")["items"], "nothing runs before both halves are there")
 
@@ -79,7 +78,7 @@ def _two_halves(stage: Stage) -> str:
     )
     stage.send_labels("2026-11-18")
     run = stage.finished_run(1)
-    console.print(Text(stage.command("runs", "get", run["metadata"]["name"]).strip()))
+    _lines(stage.command("runs", "get", run["metadata"]["name"]).strip().splitlines())
     return _promoted(stage, run, "committed")
 
 
@@ -112,7 +111,9 @@ def _killed(stage: Stage) -> str:
     name = stage.training_run()
     stage.kill()
     orphans = len(stage.left_over())
-    console.print(f"killed while {name} was training; {orphans} of its steps work on alone, to be found again")
+    console.print(
+        f"killed while {name} was training; {orphans} processes of its steps work on alone, to be found again"
+    )
     took = stage.start()
     console.print(f"started again in {took:.1f} s")
     run = stage.finished_run(4)
@@ -121,14 +122,14 @@ def _killed(stage: Stage) -> str:
     commit = _promoted(stage, run, "committed")
     commits = stage.commits()
     stage.expect(len(commits) == 4, f"one commit for each of three models (and the first), not {len(commits) - 1}")
-    console.print("\n".join(f"  {line}" for line in commits))
+    _lines(commits)
     return commit
 
 
 def _trace(stage: Stage, commit: str) -> None:
     _say("6. Back to the data", f"retrain trace {commit[:12]}")
     chain = json.loads(stage.command("trace", commit, "-o", "json"))
-    console.print(Text(stage.command("trace", commit).rstrip()))
+    _lines(stage.command("trace", commit).strip().splitlines())
     kinds = {node["kind"] for node in chain["nodes"]}
     stage.expect(
         kinds == {"object", "event", "firing", "run", "promotion", "commit"}, f"the trace is whole, not {kinds}"
@@ -139,12 +140,12 @@ def _roll_back(stage: Stage, commit: str, previous: str) -> None:
     _say("7. Roll back, and stay there", "a person brings the former model back; automation must not undo it")
     before = stage.live()
     words = ("promotions", "rollback", "digits", "--reason", "odd predictions in staging", "--actor", "demo")
-    console.print(Text(stage.command(*words).strip()))
+    _lines(stage.command(*words).strip().splitlines())
     rolled_back = stage.promotion(lambda p: p["action"] == "rollback" and p["state"] == "committed")
     _diff(rolled_back)
     stage.expect(stage.live() != before, "another model is live")
     stage.expect(stage.live() == stage.live_at(previous), "the model before is live again")
-    console.print(Text(stage.command("promotions", "holds").strip()))
+    _lines(stage.command("promotions", "holds").strip().splitlines())
     head = stage.head()
     stage.send_features("2026-11-19", again="2026-11-19-again")
     stage.send_labels("2026-11-19")
@@ -166,21 +167,31 @@ def _promoted(stage: Stage, run: dict[str, Any], state: str) -> str:
         console.print(f"  [green]committed[/] {found['commit'][:12]} to staging")
         _diff(found)
     else:
-        console.print(f"  [red]{state}[/]: {found['reason']}")
+        console.print(f"  [red]{state}[/]", Text(found["reason"].partition(": accuracy")[0], style="dim"))
     return str(found["commit"])
+
+
+def _lines(lines: list[str]) -> None:
+    """Show lines as they came, each on one line."""
+    for line in lines:
+        text = Text(f"  {line.rstrip().replace(str(PLACE), PLACE.name)}")
+        text.truncate(console.width, overflow="ellipsis")
+        console.print(text)
 
 
 def _diff(promotion: dict[str, Any]) -> None:
     lines = promotion["diff"].splitlines()
     shown = [line for line in lines if not line.startswith(("index ", "diff "))]
-    console.print(Syntax("\n".join(line[: console.width] for line in shown[:12]), "diff", background_color="default"))
+    for line in shown[:12]:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+        console.print(Text(f"  {line.replace(str(PLACE), PLACE.name)}", style), soft_wrap=True)
 
 
 def _summary(stage: Stage) -> None:
     console.print(Rule("What happened"))
     table = Table(box=box.SIMPLE_HEAD)
-    for title in ("ARRIVED", "RUN", "ACCURACY", "DECISION", "WHY", "COMMIT"):
-        table.add_column(title, overflow="fold")
+    for title in ("ARRIVED", "RUN", "ACCURACY", "DECISION", "COMMIT", "WHY"):
+        table.add_column(title, no_wrap=title != "WHY", overflow="ellipsis")
     for row in stage.summary():
         table.add_row(*row)
     console.print(table)

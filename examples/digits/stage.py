@@ -191,7 +191,7 @@ class Stage:
         return self.command("sensors", "explain", manifest, "--event", str(file), "--name", sensor)
 
     def summary(self) -> list[tuple[str, ...]]:
-        """One row for each promotion: what arrived, the run, its figures, what was decided, why, and the commit."""
+        """One row for each promotion: what arrived, the run, its figures, what was decided, the commit, and why."""
         runs = {run["metadata"]["uid"]: run for run in self.get("/api/v1/runs")["items"]}
         rows: list[tuple[str, ...]] = []
         for one in reversed(self.get("/api/v1/promotions")["items"]):
@@ -199,13 +199,13 @@ class Stage:
             words = {
                 p["name"]: p.get("value", "") for p in run.get("spec", {}).get("arguments", {}).get("parameters", [])
             }
-            arrived = Path(words.get("features", "")).stem if one["action"] == "promote" else "(a person)"
+            arrived = Path(words.get("features", "")).stem if one["action"] == "promote" else "a person's rollback"
             figures = (one["candidate"].get("evaluation") or {}).get("metrics") or {}
             accuracy = f"{figures['accuracy']:.4f}" if "accuracy" in figures else ""
-            commit = (one["commit"] or "")[:12]
-            rows.append(
-                (arrived, run.get("metadata", {}).get("name", ""), accuracy, one["state"], one["reason"], commit)
-            )
+            failed = [f"{gate['name']}: {gate['reason']}" for gate in one["gates"] if gate["verdict"] == "fail"]
+            why = failed[-1] if failed else one["reason"]
+            name = run.get("metadata", {}).get("name", "")
+            rows.append((arrived, name, accuracy, one["state"], (one["commit"] or "")[:12], why))
         return rows
 
     # --- the deployment repo -------------------------------------------------------------------------------------

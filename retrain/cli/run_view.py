@@ -15,7 +15,7 @@ from pipelines.nodes import Node, Phase
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from pipelines.engine import Run
+    from pipelines.engine import Decision, Run
 
 ICONS = {
     Phase.Pending: "◷",
@@ -37,7 +37,7 @@ TREE_LINES = 200
 class View(Protocol):
     """Sees the run after every change."""
 
-    def show(self, run: Run) -> None: ...
+    def show(self, decision: Decision) -> None: ...
 
 
 @contextmanager
@@ -61,8 +61,8 @@ class Lines:
         self._quiet = quiet
         self._said: set[str] = set()
 
-    def show(self, run: Run) -> None:
-        for node in run.nodes.values():
+    def show(self, decision: Decision) -> None:
+        for node in (decision.run.nodes[node_id] for node_id in decision.changed):
             if node.id not in self._said and node.phase.fulfilled and node.type in ("Pod", "Skipped"):
                 self._said.add(node.id)
                 self._say(node)
@@ -87,12 +87,12 @@ class Tree:
         self._live = live
         self._lines = lines
 
-    def show(self, run: Run) -> None:
+    def show(self, decision: Decision) -> None:
         from rich.text import Text
 
-        self._lines.show(run)
+        self._lines.show(decision)
         text = Text()
-        for prefix, node in tree(run)[-self._live.console.height + 2 :]:
+        for prefix, node in tree(decision.run)[-self._live.console.height + 2 :]:
             text.append(prefix)
             text.append(_line(node), COLOURS.get(node.phase, ""))
             text.append("\n")

@@ -41,7 +41,8 @@ def _grow(tree: Tree, node: dict[str, Any], nodes: dict[str, Any], seen: set[str
     if node["type"] in INNER:
         members = [nodes[c] for c in node.get("children") or () if c in nodes and c not in seen]
     inner = {c for m in members if m["type"] in INNER for c in m.get("children") or ()}
-    for member in sorted(members, key=lambda n: (n.get("startedAt") or "", n["name"])):
+    order = _order(node, nodes)
+    for member in sorted(members, key=lambda n: (order.get(n["id"], len(order)), n["name"])):
         if member["id"] in seen or (member["id"] in inner and node["type"] not in INNER):
             continue
         seen.add(member["id"])
@@ -52,6 +53,18 @@ def _grow(tree: Tree, node: dict[str, Any], nodes: dict[str, Any], seen: set[str
             continue
         branch = tree if member["type"] == "StepGroup" else tree.add(_line(member["displayName"], member))
         _grow(branch, member, nodes, seen)
+
+
+def _order(node: dict[str, Any], nodes: dict[str, Any]) -> dict[str, int]:
+    """In which order nodes follow from one: a step comes after all that leads to it. Times are too coarse for that."""
+    depth = {node["id"]: 0}
+    waiting = [node["id"]]
+    for one in waiting:
+        for child in nodes[one].get("children") or ():
+            if child in nodes and depth.get(child, -1) < depth[one] + 1 <= len(nodes):
+                depth[child] = depth[one] + 1
+                waiting.append(child)
+    return depth
 
 
 def _line(name: str, node: dict[str, Any]) -> Text:

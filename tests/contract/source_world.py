@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import anyio
 import httpx2
+import urllib3
 from minio import Minio
 
 from eventsources import EventSourceDocument, SourceHost, SourceSettings, SourceState, Tools
@@ -22,6 +23,7 @@ from tests.servers.launch import MinioServer, free_port
 
 OURS, ARGO = "retrain.dev/v1", "argoproj.io/v1alpha1"
 DEADLINE_S = 30
+POOL = urllib3.PoolManager()
 
 
 def document(name: str = "es", version: str = OURS, **spec: Any) -> EventSourceDocument:
@@ -153,7 +155,14 @@ class Objects:
     @property
     def client(self) -> Minio:
         server = self.server
-        return Minio(endpoint=server.endpoint, access_key=server.access_key, secret_key=server.secret_key, secure=False)
+        return Minio(
+            endpoint=server.endpoint,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+            secure=False,
+            region="us-east-1",
+            http_client=POOL,
+        )
 
     def document(self, **more: Any) -> EventSourceDocument:
         source = {

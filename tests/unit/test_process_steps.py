@@ -305,13 +305,14 @@ async def test_leaving_the_executor_leaves_no_process(bench: Bench) -> None:
 
 async def test_two_hundred_steps_run_at_most_so_many_at_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Limits(slots=8))
-    source = 'echo + >> "$RETRAIN_PROJECT/log"; echo - >> "$RETRAIN_PROJECT/log"'
+    source = 'echo + >> "$RETRAIN_PROJECT/log"; echo - >> "$RETRAIN_PROJECT/log"; echo said'
     with anyio.fail_after(60):
         async with open_executor(bench.around, SystemClock(), bench.limits) as executor:
             ended = [bench.take(executor, script(source), f"n{i}") for i in range(200)]
             for one in ended:
                 await one.wait()
     assert {r.phase for r in bench.results.values()} == {Phase.Succeeded}
+    assert {r.result for r in bench.results.values()} == {"said"}
     running = peak = 0
     for line in (bench.project / "log").read_text().split():
         running += 1 if line == "+" else -1
