@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import anyio
+import structlog
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ async def latencies(folder: Path, count: int) -> list[float]:
             begun = time.time()
             await store.write(lambda c, b=body, r=run_id: submit(c, RunRequest(r, r, b, {})))
             store.signals.notify("runs")
-            while (row := await store.read(lambda c, r=run_id: runs.get(c, r))) and row.phase in runs.OPEN:
+            while (row := await store.read(lambda c, r=run_id: runs.get(c, r))) and row.phase in runs.OPEN:  # noqa: ASYNC110
                 await anyio.sleep(0.02)
             log = folder / "data" / "runs" / run_id / run_id / "main.log"
             found.append((float(log.read_text()) - begun) * 1000)
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ours = statistics.median(retrain_run(folder, given.steps, 2) for _ in range(given.rounds))

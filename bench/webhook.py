@@ -2,9 +2,10 @@
 
     python -m bench.webhook [--events N] [--json]
 
-The server is the real one (uvicorn, uvloop, httptools) with the webhook source, the NATS bus and the embedded server; every
-answer comes after JetStream has the event. The generator is a second process with 64 kept-alive connections that post
-500 bytes each. The peer is plain nats-py in the same run: `js.publish` of the ready event, 64 in flight. Best of three.
+The server is the real one (uvicorn, uvloop, httptools) with the webhook source, the NATS bus and the embedded server;
+every answer comes after JetStream has the event. The generator is a second process with 64 kept-alive connections that
+post 500 bytes each. The peer is plain nats-py in the same run: `js.publish` of ready events, 64 in flight. Best of
+three.
 """
 
 from __future__ import annotations
@@ -56,10 +57,11 @@ async def generate(port: int, count: int, pace: float) -> dict[str, object]:
         f"content-length: {len(BODY)}\r\n\r\n"
     ).encode() + BODY
     times: list[float] = []
+    open_ones = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS)]
     begin = time.perf_counter()
 
     async def connection(first: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = open_ones[first]
         for number in range(first, count, CONNECTIONS):
             due = begin + number / pace if pace else 0.0
             if (early := due - time.perf_counter()) > 0:

@@ -115,7 +115,7 @@ class Drive:
     async def _finish(self, decision: Decision) -> None:
         self.executor.stop_run(self.step_run.run_id)
         await self.executor.idle(self.step_run.run_id)
-        await self.executor.sweep(self.step_run.run_id)
+        await self.executor.sweep(self.step_run)
         faults.point("runner.before_finish")
         await self.save(decision)
         faults.point("runner.after_finish")

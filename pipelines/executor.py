@@ -20,7 +20,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from pipelines import collect, process
-from pipelines.leaf import NotInPath, StepRun, Surroundings, node_mark, prepare
+from pipelines.leaf import NotInPath, StepRun, Surroundings, node_mark, prepare, run_mark
 from pipelines.nodes import Phase, Started, Task, TaskResult
 from pipelines.process import Leader
 from pipelines.workspace import View, Workspace, open_workspace
@@ -94,7 +94,7 @@ class LocalExecutor:
         """
         key = (run.run_id, task.node_id)
         if key not in self._jobs:
-            job = _Job(task, run, open_workspace(run.home, task.node_id), report, node_mark(run, task))
+            job = _Job(task, run, open_workspace(run.home, task.node_id), report, node_mark(run, task.node_id))
             self._jobs[key] = job
             self._group.start_soon(self._work, key, job)
 
@@ -114,11 +114,11 @@ class LocalExecutor:
         for job in [job for (one, _), job in self._jobs.items() if one == run_id]:
             await job.done.wait()
 
-    async def sweep(self, run_id: str) -> None:
+    async def sweep(self, run: StepRun) -> None:
         """Kill whatever processes of a run are left: daemons that its steps put behind themselves."""
-        killed = await self._thread(partial(process.sweep, process.RUN_MARKER, [run_id]))
+        killed = await self._thread(partial(process.sweep, process.RUN_MARKER, [run_mark(run)]))
         if killed:
-            _warn("run.left_processes", run_id=run_id, killed=killed)
+            _warn("run.left_processes", run_id=run.run_id, killed=killed)
 
     async def _work(self, key: tuple[str, str], job: _Job) -> None:
         try:

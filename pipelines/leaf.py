@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,15 @@ def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
-def node_mark(run: StepRun, task: Task) -> str:
+def run_mark(run: StepRun) -> str:
+    """What `RETRAIN_RUN_MARK` is for this run's steps. Of the directory and not of the id: a copy of the platform on
+    the same machine may have a run with the same id, and must not find its processes killed."""
+    return sha256(os.fsencode(run.home)).hexdigest()[:20]
+
+
+def node_mark(run: StepRun, node_id: str) -> str:
     """What `RETRAIN_NODE` is for this step: no other process of the machine has it."""
-    return f"{run.run_id}/{task.node_id}"
+    return f"{run_mark(run)}/{node_id}"
 
 
 def prepare(task: Task, run: StepRun, workspace: Workspace, around: Surroundings) -> tuple[Command, View]:
@@ -159,6 +166,7 @@ def _environment(body: Mapping[str, Any], task: Task, run: StepRun, seen: View, 
         "PYTHONUNBUFFERED": "1",
         "RETRAIN_PROJECT": os.fspath(around.project),
         "RETRAIN_OUTPUTS": os.fspath(workspace.work),
+        "RETRAIN_RUN_ID": run.run_id,
         "ARGO_CONTAINER_NAME": "main",
         "ARGO_NODE_ID": task.node_id,
         "ARGO_WORKFLOW_NAME": run.name,
@@ -169,7 +177,7 @@ def _environment(body: Mapping[str, Any], task: Task, run: StepRun, seen: View, 
         env.update(_all_of(source, around.references))
     env.update(_declared(body.get("env") or (), around.references))
     # Last, so that a template cannot take them away: they are how what is left over is found.
-    env[RUN_MARKER], env[MARKER] = run.run_id, node_mark(run, task)
+    env[RUN_MARKER], env[MARKER] = run_mark(run), node_mark(run, task.node_id)
     return env
 
 

@@ -28,7 +28,8 @@ import anyio.to_thread
 
 MARKER = "RETRAIN_NODE"
 """The environment variable by which processes of a step are found that left its process group."""
-RUN_MARKER = "RETRAIN_RUN_ID"
+RUN_MARKER = "RETRAIN_RUN_MARK"
+"""The same for all processes of a run."""
 LEADER_FAILED = 125
 """The leader's own exit code where it could not begin, or came second."""
 

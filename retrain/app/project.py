@@ -55,8 +55,12 @@ _PLACES = {
 _WORKFLOWS = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate"})
 
 
-def load_project(paths: Iterable[str | Path]) -> Project:
-    """Read all documents of files and directories. Never raises because of what they hold."""
+def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = ()) -> Project:
+    """Read all documents of files and directories. Never raises because of what they hold.
+
+    `beside`: where else referred things may be found. What is wrong there is nobody's business here: a document with an
+    error is passed over, and so is every Workflow, every document that `paths` have too, and a second of one name.
+    """
     loaded = read_paths(paths)
     findings = list(loaded.findings)
     places: dict[str, list[Item]] = {place: [] for place in _PLACES.values()}
@@ -65,14 +69,10 @@ def load_project(paths: Iterable[str | Path]) -> Project:
         findings += found
         if item is not None and document.kind in _PLACES:
             places[_PLACES[document.kind]].append(item)
-    between = list(_between([d for d in loaded.documents if (d.api_version, d.kind) in KINDS]))
-    # Upstream's words for the same mistake, without its place and the nearest name.
-    told = {(f.file, f.kind, f.name) for f in between if f.code == "unknown-template"}
-    workflows = places["workflows"] + places["workflow_templates"]
-    for finding in check_workflows(workflows, places["workflow_templates"] + places["config_maps"]):
-        if finding.code != "template-reference" or (finding.file, finding.kind, finding.name) not in told:
-            findings.append(finding)
-    findings += between
+    around = list(_around(loaded.documents, beside))
+    for item in around:
+        places[_PLACES[item.document.kind]].append(item)
+    findings += _cross_check(places, [*loaded.documents, *(item.document for item in around)], set(loaded.files))
     order = {file: index for index, file in enumerate(loaded.files)}
     findings.sort(key=lambda f: (order.get(f.file, -1), f.line, f.column))
     return Project(
@@ -82,6 +82,29 @@ def load_project(paths: Iterable[str | Path]) -> Project:
         skipped=loaded.skipped,
         documents=len(loaded.documents),
     )
+
+
+def _around(own: Sequence[Document], beside: Iterable[str | Path]) -> Iterator[Item]:
+    taken = {(one.kind, one.namespace, one.name) for one in own}
+    for document in read_paths(beside).documents:
+        key = (document.kind, document.namespace, document.name)
+        if document.kind not in _PLACES or document.kind == "Workflow" or key in taken:
+            continue
+        taken.add(key)
+        item, _ = build(document)
+        if item is not None:
+            yield item
+
+
+def _cross_check(places: dict[str, list[Item]], documents: Sequence[Document], files: set[str]) -> list[Finding]:
+    """What is wrong between documents, as far as it is found in `files`."""
+    between = [f for f in _between([d for d in documents if (d.api_version, d.kind) in KINDS]) if f.file in files]
+    # Upstream's words for the same mistake, without its place and the nearest name.
+    told = {(f.file, f.kind, f.name) for f in between if f.code == "unknown-template"}
+    workflows = [one for one in places["workflows"] + places["workflow_templates"] if one.document.file in files]
+    checked = check_workflows(workflows, places["workflow_templates"] + places["config_maps"])
+    wanted = (f for f in checked if f.code != "template-reference" or (f.file, f.kind, f.name) not in told)
+    return [*wanted, *between]
 
 
 def _between(documents: Sequence[Document]) -> Iterator[Finding]:

@@ -74,7 +74,7 @@ def _run_all(data: Path, options: Mapping[str, Any]) -> _Ended:
     from pipelines.local import begin_local
     from retrain.clock import SystemClock
 
-    project = _load((*options["files"], *options["beside"]))
+    project = _load(options["files"], options["beside"])
     wanted = _wanted(project, options)
     folder = options["project"].resolve()
     around = Surroundings(folder, data, passed_on(os.environ), _references(project))
@@ -117,10 +117,10 @@ async def _run_one(what: LocalRun, tools: tuple[Any, Any, Any]) -> Run:
         return await run_local(what, around, clock, limits, view.show)
 
 
-def _load(paths: Sequence[str]) -> Project:
+def _load(paths: Sequence[str], beside: Sequence[str]) -> Project:
     from retrain.app.project import load_project
 
-    project = load_project(paths)
+    project = load_project(paths, beside)
     for finding in project.findings:
         click.echo(str(finding), err=True)
     if project.errors:

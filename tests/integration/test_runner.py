@@ -161,7 +161,7 @@ async def test_a_run_can_be_stopped_and_leaves_no_process(place: Place, control:
         row = await place.over()
     assert row.phase == "Failed"
     assert row.message == f"Stopped with strategy '{control.capitalize()}'"
-    assert not _marked("r-0")
+    assert not _steps_of(place.root)
 
 
 async def test_the_deadline_of_a_workflow_ends_it(place: Place) -> None:
@@ -169,7 +169,7 @@ async def test_the_deadline_of_a_workflow_ends_it(place: Place) -> None:
     async with place.running():
         row = await place.over()
     assert row.phase == "Failed"
-    assert not _marked("r-0")
+    assert not _steps_of(place.root)
 
 
 async def test_many_runs_are_worked_on_a_few_at_a_time(place: Place) -> None:
@@ -188,7 +188,7 @@ async def test_a_stopped_platform_ends_its_steps_and_the_next_one_runs_them_agai
     await place.submit(request(workflow('echo x >> "$RETRAIN_PROJECT/n"; [ -e "$RETRAIN_PROJECT/go" ] || sleep 99')))
     async with place.running():
         await _there(place.root / "n")
-    assert not _marked("r-0")
+    assert not _steps_of(place.root)
     (place.root / "go").touch()
     async with place.running():
         row = await place.over()
@@ -205,7 +205,7 @@ async def test_a_lease_that_another_runner_took_is_let_go(place: Place) -> None:
         taken = await place.store.write(lambda c: runs.claim(c, "thief", later, later, 5))
         assert [row.id for row in taken] == ["r-0"]
         with anyio.fail_after(10):
-            while _marked("r-0"):  # noqa: ASYNC110
+            while _steps_of(place.root):  # noqa: ASYNC110
                 await anyio.sleep(0.02)
     row = await place.store.read(lambda c: runs.get(c, "r-0"))
     assert row is not None
@@ -234,15 +234,7 @@ async def test_a_killed_runner_is_taken_over_and_each_run_ends_once(place: Place
     assert await place.told() == ["r-0.started", "r-0.succeeded"]
     ran = (place.root / "n").read_text().split()
     assert len(ran) == len(set(ran)) == 2
-    assert not _marked("r-0")
-
-
-@pytest.mark.parametrize("fault", ["outbox.before_publish", "outbox.after_publish"])
-def test_outbox_fault_points_exist(fault: str) -> None:
-    from retrain import faults
-
-    faults.arm(fault)
-    faults.arm(None)
+    assert not _steps_of(place.root)
 
 
 async def test_the_outbox_is_published_in_order_and_emptied(place: Place) -> None:
@@ -262,12 +254,12 @@ async def test_the_outbox_is_published_in_order_and_emptied(place: Place) -> Non
     assert all(ids.index(f"r-{n}.started") < ids.index(f"r-{n}.succeeded") for n in range(3))
 
 
-def _marked(run_id: str) -> list[str]:
+def _steps_of(project: Path) -> list[str]:
     found = []
     for path in Path("/proc").iterdir():
         if path.name.isdecimal():
             try:
-                if f"RETRAIN_RUN_ID={run_id}".encode() in (path / "environ").read_bytes().split(b"\0"):
+                if f"RETRAIN_PROJECT={project}".encode() in (path / "environ").read_bytes().split(b"\0"):
                     found.append(path.name)
             except OSError:
                 continue

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines import process
 from pipelines.executor import DEADLINE_MESSAGE, Limits, LocalExecutor, open_executor
-from pipelines.leaf import StepRun, Surroundings, passed_on
+from pipelines.leaf import StepRun, Surroundings, node_mark, passed_on
 from pipelines.nodes import Phase, Started, Task, TaskResult
 from pipelines.process import namespace_prefix
 from pipelines.workspace import run_directory
@@ -51,6 +51,10 @@ class Bench:
         self.limits = limits or Limits(slots=4, grace_s=0.3)
         self.results: dict[str, TaskResult] = {}
         self.started: dict[str, anyio.Event] = {}
+
+    @property
+    def mark(self) -> str:
+        return node_mark(self.step_run, "wf-1")
 
     def home(self, node_id: str = "wf-1") -> Path:
         return self.step_run.home / node_id
@@ -266,13 +270,13 @@ async def test_timeout_kills_grandchildren_that_left_the_group(bench: Bench) -> 
     source = "setsid sleep 1234 & echo $! > $RETRAIN_PROJECT/pid; sleep 1234 & sleep 1234"
     result = await bench.run(script(source), deadline_s=0.5)
     assert (result.phase, result.message) == (Phase.Failed, DEADLINE_MESSAGE)
-    await _all_gone("r-1/wf-1")
+    await _all_gone(bench.mark)
 
 
 async def test_a_step_that_ignores_sigterm_is_killed(bench: Bench) -> None:
     result = await bench.run(script("trap '' TERM; while :; do sleep 1; done"), deadline_s=0.2)
     assert (result.phase, result.exit_code) == (Phase.Failed, 137)
-    await _all_gone("r-1/wf-1")
+    await _all_gone(bench.mark)
 
 
 async def test_a_step_may_end_in_its_own_way_on_sigterm(tmp_path: Path) -> None:
@@ -291,7 +295,7 @@ async def test_a_step_may_end_in_its_own_way_on_sigterm(tmp_path: Path) -> None:
 async def test_background_children_do_not_outlive_their_step(bench: Bench) -> None:
     result = await bench.run(script("sleep 1234 & echo hi"))
     assert (result.phase, result.result) == (Phase.Succeeded, "hi")
-    await _all_gone("r-1/wf-1")
+    await _all_gone(bench.mark)
 
 
 async def test_leaving_the_executor_leaves_no_process(bench: Bench) -> None:
@@ -299,8 +303,8 @@ async def test_leaving_the_executor_leaves_no_process(bench: Bench) -> None:
         async with open_executor(bench.around, SystemClock(), bench.limits) as executor:
             bench.take(executor, container("sleep", "1234"))
             await bench.started["wf-1"].wait()
-            assert _processes_of("r-1/wf-1")
-    await _all_gone("r-1/wf-1")
+            assert _processes_of(bench.mark)
+    await _all_gone(bench.mark)
 
 
 async def test_two_hundred_steps_run_at_most_so_many_at_once(tmp_path: Path) -> None:
@@ -378,8 +382,10 @@ def test_a_pid_that_is_somebody_elses_now_is_not_ours(tmp_path: Path) -> None:
 
 
 def test_sweep_finds_by_environment(tmp_path: Path) -> None:
-    sleeper = subprocess.Popen(["sleep", "1234"], env={"RETRAIN_NODE": "sweep-test"}, start_new_session=True)
-    assert process.sweep("RETRAIN_NODE", ["sweep-test"]) >= 1
+    sleeper = subprocess.Popen(
+        ["sleep", "1234"], env={"RETRAIN_NODE": f"sweep-test-{tmp_path}"}, start_new_session=True
+    )
+    assert process.sweep("RETRAIN_NODE", [f"sweep-test-{tmp_path}"]) >= 1
     assert sleeper.wait() == -signal.SIGKILL
 
 
@@ -410,3 +416,15 @@ async def _exists(path: Path) -> None:
     while not path.exists():  # noqa: ASYNC240
         assert time.monotonic() < deadline
         await anyio.sleep(0.01)
+
+
+async def test_a_run_of_the_same_name_elsewhere_keeps_its_processes(tmp_path: Path) -> None:
+    one, other = Bench(tmp_path / "one"), Bench(tmp_path / "other")
+    with anyio.fail_after(20):
+        async with open_executor(one.around, SystemClock(), one.limits) as executor:
+            one.take(executor, container("sleep", "1234"))
+            await one.started["wf-1"].wait()
+            assert (await other.run(script("sleep 1234"), deadline_s=0.1)).phase is Phase.Failed
+            async with open_executor(other.around, SystemClock(), other.limits) as elsewhere:
+                await elsewhere.sweep(other.step_run)
+            assert _processes_of(one.mark)

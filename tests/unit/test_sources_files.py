@@ -1,0 +1,133 @@
+"""What happened to a file, what it is called, and what it is known by."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventsources.duration import seconds
+from eventsources.file_changes import decide, event_id, pick
+from eventsources.folder import Folder, restored, shown, stored
+from eventsources.inotify import ATTRIB, MOVED_FROM
+from eventsources.minio_records import (
+    ObjectVersion,
+    data_of,
+    passing_id,
+    read_notice,
+    record_of,
+    version_id,
+    wants,
+)
+
+names = st.binary(min_size=1, max_size=60).filter(lambda b: b"/" not in b and b"\0" not in b).map(os.fsdecode)
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "hints", "bits"),
+    [
+        (None, None, 0, 0),
+        (None, "1:0:5", 0, 1),
+        (None, "1:9:5", 0, 3),
+        ("1:9:5", "1:9:5", 0, 0),
+        ("1:9:5", "1:9:6", 0, 2),
+        ("1:9:5", "2:9:5", 0, 3),
+        ("1:9:5", "1:9:5", ATTRIB, 16),
+        ("1:9:5", None, 0, 4),
+        ("1:9:5", None, MOVED_FROM, 8),
+    ],
+)
+def test_what_happened_follows_from_before_and_after(known: str | None, now: str | None, hints: int, bits: int) -> None:
+    assert decide(known, now, hints) == bits
+
+
+def test_one_event_tells_the_first_of_what_is_wanted() -> None:
+    assert [pick(3, 1), pick(3, 2), pick(3, 3), pick(4, 3)] == [1, 2, 1, 0]
+
+
+@given(names)
+def test_any_name_survives_the_store_and_can_be_shown(name: str) -> None:
+    stored(name).encode()
+    shown(name).encode()
+    assert restored(stored(name)) == name
+    assert event_id("e", 1, f"/d/{name}", "1:2:3").isprintable()
+
+
+@given(names, names)
+def test_different_files_have_different_ids(one: str, other: str) -> None:
+    assert (event_id("e", 1, one, "v") == event_id("e", 1, other, "v")) == (one == other)
+
+
+def test_only_regular_files_of_the_folder_itself_count(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "secret"
+    inside.mkdir()
+    outside.write_text("x")
+    (inside / "file").write_text("x")
+    (inside / "folder").mkdir()
+    (inside / "link").symlink_to(outside)
+    os.mkfifo(inside / "pipe")
+
+    folder = Folder(str(inside))
+    found = [name for page in folder.pages(lambda name: True, 2) for name in page]
+    by_name = folder.look(["link", "../secret/../in/file", "pipe", "x\0y"])
+    folder.close()
+
+    assert found == ["file"]
+    assert set(by_name) <= {"../secret/../in/file"}
+
+
+@pytest.mark.parametrize(("text", "length"), [("1s", 1), ("1h30m", 5400), ("500ms", 0.5), ("1.5m", 90)])
+def test_durations_are_gos(text: str, length: float) -> None:
+    assert seconds(text) == pytest.approx(length)
+
+
+@pytest.mark.parametrize("text", ["", "5", "-1s", "1s ", "1d"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        seconds(text)
+
+
+OBJECT = {"key": "train%2Fa+b%2B%C3%BC.csv", "size": 8, "eTag": "e1", "versionId": "null", "sequencer": "S"}
+RECORD = {"eventName": "s3:ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": OBJECT}}
+
+
+def test_a_record_is_read_with_its_key_decoded() -> None:
+    notice = read_notice(RECORD)
+
+    assert notice is not None
+    assert (notice.version.key, notice.version.version, notice.lasting) == ("train/a b+ü.csv", "", True)
+
+
+@pytest.mark.parametrize("record", [None, [], {}, {"s3": 1}, {"s3": {"object": {}}, "eventName": "x"}])
+def test_what_is_no_record_is_passed_over(record: object) -> None:
+    assert read_notice(record) is None
+
+
+def test_a_version_has_one_id_whether_it_was_listed_or_told_of() -> None:
+    notice = read_notice({**RECORD, "s3": {**RECORD["s3"], "object": {**OBJECT, "versionId": "v1"}}})  # type: ignore[dict-item]
+    assert notice is not None
+
+    listed = ObjectVersion("b", "train/a b+ü.csv", "e1", "v1")
+
+    assert version_id("e", notice.version) == version_id("e", listed)
+    assert passing_id("e", notice) != version_id("e", listed)
+
+
+def test_the_key_is_encoded_as_upstream_has_it_and_plain_in_ours() -> None:
+    version = ObjectVersion("b", "train/a b+ü.csv", "e1")
+    record = record_of(version)
+
+    argo = data_of(record, version.key, {}, plain=False)
+    ours = data_of(record, version.key, {"m": "1"}, plain=True)
+
+    assert argo["notification"][0]["s3"]["object"]["key"] == "train%2Fa+b%2B%C3%BC.csv"
+    assert ours["notification"][0]["s3"]["object"]["key"] == version.key
+    assert ("metadata" in argo, ours["metadata"]) == (False, {"m": "1"})
+
+
+def test_event_patterns_mean_what_they_say() -> None:
+    assert wants(["s3:ObjectCreated:*"], "s3:ObjectCreated:Put")
+    assert not wants(["s3:ObjectRemoved:*", "s3:ObjectCreated:Copy"], "s3:ObjectCreated:Put")

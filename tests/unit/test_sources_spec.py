@@ -1,0 +1,119 @@
+"""EventSources load as upstream writes them; what is wrong or not built is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventsources.spec import BUILT, EventSourceDocument, check
+from retrain.manifests import load_file, load_text, validate
+
+CORPUS = Path(__file__).parents[3] / "shared/corpus/argo-events/examples"
+EXAMPLES = Path(__file__).parents[2] / "examples/sources"
+KEYS = {"accessKey": {"name": "s", "key": "a"}, "secretKey": {"name": "s", "key": "b"}}
+MINIO = {"endpoint": "localhost:9000", "bucket": {"name": "b"}, **KEYS}
+FILE = {"watchPathConfig": {"directory": "/d", "path": "x"}, "eventType": "CREATE"}
+
+
+def problems(spec: dict[str, Any], version: str = "argoproj.io/v1alpha1") -> list[tuple[str, str]]:
+    body = {"apiVersion": version, "kind": "EventSource", "metadata": {"name": "es"}, "spec": spec}
+    return [(".".join(map(str, p.path)), p.code) for p in check(EventSourceDocument.model_validate(body))]
+
+
+def test_every_upstream_example_loads_and_what_is_not_built_is_named() -> None:
+    if not CORPUS.is_dir():
+        pytest.skip("the corpus of upstream's examples is not on this machine")
+    seen = 0
+    for file in sorted(CORPUS.rglob("*.yaml")):
+        for document in load_file(file)[0]:
+            if document.kind != "EventSource":
+                continue
+            seen += 1
+            model, findings = validate(document, EventSourceDocument, unknown="warning")
+            assert model is not None, (file, findings)
+            kinds = [kind for kind in document.body["spec"] if kind not in ("template", "service", "replicas")]
+            refused = {p.path[1] for p in check(model) if p.code == "unsupported-kind"}
+            assert refused == {kind for kind in kinds if kind not in (*BUILT, "eventBusName")}, file
+            errors = [p for p in check(model) if p.severity == "error" and p.code != "unsupported-kind"]
+            assert not errors, (file, errors)
+    assert seen > 20
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.name)
+def test_every_example_of_ours_is_right(file: Path) -> None:
+    documents, findings = load_file(file)
+    for document in documents:
+        if document.kind == "EventSource":
+            model, found = validate(document, EventSourceDocument)
+            assert model is not None, found
+            assert list(check(model)) == []
+
+    assert findings == []
+    assert documents
+
+
+def test_right_sources_have_no_problems() -> None:
+    spec = {"webhook": {"w": {"endpoint": "/x", "method": "POST", "port": "1"}}, "file": {"f": FILE}}
+    assert problems({**spec, "minio": {"m": MINIO}}) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ({}, ("spec", "missing-field")),
+        ({"kafka": {"k": {"url": "x"}}}, ("spec.kafka", "unsupported-kind")),
+        ({"webhook": {"a": {"endpoint": "/"}}, "file": {"a": FILE}}, ("spec.file.a", "duplicate-name")),
+        ({"webhook": {"a": {}}}, ("spec.webhook.a.endpoint", "missing-field")),
+        ({"webhook": {"a": {"endpoint": "/", "method": "PUT"}}}, ("spec.webhook.a.method", "invalid-value")),
+        ({"webhook": {"a": {"endpoint": "/", "port": "http"}}}, ("spec.webhook.a.port", "invalid-value")),
+        ({"webhook": {"a": {"endpoint": "/{x:y}"}}}, ("spec.webhook.a.endpoint", "unsupported-field")),
+        (
+            {"webhook": {"a": {"endpoint": "/", "filter": {"expression": "true"}}}},
+            ("spec.webhook.a.filter.expression", "unsupported-field"),
+        ),
+        (
+            {"webhook": {"a": {"endpoint": "/", "serverCertSecret": {"name": "s", "key": "k"}}}},
+            ("spec.webhook.a.serverCertSecret", "unsupported-field"),
+        ),
+        (
+            {"webhook": {"a": {"endpoint": "x"}, "b": {"endpoint": "/x", "method": "post"}}},
+            ("spec.webhook.b.endpoint", "duplicate-route"),
+        ),
+        ({"file": {"f": {**FILE, "eventType": "CREATED"}}}, ("spec.file.f.eventType", "invalid-value")),
+        (
+            {"file": {"f": {**FILE, "watchPathConfig": {"directory": "d", "path": "x"}}}},
+            ("spec.file.f.watchPathConfig.directory", "invalid-value"),
+        ),
+        (
+            {"file": {"f": {**FILE, "watchPathConfig": {"directory": "/d", "pathRegexp": "("}}}},
+            ("spec.file.f.watchPathConfig.pathRegexp", "invalid-value"),
+        ),
+        ({"file": {"f": {**FILE, "settle": "1s"}}}, ("spec.file.f.settle", "unknown-field")),
+        ({"minio": {"m": {**MINIO, "bucket": {}}}}, ("spec.minio.m.bucket", "missing-field")),
+        ({"minio": {"m": {**MINIO, "endpoint": "http://x"}}}, ("spec.minio.m.endpoint", "invalid-value")),
+        ({"minio": {"m": {**MINIO, "events": ["ObjectCreated"]}}}, ("spec.minio.m.events.0", "invalid-value")),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(spec: dict[str, Any], found: tuple[str, str]) -> None:
+    assert problems(spec) == [found]
+
+
+def test_what_only_ours_has_is_checked_there() -> None:
+    ours = {"watchPathConfig": {"directory": "inbox"}, "settle": "soon", "reconcile": {"every": "1ms"}}
+    assert problems({"file": {"f": ours}}, "retrain.dev/v1") == [
+        ("spec.file.f.settle", "invalid-value"),
+        ("spec.file.f.reconcile.every", "invalid-value"),
+    ]
+
+
+def test_a_mistyped_field_of_a_built_kind_is_an_error_with_its_line() -> None:
+    text = "apiVersion: retrain.dev/v1\nkind: EventSource\nmetadata: {name: a}\nspec:\n  webhook:\n    x:\n      endpont: /x\n"
+    (document,), _ = load_text(text, "a.yaml")
+
+    model, (finding,) = validate(document, EventSourceDocument)
+
+    assert model is None
+    assert (finding.line, finding.code) == (7, "unknown-field")
+    assert "endpoint" in finding.message
