@@ -23,7 +23,7 @@ from anyio.abc import TaskStatus
 from eventsources.checking import OPS
 from eventsources.duration import seconds
 from eventsources.file_changes import CREATE, REMOVE, WRITE, decide, event_id, pick
-from eventsources.folder import Folder, Found, restored, shown, stored
+from eventsources.folder import Folder, Found, Lost, restored, shown, stored
 from eventsources.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
 from eventsources.port import SourceContext, SourceState
 from eventsources.shapes import File, Shape
@@ -39,10 +39,6 @@ POLL_S = 1.0
 RETRY_MIN_S, RETRY_MAX_S = 0.2, 10.0
 BEGUN = "/begun"
 """Kept among the names once the first scan is through. No file's name holds a slash."""
-
-
-class _Lost(Exception):
-    """The directory is not there, or not the one that was opened."""
 
 
 class FileSource:
@@ -75,8 +71,8 @@ class FileSource:
         while True:
             try:
                 with ExitStack() as stack:
-                    folder = stack.enter_context(closing(self._open()))
-                    reports = self._watch(folder)
+                    folder = await anyio.to_thread.run_sync(Folder, self._directory)
+                    reports = self._watch()
                     if reports is not None:
                         stack.enter_context(closing(reports))
                     await self._scan(folder)
@@ -84,25 +80,19 @@ class FileSource:
                     task_status.started()
                     delay = RETRY_MIN_S
                     await self._follow(folder, reports)
-            except _Lost as error:
+            except Lost as error:
                 self._status.waiting(str(error))
                 log.info("file.waiting", source=self._status.name, reason=str(error))
             await anyio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
 
-    def _open(self) -> Folder:
-        try:
-            return Folder(self._directory)
-        except OSError as error:
-            raise _Lost(f"directory {shown(self._directory)!r}: {error.strerror}") from error
-
-    def _watch(self, folder: Folder) -> Inotify | None:
+    def _watch(self) -> Inotify | None:
         """The kernel's reports; None where there are none, and the directory is read every second instead."""
         self._note = None
         if self._spec.polling:
             return None
         try:
-            return Inotify(folder.handle)
+            return Inotify(self._directory)
         except OSError as error:
             self._note = f"no reports of changes ({error.strerror}): the directory is read every {POLL_S:g} s instead"
             log.warning("file.polling", source=self._status.name, reason=error.strerror)
@@ -117,8 +107,6 @@ class FileSource:
             hints = await self._hints(reports, next_scan)
             due = [name for name, (_, when) in self._unsettled.items() if when <= anyio.current_time()]
             if hints is None or anyio.current_time() >= next_scan:
-                if not await anyio.to_thread.run_sync(folder.is_current):
-                    raise _Lost(f"directory {shown(self._directory)!r} was replaced")
                 await self._scan(folder)
                 next_scan = anyio.current_time() + every
             elif hints or due:
@@ -136,7 +124,7 @@ class FileSource:
         hints: dict[str, int] = {}
         for name, mask in reports.read() if reports is not None else ():
             if mask & GONE:
-                raise _Lost(f"directory {shown(self._directory)!r} was removed or renamed")
+                raise Lost(f"directory {shown(self._directory)!r} was removed or renamed")
             if mask & OVERFLOW:
                 log.warning("file.reports_lost", source=self._status.name)
                 return None
@@ -184,7 +172,8 @@ class FileSource:
         for name, mask in hints.items():
             now = found.get(name)
             bits = decide(known.get(name), now.version if now else None, mask)
-            if bits and now is not None and not silent and not self._settled(name, now, mask):
+            written = bits & (CREATE | WRITE) and not silent
+            if written and now is not None and not self._settled(name, now, mask):
                 continue
             self._unsettled.pop(name, None)
             if not bits:

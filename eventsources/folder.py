@@ -1,4 +1,4 @@
-"""One open directory: which files it holds and in which version, read through its descriptor. Blocking; run in threads.
+"""One directory: which files it holds and in which version. Blocking; run in threads.
 
 Only regular files count. Symbolic links are not followed: they may lead anywhere. Names are what the kernel has, bytes
 that are no UTF-8 as Python's surrogates.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import quote, unquote_to_bytes
@@ -24,52 +25,78 @@ class Found:
     changed_ns: int
 
 
+class Lost(Exception):
+    """The directory is not there, may not be read, or is another one now."""
+
+
 class Folder:
-    """A directory that was there when this was made. Close it.
+    """The directory that has a path now. It is opened anew for each look.
+
+    (Held open it would live on without its name when it is removed, and the kernel would not report that.)
 
     Raises:
-        OSError: it is not there, is no directory, or may not be read.
+        Lost: it is not there, is no directory, or may not be read.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._identity: tuple[int, int] | None = None
+        with self._opened():
+            pass
 
-    def close(self) -> None:
-        """Let go of it."""
-        os.close(self._fd)
-
-    @property
-    def handle(self) -> str:
-        """A path that means this very directory, whatever now has its name."""
-        return f"/proc/self/fd/{self._fd}"
-
-    def is_current(self) -> bool:
-        """Whether its path still leads to it."""
-        try:
-            now, then = os.stat(self.path), os.fstat(self._fd)  # noqa: PTH116 - may be no text that Path keeps
-        except OSError:
-            return False
-        return (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino)
+    def check(self) -> None:
+        """Raise Lost if its path leads to another directory now, or to none."""
+        with self._opened():
+            pass
 
     def look(self, names: Collection[str]) -> dict[str, Found]:
-        """The files with these names; who is not there, or is no regular file, is left out."""
-        found: dict[str, Found] = {}
-        for name in names:
-            try:
-                status = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
-            except (OSError, ValueError):
-                continue
-            if stat.S_ISREG(status.st_mode):
-                found[name] = _found(status)
-        return found
+        """The files with these names; who is not there, or is no regular file, is left out.
+
+        Raises:
+            Lost: see there.
+        """
+        with self._opened() as fd:
+            return _look(fd, names)
 
     def pages(self, matches: Callable[[str], bool], size: int) -> Generator[dict[str, Found]]:
-        """All files with a matching name, `size` at a time. Holds no more than a page."""
-        with os.scandir(self._fd) as entries:
+        """All files with a matching name, `size` at a time. Holds no more than a page.
+
+        Raises:
+            Lost: see there.
+        """
+        with self._opened() as fd, os.scandir(fd) as entries:
             names = (entry.name for entry in entries if matches(entry.name))
             while page := list(islice(names, size)):
-                yield self.look(page)
+                yield _look(fd, page)
+
+    @contextmanager
+    def _opened(self) -> Generator[int]:
+        fd = -1
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            status = os.fstat(fd)
+            identity = (status.st_dev, status.st_ino)
+            if self._identity not in (None, identity):
+                raise Lost(f"directory {shown(self.path)!r} was replaced")
+            self._identity = identity
+            yield fd
+        except OSError as error:
+            raise Lost(f"directory {shown(self.path)!r}: {error.strerror}") from error
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+
+def _look(fd: int, names: Collection[str]) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    for name in names:
+        try:
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found[name] = _found(status)
+    return found
 
 
 def _found(status: os.stat_result) -> Found:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -163,35 +164,47 @@ class MinioSource:
             await self._tell(events)
 
     async def _events_of(self, bucket: Bucket, notices: list[Notice]) -> list[Event]:
-        ids: dict[int, str] = {}
+        events: dict[int, Event] = {}
 
-        async def identify(index: int, notice: Notice) -> None:
+        async def make(index: int, notice: Notice) -> None:
             async with self._lookups:
-                ids[index] = await self._id_of(bucket, notice)
+                notice = await self._with_its_key(bucket, notice)
+                events[index] = self._event(await self._id_of(bucket, notice), notice.version, notice.record)
 
         async with anyio.create_task_group() as tasks:
             for index, notice in enumerate(notices):
-                tasks.start_soon(identify, index, notice)
-        return [self._event(ids[index], notice.version, notice.record) for index, notice in enumerate(notices)]
+                tasks.start_soon(make, index, notice)
+        return [events[index] for index in range(len(notices))]
 
     async def _id_of(self, bucket: Bucket, notice: Notice) -> str:
         if not notice.lasting:
             return passing_id(self._name, notice)
         if notice.version.version:
             return version_id(self._name, notice.version)
+        # Replaced or gone meanwhile: no listing will ever show the version that this notice tells of.
+        now = await self._look_up(bucket, notice.version.key)
+        same = now is not None and now.etag == notice.version.etag
+        return version_id(self._name, now) if now is not None and same else passing_id(self._name, notice)
+
+    async def _with_its_key(self, bucket: Bucket, notice: Notice) -> Notice:
+        """The notice with the key that the object has, if that may not be what the server wrote."""
+        if notice.decoded is None or await self._look_up(bucket, notice.version.key) is not None:
+            return notice
+        if await self._look_up(bucket, notice.decoded) is None:
+            return notice
+        return replace(notice, version=replace(notice.version, key=notice.decoded))
+
+    async def _look_up(self, bucket: Bucket, key: str) -> ObjectVersion | None:
+        """The object as it is now; waits for the server as long as that takes."""
         delay = RETRY_MIN_S
         while True:
             try:
-                now = await daemon.run_sync(bucket.look_up, notice.version.key)
+                return await daemon.run_sync(bucket.look_up, key)
             except Transient as error:
                 self._status.failed()
                 log.info("minio.look_up_later", source=self._status.name, reason=str(error), retry_s=delay)
-                await anyio.sleep(delay)
-                delay = min(delay * 2, RETRY_MAX_S)
-                continue
-            # Replaced or gone meanwhile: no listing will ever show the version that this notice tells of.
-            same = now is not None and now.etag == notice.version.etag
-            return version_id(self._name, now) if now is not None and same else passing_id(self._name, notice)
+            await anyio.sleep(delay)
+            delay = min(delay * 2, RETRY_MAX_S)
 
     # --- the listing ---------------------------------------------------------------------------------------------
 

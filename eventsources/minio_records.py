@@ -8,12 +8,13 @@ again a second later are a new version; twice within one second they are one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import cast
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import quote, unquote_plus
 
 from retrain.events import JsonValue, format_time
 
@@ -23,6 +24,7 @@ REMOVED = "s3:ObjectRemoved:"
 PUT = "s3:ObjectCreated:Put"
 MULTIPART = "s3:ObjectCreated:CompleteMultipartUpload"
 MARKER = "s3:ObjectRemoved:DeleteMarkerCreated"
+_MAYBE_ENCODED = re.compile(r"[A-Za-z0-9\-_.~%+]*")
 NO_VERSION = "null"
 """What S3 calls the version of an object in a bucket without versions."""
 
@@ -55,12 +57,17 @@ class ObjectVersion:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One record of a notification: which object, what happened, and the record as it came."""
+    """One record of a notification: which object, what happened, and the record as it came.
+
+    `decoded` is the object's key if the server has URL-encoded it; None if it has not for sure. Streams of today's MinIO
+    carry plain keys (webhooks and queues get them encoded); old servers encoded them in streams, too.
+    """
 
     event_name: str
     version: ObjectVersion
     sequencer: str
     record: dict[str, JsonValue]
+    decoded: str | None = None
 
     @property
     def lasting(self) -> bool:
@@ -77,16 +84,22 @@ def read_notice(record: JsonValue) -> Notice | None:
             event_name=_with_prefix(str(record["eventName"])),
             version=ObjectVersion(
                 bucket=str(record["s3"]["bucket"]["name"]),
-                key=unquote_plus(str(thing["key"])),
+                key=str(thing["key"]),
                 etag=str(thing.get("eTag") or "").strip('"'),
                 version="" if version == NO_VERSION else version,
                 size=int(thing.get("size") or 0),
             ),
             sequencer=str(thing.get("sequencer") or ""),
             record=cast("dict[str, JsonValue]", record),
+            decoded=_decoded(str(thing["key"])),
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def _decoded(key: str) -> str | None:
+    decoded = unquote_plus(key)
+    return decoded if decoded != key and _MAYBE_ENCODED.fullmatch(key) else None
 
 
 def _with_prefix(event_name: str) -> str:
@@ -118,7 +131,7 @@ def record_of(version: ObjectVersion) -> dict[str, JsonValue]:
     Who wrote it and from where is not known afterwards; those fields are empty. Neither is in which of S3's ways it was
     made: what was not uploaded in parts is a Put here.
     """
-    thing: dict[str, JsonValue] = {"key": quote_plus(version.key)}
+    thing: dict[str, JsonValue] = {"key": version.key}
     if not version.marker:
         thing |= {"size": version.size, "eTag": version.etag}
     if version.version:
@@ -147,7 +160,7 @@ def record_of(version: ObjectVersion) -> dict[str, JsonValue]:
 
 
 def data_of(record: dict[str, JsonValue], key: str, metadata: dict[str, str], *, plain: bool) -> dict[str, JsonValue]:
-    """The event's data: `{"notification": [record], "metadata"?}`. `plain`: with the key as it is, not URL-encoded."""
+    """The event's data: `{"notification": [record], "metadata"?}`. `plain`: with the object's own key, whatever came."""
     if plain:
         s3 = record["s3"]
         record = {**record, "s3": {**s3, "object": {**s3["object"], "key": key}}}

@@ -44,6 +44,7 @@ class Part(Protocol):
 @dataclass(slots=True)
 class _Running:
     name: str
+    intake: bool
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
 
@@ -56,9 +57,9 @@ class Parts:
         self._bound_s = bound_s
         self._running: list[_Running] = []
 
-    async def start(self, name: str, run: Run) -> None:
-        """Start a part and wait until it can take work."""
-        part = _Running(name)
+    async def start(self, name: str, run: Run, *, intake: bool = False) -> None:
+        """Start a part and wait until it can take work. Parts that are `intake` are the first to stop."""
+        part = _Running(name, intake)
         self._running.append(part)
         await self._group.start(self._run, part, run)
 
@@ -70,8 +71,9 @@ class Parts:
             part.done.set()
 
     async def stop(self) -> None:
-        """Stop the parts, last started first, each within the bound; one that takes longer is said and left behind."""
-        for part in reversed(self._running):
+        """Stop intake, then the rest, last started first, each within the bound; one that takes longer is said."""
+        latest = self._running[::-1]
+        for part in [*(p for p in latest if p.intake), *(p for p in latest if not p.intake)]:
             part.scope.cancel()
             with anyio.move_on_after(self._bound_s):
                 await part.done.wait()

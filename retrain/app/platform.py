@@ -1,6 +1,6 @@
 """The running platform: every room opened, wired and started in one place, and closed again in order.
 
-Started downstream first (outbox, promoter, runner, dispatcher, sensors, server, sources), stopped the other way round:
+Started downstream first (outbox, promoter, runner, dispatcher, server, sensors, sources). Stopped the other way round:
 intake ends first, then what it feeds runs dry.
 """
 
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from socket import gethostname
+from socket import gethostname, socket
 from typing import Any
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 
 from deploy import Promoter
 from deploy import Settings as PromoterSettings
@@ -68,9 +69,10 @@ class Start:
 def serve(start: Start, ready: Callable[[str], None]) -> int:
     """Run the platform until a signal ends it; the exit status. `ready` gets its URL once it answers.
 
+    A bus that is away is waited for, and said so in `/readyz`.
+
     Raises:
         ConfigError: the project has errors, somebody holds the data directory, or the port is taken.
-        Transient: the bus cannot be reached.
     """
     project = read_project(start.project)
     _check_door(start.settings)
@@ -103,36 +105,43 @@ def _check_door(settings: Settings) -> None:
 
 
 async def _serve(start: Start, project: Project, ready: Callable[[str], None]) -> int:
-    stop = anyio.Event()
     listener = bind(start.settings.server.host, start.settings.server.port)
     async with anyio.create_task_group() as group:
-        group.start_soon(_watch_signals, stop)
+        up = anyio.CancelScope()
+        await group.start(_watch_signals, up)
         async with open_ground(start) as ground, running(start.settings.shutdown_s) as parts:
-            platform = Platform(start, project, ground, listener.getsockname()[1])
-            door = import_module(DOOR).make_door(platform.services, platform.sources)
-            await platform.start(parts)
-            server = Server(door, listener)
-            await parts.start("server", server.run)
-            await platform.start_intake(parts)
-            announce(start.data, server.url)
-            log.info("platform.up", url=server.url, roles=sorted(start.roles), data=str(start.data))
-            ready(server.url)
-            await stop.wait()
+            with up:
+                url = await _bring_up(Platform(start, project, ground, listener.getsockname()[1]), parts, listener)
+                announce(start.data, url)
+                log.info("platform.up", url=url, roles=sorted(start.roles), data=str(start.data))
+                ready(url)
+                await anyio.sleep_forever()
             log.info("platform.stopping")
         log.info("platform.down")
         group.cancel_scope.cancel()
     return 0
 
 
-async def _watch_signals(stop: anyio.Event) -> None:
+async def _bring_up(platform: Platform, parts: Parts, listener: socket) -> str:
+    """Start everything; where the platform answers, once it can take events."""
+    server = Server(import_module(DOOR).make_door(platform.services, platform.sources), listener)
+    await platform.start_work(parts)
+    # The door opens before the log is read: while the bus is away, `/readyz` says so.
+    await parts.start("server", server.run, intake=True)
+    await platform.start_intake(parts)
+    return server.url
+
+
+async def _watch_signals(up: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
     """The first signal ends intake and lets work in hand finish; the second ends all at once, and loses nothing."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
         async for number in signals:
-            if stop.is_set():
+            if up.cancel_called:
                 # What was acknowledged is on disk already; the next start goes on from there. The embedded bus and the
                 # steps notice by themselves that their platform is gone.
                 os._exit(128 + number)
-            stop.set()
+            up.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +159,7 @@ async def open_ground(start: Start) -> AsyncGenerator[Ground]:
     """The store and the bus, the embedded one unless another is set.
 
     Raises:
-        ConfigError: the store is another program's, or roles stand apart with no bus between them.
-        BusError: the bus cannot be reached.
+        ConfigError: the store is another program's, or the bus's url or credentials cannot be used.
     """
     settings = start.settings.bus
     async with AsyncExitStack() as stack:
@@ -162,7 +170,7 @@ async def open_ground(start: Start) -> AsyncGenerator[Ground]:
         if url is None:
             server = await stack.enter_async_context(embedded(start.data / "bus", settings))
             url, settings = server.url, server.settings
-        bus = await stack.enter_async_context(open_nats(url, settings))
+        bus = await stack.enter_async_context(open_nats(url, settings, patient=True))
         yield Ground(bus, server, store, SystemClock())
 
 
@@ -183,8 +191,8 @@ class Platform:
         self.sources = self._build_sources(port)
         self.services = self._build_services()
 
-    async def start(self, parts: Parts) -> None:
-        """Start what works behind the door, downstream first."""
+    async def start_work(self, parts: Parts) -> None:
+        """Start what works from the store alone, downstream first."""
         roles = self._start.roles
         await self._take_back()
         await parts.start("outbox", self._outbox.run)
@@ -193,12 +201,13 @@ class Platform:
             await parts.start("runner", self._runner.run)
         if "sensors" in roles:
             await parts.start("dispatcher", self._dispatcher.run)
-            await parts.start("sensors", self._sensors.run)
 
     async def start_intake(self, parts: Parts) -> None:
-        """Start the sources; the door is open by then, so that webhooks are reached."""
+        """Start what needs the bus: the sensors once they have their place in the log, then the sources."""
+        if "sensors" in self._start.roles:
+            await parts.start("sensors", self._sensors.run)
         if self.sources is not None:
-            await parts.start("sources", self.sources.run)
+            await parts.start("sources", self.sources.run, intake=True)
 
     async def _take_back(self) -> None:
         """What this process's dead predecessor held is ours at once: the data directory's lock says that it is dead."""

@@ -45,13 +45,15 @@ class NatsBus:
         """Messages read that were no events: somebody else's."""
         return self._decoder.skipped
 
-    async def open(self) -> None:
-        """Connect, and keep connecting from now on.
+    async def open(self, *, patient: bool = False) -> None:
+        """Connect, and keep connecting from now on. `patient`: return at once, whether there is a server or not.
 
         Raises:
             BusError: no connection within `connect_timeout_s`; nothing is left running.
         """
         self._link.start()
+        if patient:
+            return
         try:
             await self._link.connection_within(self._settings.connect_timeout_s)
         except BaseException:
@@ -107,15 +109,17 @@ class NatsBus:
 
 
 @asynccontextmanager
-async def open_nats(url: str, settings: BusSettings | None = None) -> AsyncGenerator[NatsBus]:
+async def open_nats(url: str, settings: BusSettings | None = None, *, patient: bool = False) -> AsyncGenerator[NatsBus]:
     """The bus on the NATS servers at `url` (several with commas between), with its stream made where it was not.
+
+    `patient`: a server that is away at first is waited for like one that goes away later; `waiting_for` says so.
 
     Raises:
         BusError: no server within `connect_timeout_s`, or it refused. Later it is waited for, for ever.
         ConfigError: the url or the credentials cannot be used.
     """
     bus = NatsBus(url, settings or BusSettings())
-    await bus.open()
+    await bus.open(patient=patient)
     try:
         yield bus
     finally:

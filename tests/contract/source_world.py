@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ class Drop:
         return document(version=self.version, file={"thing": {"watchPathConfig": watch, "eventType": "CREATE", **more}})
 
     async def happen(self, name: str) -> None:
-        (self.directory / name).write_text(name)
+        (self.directory / name).write_bytes(os.fsencode(name))
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
     platform = Platform(tmp_path)                   # place/project, place/state, place/platform.log
     platform.write("sources.yaml", MANIFEST)
-    with platform:                                  # starts it; kills whatever is left at the end
+    with platform:                                  # starts it unless it runs; kills whatever is left at the end
         platform.post("/orders", {"n": 1}, {"Idempotency-Key": "1"})
         platform.wait(lambda: len(platform.items("firings")) == 1, "the sensor fires")
         platform.kill()                             # kill -9
@@ -82,7 +82,8 @@ class Platform:
         self.project.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Platform:
-        self.start()
+        if not self.running:
+            self.start()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -84,8 +83,8 @@ class Intake:
 
 
 @pytest.fixture
-async def intake() -> AsyncIterator[Intake]:
-    yield Intake()
+async def intake() -> Intake:
+    return Intake()
 
 
 async def test_json_becomes_an_event_in_upstreams_shape() -> None:
