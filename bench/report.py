@@ -14,7 +14,10 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `peer`: the same in the same run by `peer_name`. `goal`: a bound, `at_least` or at most."""
+    """One figure, the best of its rounds; `median` is theirs. `peer`: the same in the same run by `peer_name`.
+
+    `goal`: a bound, `at_least` or at most.
+    """
 
     what: str
     ours: float
@@ -23,6 +26,7 @@ class Row:
     peer_name: str = ""
     goal: float | None = None
     at_least: bool = True
+    median: float | None = None
 
     @property
     def met(self) -> bool | None:
@@ -34,6 +38,7 @@ class Row:
         return {
             "what": self.what,
             "ours": round(self.ours, 3),
+            "median": round(self.median, 3) if self.median is not None else None,
             "peer": round(self.peer, 3) if self.peer is not None else None,
             "peerName": self.peer_name,
             "ratio": round(self.ours / self.peer, 2) if self.peer else None,
@@ -52,7 +57,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 def draw(rows: Sequence[dict[str, object]]) -> None:
     """Print rows for a person."""
     table = Table(box=box.SIMPLE_HEAD)
-    for title in ("WHAT", "OURS", "PEER", "RATIO", "UNIT", "GOAL", ""):
+    for title in ("WHAT", "BEST", "MEDIAN", "PEER", "RATIO", "UNIT", "GOAL", ""):
         table.add_column(title, justify="left" if title in {"WHAT", "UNIT", ""} else "right")
     for row in rows:
         peer = f"{_figure(row.get('peer'))} {row.get('peerName') or ''}".strip() if row.get("peer") else ""
@@ -60,6 +65,7 @@ def draw(rows: Sequence[dict[str, object]]) -> None:
         table.add_row(
             str(row["what"]),
             _figure(row["ours"]),
+            _figure(row.get("median")),
             peer,
             _figure(row.get("ratio")),
             str(row["unit"]),

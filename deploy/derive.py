@@ -16,7 +16,7 @@ from deploy import record as records
 from deploy import render, selector, spec
 from deploy.candidate import Candidate
 from deploy.edit import Change, EditRefused, Target, Value
-from deploy.gates import KINDS, Evidence, Verdict
+from deploy.gates import Evidence, Kind, Verdict
 from deploy.record import EditMade, Live, Made, Record, StepBack
 from deploy.spec import Edit, PromotionDocument
 from retrain.errors import ConfigError, Refused
@@ -199,8 +199,18 @@ def _judge(
         champion_unknown=f"what is live is not known: {changed}" if changed else "",
         rescored=candidate.rescored,
     )
-    specs: list[Any] = spec.gates(document)
-    return [KINDS[gate.kind].judge(gate, evidence) for gate in specs]
+    return [_ask(kind, gate, evidence) for kind, gate in spec.gates(document)]
+
+
+def _ask(kind: Kind, gate: Any, evidence: Evidence) -> Verdict:
+    try:
+        verdict = kind.judge(gate, evidence)
+    # Gates come from other packages, too: one that breaks has not judged, and the promotion ends with its reason.
+    except Exception as error:  # noqa: BLE001
+        return Verdict(gate.name, gate.kind, "error", f"the gate crashed: {type(error).__name__}: {error}")
+    if isinstance(verdict, Verdict):
+        return verdict
+    return Verdict(gate.name, gate.kind, "error", f"the gate gave no Verdict but a {type(verdict).__name__}")
 
 
 def _drifted(edits: Sequence[EditMade], contents: Mapping[str, bytes | None]) -> str:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from deploy import render, selector
-from deploy.gates import KINDS, champion, threshold
+from deploy.gates import KINDS, Kind, champion, threshold
 from deploy.names import RECORDS, check_branch, check_file, check_url
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
-from retrain.manifests import Problem
+from retrain.manifests import Problem, problems
+from retrain.manifests.advice import nearest
 
 _NAME = r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$"
 _PERSON = re.compile(r"[^<>\x00-\x1f\x7f]*[^<>\x00-\x1f\x7f .,:;'\"][^<>\x00-\x1f\x7f]*")
@@ -76,12 +87,37 @@ class Edit(_Spec):
 
 
 class OtherGate(BaseModel):
-    """A gate of a kind that is not built in; `check` and `gates` look it up in `KINDS`."""
+    """A gate of a kind that is not built in. Plugins' kinds are the context of validation, by name."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str = Field(min_length=1, max_length=63)
     kind: str
+
+    _plugin: Kind | None = PrivateAttr(default=None)
+    _known: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def plugin(self) -> Kind | None:
+        """The plugin's kind; None where none has this name."""
+        return self._plugin
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Which kinds there are."""
+        return (*KINDS, *self._known)
+
+    @model_validator(mode="after")
+    def _look_up(self, info: ValidationInfo) -> Self:
+        kinds = info.context
+        if kinds is None:
+            return self
+        try:
+            self._plugin = kinds.get(self.kind)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        self._known = tuple(kinds)
+        return self
 
 
 def _gate_kind(value: Any) -> str:
@@ -150,20 +186,23 @@ def _allow(value: str, why: str | None) -> str:
     return value
 
 
-def gates(document: PromotionDocument) -> list[Any]:
-    """The gates as the specs of their kinds.
+def gates(document: PromotionDocument) -> list[tuple[Kind, Any]]:
+    """The gates: each one's kind, and what the user wrote as the kind's own model has it.
 
     Raises:
         ConfigError: a kind is not known, or its spec is wrong.
     """
-    problems = [problem for problem in _check_gates(document) if problem.severity == "error"]
-    if problems:
-        raise ConfigError("; ".join(problem.message for problem in problems))
-    return [_build(gate) if isinstance(gate, OtherGate) else gate for gate in document.spec.gates]
+    wrong = [problem.message for problem in _check_gates(document) if problem.severity == "error"]
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+    return [_build(gate) for gate in document.spec.gates]
 
 
-def _build(gate: OtherGate) -> BaseModel:
-    return KINDS[gate.kind].Spec.model_validate(gate.model_dump())
+def _build(gate: Gate) -> tuple[Kind, Any]:
+    if not isinstance(gate, OtherGate):
+        return KINDS[gate.kind], gate
+    assert gate.plugin is not None
+    return gate.plugin, gate.plugin.Spec.model_validate(gate.model_dump())
 
 
 def check(document: PromotionDocument) -> Iterable[Problem]:
@@ -205,13 +244,13 @@ def _check_gates(document: PromotionDocument) -> Iterator[Problem]:
 
 
 def _check_other(gate: OtherGate, here: tuple[str | int, ...]) -> Iterator[Problem]:
-    if gate.kind not in KINDS:
-        why = "is not built yet" if gate.kind in NOT_BUILT else "is not known"
-        message = f"gate kind {gate.kind!r} {why}; there are {', '.join(sorted(KINDS))}"
+    if gate.plugin is not None:
+        for one in problems(gate.plugin.Spec, gate.model_dump(), here):
+            yield Problem(one.path, one.code, f"gate {gate.name!r}: {one.message}")
+    elif gate.kind in NOT_BUILT:
+        message = f"gate kind {gate.kind!r} is not built yet; there are {', '.join(sorted(gate.known))}"
         yield Problem((*here, "kind"), "unsupported-kind", message)
-        return
-    try:
-        _build(gate)
-    except ValidationError as error:
-        for one in error.errors(include_url=False):
-            yield Problem((*here, *one["loc"]), "bad-gate", f"gate {gate.name!r}: {one['msg']}")
+    else:
+        near = nearest(gate.kind, list(gate.known))
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(gate.known))}"
+        yield Problem((*here, "kind"), "unsupported-kind", f"gate kind {gate.kind!r} is not known; {hint}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 import re2
@@ -10,7 +10,7 @@ import re2
 from eventsources.duration import seconds
 from eventsources.paths import BadTemplate, Template
 from eventsources.shapes import File, Filter, Minio, SecretKey, Webhook
-from retrain.manifests import Problem
+from retrain.manifests import Plugged, Problem, describe, problems
 
 METHODS = ("GET", "POST")
 OPS = {"CREATE": 1, "WRITE": 2, "REMOVE": 4, "RENAME": 8, "CHMOD": 16}
@@ -18,6 +18,20 @@ OPS = {"CREATE": 1, "WRITE": 2, "REMOVE": 4, "RENAME": 8, "CHMOD": 16}
 
 MAX_PAYLOAD = 1024 * 1024
 Path = tuple[str | int, ...]
+
+
+def check_plugged(plugged: Iterable[Plugged]) -> Iterator[Problem]:
+    """The kinds of plugins: each is a map by event name, and what stands there is the plugin's own."""
+    for one in plugged:
+        at = ("spec", one.name)
+        if not isinstance(one.body, dict):
+            yield Problem(at, "wrong-type", f"must be a mapping of event names, not {describe(one.body)}")
+            continue
+        for name, body in one.body.items():
+            if not isinstance(body, dict):
+                yield Problem((*at, name), "wrong-type", f"must be a mapping, not {describe(body)}")
+            elif one.Spec is not None:
+                yield from problems(one.Spec, body, (*at, name))
 
 
 def check_filter(path: Path, filtered: Filter | None) -> Iterator[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import structlog
@@ -13,8 +14,7 @@ from eventsources.delivery import Delivery, StoredCheckpoints
 from eventsources.kinds import KINDS
 from eventsources.port import Kind, Secrets, Source, SourceContext, SourceSettings, SourceState, Status
 from eventsources.ports import Ports
-from eventsources.shapes import Shape
-from eventsources.spec import BUILT, EventSourceDocument, check
+from eventsources.spec import EventSourceDocument, check
 from eventsources.webhook_app import WebhookApp
 from retrain.bus import Bus
 from retrain.clock import Clock, SystemClock
@@ -47,7 +47,7 @@ class Wanted:
     source: str
     kind: str
     event_name: str
-    spec: Shape
+    spec: Any
     ours: bool
     alone: bool
 
@@ -201,7 +201,8 @@ def wanted_of(documents: Iterable[EventSourceDocument]) -> dict[str, Wanted]:
         if document.name in sources:
             raise ConfigError(f"two EventSources are named {document.name!r}; events could not be told apart")
         sources.add(document.name)
-        entries = [(kind, name, spec) for kind in BUILT for name, spec in document.spec.entries(kind).items()]
+        written = document.spec
+        entries = [(kind, name, spec) for kind in written.runnable for name, spec in written.entries(kind).items()]
         for kind, name, spec in entries:
             one = Wanted(document.name, kind, name, spec, document.ours, alone=len(entries) == 1)
             wanted[one.name] = one

@@ -59,8 +59,8 @@ class ObjectVersion:
 class Notice:
     """One record of a notification: which object, what happened, and the record as it came.
 
-    `decoded` is the object's key if the server has URL-encoded it; None if it has not for sure. Streams of today's MinIO
-    carry plain keys (webhooks and queues get them encoded); old servers encoded them in streams, too.
+    `decoded` is the object's key if the server has URL-encoded it; None if it has not for sure. Streams of today's
+    MinIO carry plain keys (webhooks and queues get them encoded); old servers encoded them in streams, too.
     """
 
     event_name: str
@@ -160,7 +160,7 @@ def record_of(version: ObjectVersion) -> dict[str, JsonValue]:
 
 
 def data_of(record: dict[str, JsonValue], key: str, metadata: dict[str, str], *, plain: bool) -> dict[str, JsonValue]:
-    """The event's data: `{"notification": [record], "metadata"?}`. `plain`: with the object's own key, whatever came."""
+    """The event's data: `{"notification": [record], "metadata"?}`. `plain`: with the object's own key."""
     if plain:
         s3 = record["s3"]
         record = {**record, "s3": {**s3, "object": {**s3["object"], "key": key}}}

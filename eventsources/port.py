@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import anyio
 from anyio.abc import TaskStatus
 
-from eventsources.shapes import Shape
 from retrain.clock import Clock
 from retrain.events import Event, EventKey, JsonValue
 
@@ -162,8 +161,12 @@ class SourceContext:
     project: Path
 
 
-Kind = Callable[[str, Shape, SourceContext], Source]
-"""How a source is built: event name, what the user wrote for it, context. Builds only; `run` opens things."""
+Kind = Callable[[str, Any, SourceContext], Source]
+"""How a source is built: event name, what the user wrote for it, context. Builds only; `run` opens things.
+
+A plugin's kind may have `Spec`, a pydantic model of what the user writes for one event, and gets an instance of it;
+without one it gets the JSON object as it is.
+"""
 
 
 @dataclass(frozen=True, slots=True)

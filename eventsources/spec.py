@@ -7,21 +7,30 @@ One model serves both. `check` says what is wrong with a document of the right s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from eventsources.checking import check_file, check_filter, check_minio, check_webhook
+from eventsources.checking import check_file, check_filter, check_minio, check_plugged, check_webhook
 from eventsources.shapes import File, Minio, ObjectMeta, Shape, Webhook
 from retrain.events import JsonValue
-from retrain.manifests import Problem
+from retrain.manifests import Pluggable, Problem
 
 ARGO = "argoproj.io/v1alpha1"
 _OF_PODS = ("template", "service", "replicas", "eventBusName")
 Loose = dict[str, JsonValue]
 
+BUILT = ("webhook", "file", "minio")
+"""The kinds of which the spec knows every field; `eventsources.KINDS` runs them."""
 
-class EventSourceSpec(Shape):
-    """One map for each kind of source, by event name. `template`, `service` and such tell of pods: unused here."""
+
+class EventSourceSpec(Shape, Pluggable):
+    """One map for each kind of source, by event name. `template`, `service` and such tell of pods: unused here.
+
+    A kind may be a plugin's, also one that Argo Events has and that is not built here.
+    """
+
+    built_in: ClassVar[frozenset[str]] = frozenset({*BUILT, *_OF_PODS})
 
     webhook: dict[str, Webhook] = {}
     file: dict[str, File] = {}
@@ -62,9 +71,17 @@ class EventSourceSpec(Shape):
     service: JsonValue = None
     template: JsonValue = None
 
-    def entries(self, kind: str) -> dict[str, Shape]:
-        """The sources of one kind that is built, by event name."""
-        return getattr(self, kind)
+    def entries(self, kind: str) -> dict[str, Any]:
+        """The sources of one kind that is built or a plugin's, by event name: each as its kind's own model has it."""
+        if (plugged := self.plugged.get(kind)) is None:
+            return getattr(self, kind)
+        named = plugged.body if isinstance(plugged.body, dict) else {}
+        return {name: plugged.read(body) for name, body in named.items()}
+
+    @property
+    def runnable(self) -> tuple[str, ...]:
+        """The kinds that can run."""
+        return (*BUILT, *self.plugged)
 
 
 class EventSourceDocument(BaseModel):
@@ -89,9 +106,6 @@ class EventSourceDocument(BaseModel):
         return self.api_version != ARGO
 
 
-BUILT = ("webhook", "file", "minio")
-"""The kinds of which the spec knows every field; `eventsources.KINDS` runs them."""
-
 _ALIASES = {str(field.alias): name for name, field in EventSourceSpec.model_fields.items()}
 KNOWN = tuple(alias for alias in _ALIASES if alias not in _OF_PODS)
 """Every kind that Argo Events has."""
@@ -102,13 +116,15 @@ def check(document: EventSourceDocument) -> Iterator[Problem]:
     spec = document.spec
     if not document.name:
         yield Problem(("metadata",), "missing-field", "metadata.name is missing; events carry it as their source")
+    yield from check_plugged(spec.plugged.values())
     entries = {kind: getattr(spec, _ALIASES[kind]) for kind in KNOWN}
+    entries |= {kind: one.body for kind, one in spec.plugged.items() if isinstance(one.body, dict)}
     if not any(entries.values()):
         yield Problem(("spec",), "missing-field", "spec names no event source: add one, such as webhook or minio")
     yield from _check_pods(document)
     yield from _check_names(entries)
     for kind, named in entries.items():
-        if named and kind not in BUILT:
+        if named and kind not in spec.runnable:
             yield Problem(("spec", kind), "unsupported-kind", f"eventSource kind {kind!r} is not built yet")
     yield from check_webhook(spec.webhook)
     for name, file in spec.file.items():

@@ -7,6 +7,7 @@ leader costs 0.4 ms beside the 0.4 ms of a bare spawn.
 
     home/pid       "<boot id> <the leader's /proc/PID/stat>"; made with O_EXCL, so the first leader of a home wins
     home/exit      "<exit code>\n"; 128 + n after signal n
+    home/code      the same before all of stdout is on disk, only where a result is wanted
     home/main.log    stdout and stderr in the order of writing
     home/stdout.log  stdout alone, only where a result is wanted
 """
@@ -57,11 +58,13 @@ _PLAIN = """
 echo $? > "$_rt_home/exit"
 """
 # A background child that keeps stdout open would keep tee waiting: the group is told to end once the step has. tee must
-# be deaf to that from its first moment, so what it inherits says so.
+# be deaf to that from its first moment, so what it inherits says so. The exit code counts once all of stdout is on disk:
+# if tee is killed before, or the leader is, the step is lost, and does not succeed with half a result.
 _CAPTURE = """
 trap '' TERM INT HUP QUIT
-{ { trap : TERM INT HUP QUIT; "$@" 2>&3 3>&-; echo $? > "$_rt_home/exit"; kill -TERM 0; } |
-  exec tee "$_rt_home/stdout.log" >&3; } 3>&1
+{ { trap : TERM INT HUP QUIT; "$@" 2>&3 3>&-; echo $? > "$_rt_home/code"; kill -TERM 0; } |
+  exec tee "$_rt_home/stdout.log" >&3; } 3>&1 &&
+  read -r _rt_code < "$_rt_home/code" && echo "$_rt_code" > "$_rt_home/exit"
 """
 
 

@@ -17,13 +17,12 @@ from retrain.manifests.advice import nearest
 from sensors import dependency_spec, trigger_spec
 from sensors.clock_time import parse_clock, zone
 from sensors.dependency_spec import DataFilter, Dependency, Filters, TimeFilter
+from sensors.plugged import check_body, parameters_of
 from sensors.shapes import Parameter, ParameterSource, Shape
-from sensors.trigger_spec import ArgoWorkflow, Http, K8s, Promotion, Source, Template, Trigger, kinds_of
+from sensors.trigger_spec import BUILT, ArgoWorkflow, Http, K8s, Promotion, Source, Template, Trigger, kinds_of
 
 Where = tuple[str | int, ...]
 
-BUILT = frozenset({"http", "log", "argoWorkflow", "promotion"})
-"""Kinds of trigger that can act. `k8s` is rendered by `explain`, and refused where it should act."""
 COMPARATORS = ("=", "!=", ">", ">=", "<", "<=")
 TYPES = ("bool", "number", "string")
 OPERATIONS = ("", "overwrite", "append", "prepend")
@@ -180,6 +179,8 @@ def _check_template(template: Template, at: Where, scope: Scope) -> Iterator[Pro
     if len(kinds) > 1:
         yield Problem(at, "conflicting-fields", f"a template has one kind of trigger, not {' and '.join(kinds)}")
     for kind in kinds:
+        if kind in template.plugged:
+            continue
         if kind not in BUILT:
             yield unsupported((*at, kind), f"the {kind} trigger")
         elif kind == "promotion" and not scope.ours:
@@ -227,6 +228,9 @@ def _check_kind(template: Template, at: Where, scope: Scope) -> Iterator[Problem
                 yield Problem((*here, "name"), "missing-field", "a promotion trigger names a Promotion")
             case _:
                 pass
+    for kind, one in template.plugged.items():
+        yield from check_body(one, (*at, kind))
+        yield from _check_parameters(parameters_of(one), (*at, kind, "parameters"), scope)
 
 
 def _check_source(source: Source | None, at: Where) -> Iterator[Problem]:

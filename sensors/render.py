@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
-from retrain.manifests import load_text
+from retrain.manifests import Kinds, Plugged, load_text
+from sensors import plugged
 from sensors.parameters import Contents, Parameters, RenderError
 from sensors.shapes import Shape
 from sensors.trigger_spec import ArgoWorkflow, Http, K8s, Log, Promotion, Source, Template, Trigger, body_of, kinds_of
@@ -34,10 +35,10 @@ def compile_trigger(trigger: Trigger) -> Render:
     if not parameters:
         render = _compile_template(template)
         return lambda contents: render(contents) | common
-    written = _written(template)
+    written = _written(template) | {name: one.body for name, one in template.plugged.items()}
 
     def render_changed(contents: Contents) -> Action:
-        changed = _read_template(parameters.apply(written, contents))
+        changed = _read_template(parameters.apply(written, contents), template.plugged)
         try:
             render = _compile_template(changed)
         except ConfigError as error:
@@ -63,9 +64,9 @@ def _written(shape: Shape) -> Action:
     return shape.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def _read_template(document: JsonValue) -> Template:
+def _read_template(document: JsonValue, kinds: Kinds) -> Template:
     try:
-        return Template.model_validate(document)
+        return Template.model_validate(document, context=kinds)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(step) for step in first["loc"])
@@ -86,6 +87,8 @@ def _compile_template(template: Template) -> Render:
             return lambda _contents: dict(action)
         case Promotion() as body:
             return _compile_promotion(body)
+        case Plugged() as body:
+            return _compile_plugged(body)
         case _:
             raise ConfigError(f"the {kinds[0]} trigger is not built yet")
 
@@ -143,3 +146,8 @@ def _compile_promotion(promotion: Promotion) -> Render:
         return {"kind": "promotion", "promotion": promotion.name, "candidate": candidate}
 
     return render
+
+
+def _compile_plugged(one: Plugged) -> Render:
+    parameters, fields = plugged.compile_plugged(one)
+    return lambda contents: plugged.render(one, parameters, fields, contents)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from retrain.events import JsonValue
+from retrain.manifests import Pluggable, Plugged
 from sensors.shapes import Backoff, BasicAuth, KeySelector, Parameter, Sasl, SecureHeader, Shape, Tls
 
 Parameters = tuple[Parameter, ...]
@@ -274,8 +277,17 @@ class ConditionsReset(Shape):
     by_time: ByTime | None = None
 
 
-class Template(Shape):
-    """What to do (one of the kinds) and when: `conditions` over dependencies, all of them where it is empty."""
+BUILT = frozenset({"http", "log", "argoWorkflow", "promotion"})
+"""Kinds of trigger that can act. `k8s` is rendered by `explain`, and refused where it should act."""
+
+
+class Template(Shape, Pluggable):
+    """What to do (one of the kinds) and when: `conditions` over dependencies, all of them where it is empty.
+
+    A kind may be a plugin's, also one that Argo Events has and that is not built here.
+    """
+
+    built_in: ClassVar[frozenset[str]] = BUILT | {"name", "conditions", "conditionsReset"}
 
     name: str = ""
     conditions: str = ""
@@ -304,12 +316,13 @@ KINDS = {field: str(info.alias) for field, info in Template.model_fields.items()
 
 def kinds_of(template: Template) -> list[str]:
     """The kinds that a template names, as users write them. A good one names one."""
-    return [name for field, name in KINDS.items() if getattr(template, field) is not None]
+    return [name for field, name in KINDS.items() if getattr(template, field) is not None] + list(template.plugged)
 
 
-def body_of(template: Template) -> Shape | None:
+def body_of(template: Template) -> Shape | Plugged | None:
     """What stands under the template's kind; the first where there are several."""
-    return next((body for field in KINDS if (body := getattr(template, field)) is not None), None)
+    own = (body for field in KINDS if (body := getattr(template, field)) is not None)
+    return next(own, None) or next(iter(template.plugged.values()), None)
 
 
 class K8sPolicy(Shape):

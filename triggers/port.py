@@ -39,6 +39,11 @@ class Firing:
         kind = self.action.get("kind")
         return kind if isinstance(kind, str) else ""
 
+    @property
+    def body(self) -> dict[str, JsonValue]:
+        """What the action says of its kind's own, without what the platform reads itself."""
+        return {name: value for name, value in self.action.items() if name not in {"kind", "policy", "retryStrategy"}}
+
 
 @runtime_checkable
 class Trigger(Protocol):
@@ -140,7 +145,10 @@ class Tools:
 
 
 Opener = Callable[[Tools], AbstractAsyncContextManager[Trigger | StoreTrigger]]
-"""How a kind begins: holds its connections while the platform runs. `triggers.KINDS` maps names to these."""
+"""How a kind begins: holds its connections while the platform runs. `triggers.KINDS` maps names to these.
+
+A plugin's kind may have `Spec`, a pydantic model of what the user writes under its name.
+"""
 
 
 class RetryAfter(Transient):

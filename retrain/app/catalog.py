@@ -5,14 +5,15 @@ Models are imported when the first document of their kind comes, so that a comma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel
 
-from retrain.manifests import Document, Finding, Problem, Severity, is_ours, validate
+from retrain.app import plugins
+from retrain.manifests import Document, Finding, Kinds, Problem, Severity, is_ours, validate
 from retrain.manifests.advice import nearest
 
 ARGO = "argoproj.io/v1alpha1"
@@ -34,19 +35,19 @@ class Kind:
     """Checked by `check_workflows` when all documents are there, not by itself."""
     note: str = ""
     """What to warn of whenever such a document comes."""
+    group: str = ""
+    """The entry-point group whose kinds it may name."""
 
 
-_SOURCES = Kind("eventsources.spec", "EventSourceDocument")
-_SENSORS = Kind("sensors.spec", "SensorDocument")
 
 KINDS: dict[tuple[str, str], Kind] = {
     # Kubernetes drops unknown fields of these two in silence; manifests that rely on it load.
     (ARGO, "EventSource"): Kind("eventsources.spec", "EventSourceDocument", unknown="warning"),
     (ARGO, "Sensor"): Kind("sensors.spec", "SensorDocument", unknown="warning"),
     (ARGO, "EventBus"): Kind(note="the bus is set by RETRAIN_BUS_URL, not by a document; this one changes nothing"),
-    (OURS, "EventSource"): _SOURCES,
-    (OURS, "Sensor"): _SENSORS,
-    (OURS, "Promotion"): Kind("deploy.spec", "PromotionDocument"),
+    (OURS, "EventSource"): Kind("eventsources.spec", "EventSourceDocument", group=plugins.SOURCES),
+    (OURS, "Sensor"): Kind("sensors.spec", "SensorDocument", group=plugins.TRIGGERS),
+    (OURS, "Promotion"): Kind("deploy.spec", "PromotionDocument", group=plugins.GATES),
     (ARGO, "Workflow"): Kind("pipelines.spec", "WorkflowDocument", naming="generateName", together=True),
     (ARGO, "WorkflowTemplate"): Kind("pipelines.spec", "WorkflowTemplateDocument", naming="advised", together=True),
     (ARGO, "ClusterWorkflowTemplate"): Kind(
@@ -81,8 +82,11 @@ class Item:
     model: Any
 
 
-def build(document: Document) -> tuple[Item | None, list[Finding]]:
-    """Read a document by its kind. None if a finding is an error, or the document is not for us."""
+def build(document: Document, installed: Mapping[str, Kinds] | None = None) -> tuple[Item | None, list[Finding]]:
+    """Read a document by its kind. None if a finding is an error, or the document is not for us.
+
+    `installed`: plugins' kinds by group, to share between documents what was looked up.
+    """
     key = (document.api_version, document.kind)
     kind = KINDS.get(key)
     if kind is None:
@@ -91,7 +95,9 @@ def build(document: Document) -> tuple[Item | None, list[Finding]]:
     if kind.module is None:
         return Item(document, None), findings
     module = import_module(kind.module)
-    model, wrong = validate(document, cast("type[BaseModel]", getattr(module, kind.model)), unknown=kind.unknown)
+    kinds = (installed or plugins.installed()).get(kind.group)
+    shape = cast("type[BaseModel]", getattr(module, kind.model))
+    model, wrong = validate(document, shape, unknown=kind.unknown, kinds=kinds)
     findings += wrong
     if model is not None and not kind.together:
         check = cast("Callable[[BaseModel], Iterable[Problem]]", module.check)

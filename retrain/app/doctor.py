@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 GIT_NEEDED = (2, 34)
 DISK_NEEDED = 1 << 30
+OF_STEPS = ("PROJECT", "OUTPUTS", "RUN_ID", "NODE", "RUN_MARK")
+"""Variables that steps get; `retrain` may be called by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +92,14 @@ def _tool(name: str, without: str, words: list[str]) -> Check:
 def _variables(environment: Mapping[str, str]) -> Check:
     from retrain.app.settings import Settings
 
-    groups = {name.upper() for name in Settings.model_fields}
-    known = {"RETRAIN_SERVER", "RETRAIN_FAULT", "RETRAIN_LOG_LEVEL", "RETRAIN_SERVERS"}
-    strange = [
+    # Groups of settings, what secrets and config maps may come from, what steps get, and tests' own.
+    words = {name.split("_")[0].upper() for name in Settings.model_fields} | {"SECRET", "CONFIG", "TEST"}
+    known = {*("RETRAIN_FAULT", "RETRAIN_LOG_LEVEL", "RETRAIN_SERVERS"), *(f"RETRAIN_{name}" for name in OF_STEPS)}
+    strange = sorted(
         name
         for name in environment
-        if name.startswith("RETRAIN_")
-        and name not in known
-        and not name.startswith("RETRAIN_TEST_")
-        and name.removeprefix("RETRAIN_").split("_")[0] not in {group.split("_")[0] for group in groups}
-    ]
+        if name.startswith("RETRAIN_") and name not in known and name.split("_")[1] not in words
+    )
     return Check(
         "settings", not strange, ", ".join(strange) or "all known", "what you meant by them: nothing reads them"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain.app.catalog import OURS
+from retrain.app.plugins import TRIGGERS, Installed
 from retrain.errors import ConfigError
 from retrain.manifests import Document, Finding, load_file, validate
 from sensors import SensorDocument, check, explain, read_events
@@ -19,12 +20,18 @@ def explain_file(file: Path, texts: Sequence[bytes], name: str | None = None) ->
         ConfigError: there is no such Sensor, it is wrong, or an event is none.
     """
     document = select([one for one in load(file) if one.kind == "Sensor"], "Sensor", file, name)
-    model, findings = validate(document, SensorDocument, unknown="error" if document.api_version == OURS else "warning")
+    model, findings = _read(document)
     refuse(findings)
     assert model is not None
     # What cannot be acted on here may still be explained; what cannot be decided is refused by `explain` itself.
     refuse(document.finding(one) for one in check(model) if one.code != "unsupported-kind")
     return explain(model, [event for text in texts for event in read_events(text)])
+
+
+def _read(document: Document) -> tuple[SensorDocument | None, list[Finding]]:
+    if document.api_version == OURS:
+        return validate(document, SensorDocument, kinds=Installed(TRIGGERS))
+    return validate(document, SensorDocument, unknown="warning")
 
 
 def load(file: Path) -> Sequence[Document]:

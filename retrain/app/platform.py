@@ -231,7 +231,8 @@ class Platform:
     def _build_dispatcher(self) -> Dispatcher:
         tools = Tools(secrets=self._secrets, clock=self._ground.clock, promotions=self._promotion)
         kinds = kinds_with_plugins(TRIGGERS, "retrain.triggers")
-        settings = DispatchSettings(in_all=self._start.settings.sensors.concurrency * 4)
+        many = self._start.settings.sensors.concurrency
+        settings = DispatchSettings(per_trigger=many, in_all=4 * many)
         return Dispatcher(self._ground.store, self._owner, kinds, tools=tools, settings=settings)
 
     def _promotion(self, name: str) -> Any:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
+from retrain.app import plugins
 from retrain.app.catalog import KINDS, OURS, Item, build, check_workflows
-from retrain.manifests import Document, Finding, Problem, Severity, read_paths
+from retrain.manifests import Document, Finding, Kinds, Problem, Severity, read_paths
 
 OWN_SOURCE = "retrain"
 """The source of the platform's own events: every sensor may depend on it."""
@@ -61,15 +62,15 @@ def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = ())
     `beside`: where else referred things may be found. What is wrong there is nobody's business here: a document with an
     error is passed over, and so is every Workflow, every document that `paths` have too, and a second of one name.
     """
-    loaded = read_paths(paths)
+    loaded, installed = read_paths(paths), plugins.installed()
     findings = list(loaded.findings)
     places: dict[str, list[Item]] = {place: [] for place in _PLACES.values()}
     for document in loaded.documents:
-        item, found = build(document)
+        item, found = build(document, installed)
         findings += found
         if item is not None and document.kind in _PLACES:
             places[_PLACES[document.kind]].append(item)
-    around = list(_around(loaded.documents, beside))
+    around = list(_around(loaded.documents, beside, installed))
     for item in around:
         places[_PLACES[item.document.kind]].append(item)
     findings += _cross_check(places, [*loaded.documents, *(item.document for item in around)], set(loaded.files))
@@ -84,14 +85,16 @@ def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = ())
     )
 
 
-def _around(own: Sequence[Document], beside: Iterable[str | Path]) -> Iterator[Item]:
+def _around(
+    own: Sequence[Document], beside: Iterable[str | Path], installed: Mapping[str, Kinds]
+) -> Iterator[Item]:
     taken = {(one.kind, one.namespace, one.name) for one in own}
     for document in read_paths(beside).documents:
         key = (document.kind, document.namespace, document.name)
         if document.kind not in _PLACES or document.kind == "Workflow" or key in taken:
             continue
         taken.add(key)
-        item, _ = build(document)
+        item, _ = build(document, installed)
         if item is not None:
             yield item
 

@@ -10,13 +10,16 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from retrain.bus.settings import BusSettings
 from retrain.errors import ConfigError
 
 FILE = "retrain.yaml"
 """The settings file of a project; looked for in the project's folder."""
+
+SECRET = frozenset({"token", "password", "credentials_file"})
+"""Settings whose values no message shows."""
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -52,7 +55,7 @@ class SensorsGroup(Group):
     max_depth: Count = 16
     """Events that follow from events that follow from ... : where a loop is cut."""
     concurrency: Count = 64
-    """Firings that are acted on at once."""
+    """Firings of one trigger that are acted on at once; of all triggers together four times as many."""
 
 
 class PipelinesGroup(Group):
@@ -66,14 +69,6 @@ class PipelinesGroup(Group):
     """Seconds a runner owns a run without renewing."""
     grace_s: Seconds = 10.0
     """Seconds a step has after SIGTERM, unless its template says otherwise."""
-
-
-class DeployGroup(Group):
-    """Promotion."""
-
-    author_name: str = "Retrain"
-    author_email: str = "retrain@localhost"
-    git_timeout_s: Seconds = 60.0
 
 
 class Settings(BaseSettings):
@@ -92,7 +87,6 @@ class Settings(BaseSettings):
     server: ServerGroup = ServerGroup()
     sensors: SensorsGroup = SensorsGroup()
     pipelines: PipelinesGroup = PipelinesGroup()
-    deploy: DeployGroup = DeployGroup()
     shutdown_s: Seconds = 20.0
     """Seconds that work in hand gets to finish after the first signal."""
 
@@ -107,6 +101,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment over the file: whoever starts the program has the last word."""
         del settings_cls, dotenv_settings, file_secret_settings
+        assert isinstance(env_settings, EnvSettingsSource)
+        # A group as a whole is not set by a variable: RETRAIN_SERVER is the URL that commands talk to.
+        groups = {f"retrain_{name}" for name, field in cls.model_fields.items() if isinstance(field.default, BaseModel)}
+        env_settings.env_vars = {n: v for n, v in env_settings.env_vars.items() if n.lower() not in groups}
         return env_settings, init_settings
 
 
@@ -139,4 +137,7 @@ def _complaint(error: Any) -> str:
     name = "RETRAIN_" + "_".join(str(part).upper() for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{path}: there is no such setting (docs/settings.md lists them)"
-    return f"{path} ({name}): {error['msg'].lower()}, not {error['input']!r}"
+    given = error["input"]
+    # A whole group may hold a password, and a secret of the wrong type is still a secret.
+    plain = isinstance(given, str | int | float) and error["loc"][-1] not in SECRET
+    return f"{path} ({name}): {error['msg'].lower()}" + (f", not {given!r}" if plain else "")

@@ -24,8 +24,11 @@ COLUMNS: tuple[Column, ...] = (
 def doctor(data: Path, output: str) -> int:
     """Show what this machine has and lacks, and what a lack disables."""
     from retrain.app.doctor import examine
+    from retrain.cli import COMMANDS
 
-    checks = [asdict(one) for one in examine(data.resolve(), os.environ)]
+    of_options = tuple(f"RETRAIN_{name.upper()}_" for name in COMMANDS)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(of_options)}
+    checks = [asdict(one) for one in examine(data.resolve(), environment)]
     emit(
         {"items": checks, "next": None},
         output,

@@ -67,7 +67,7 @@ def tail(after: int | None, server: str | None, output: str) -> None:
             emit(event, output, name=_name, table=_line)
 
 
-@events.command()
+@events.command("emit")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), required=False)
 @click.option("--source", help="The event's source, where FILE holds only data")
 @click.option("--name", "subject", help="The event's name (the CloudEvents subject)")
@@ -103,10 +103,6 @@ def emit_(  # noqa: PLR0913 - one argument for each option
     form = "application/cloudevents-batch+json" if isinstance(content, list) else "application/cloudevents+json"
     taken = Client(server).post("/api/v1/events", content, form)
     emit({"items": taken["accepted"]}, output, name=lambda e: e["id"], table=_receipts)
-
-
-emit_.name = "emit"
-events.commands["emit"] = events.commands.pop("emit_", emit_)
 
 
 def _json(text: str) -> Any:

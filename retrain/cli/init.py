@@ -93,7 +93,7 @@ spec:
 
 
 @click.command()
-@click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(folder: Path) -> None:
     """Write a small working project into DIR. Overwrites nothing."""
     there = [name for name in FILES if (folder / name).exists()]

@@ -13,7 +13,7 @@ ROLES = ("sources", "sensors", "runner", "web")
 
 
 @click.command()
-@click.argument("folder", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="State [default: .retrain in DIR]")
 @click.option("--host", help="Address to listen on [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one [default: 7300]")

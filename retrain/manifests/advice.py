@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from retrain.events import JsonValue
 from retrain.manifests.document import Path, dotted
 from retrain.manifests.files import describe
+from retrain.manifests.plugged import Kinds, Pluggable
 from retrain.manifests.shape import models_at, names_of, nested
 
 _WANTED = {
@@ -38,13 +39,16 @@ class Advice:
     message: str
 
 
-def advise(model: type[BaseModel], path: Path, errors: list[Any]) -> list[Advice]:
-    """What to say about the errors of one path. Members of a union that want different types are said in one."""
+def advise(model: type[BaseModel], path: Path, errors: list[Any], kinds: Kinds | None = None) -> list[Advice]:
+    """What to say about the errors of one path. Members of a union that want different types are said in one.
+
+    `kinds` are those of plugins, which a `Pluggable` model knows beside its fields.
+    """
     wanted = list(dict.fromkeys(_WANTED[e["type"]] for e in errors if e["type"] in _WANTED))
     advice: list[Advice] = []
     if wanted:
         advice.append(Advice(tuple(path), "wrong-type", _wrong_type(wanted, errors[0]["input"])))
-    advice += [_other(model, tuple(path), error) for error in errors if error["type"] not in _WANTED]
+    advice += [_other(model, tuple(path), error, kinds) for error in errors if error["type"] not in _WANTED]
     return list(dict.fromkeys(advice))
 
 
@@ -70,13 +74,13 @@ def _wrong_type(wanted: list[str], value: JsonValue) -> str:
     return f"{message}: put it in quotes" if isinstance(value, int | float) else message
 
 
-def _other(model: type[BaseModel], path: tuple[str | int, ...], error: Any) -> Advice:
+def _other(model: type[BaseModel], path: tuple[str | int, ...], error: Any, kinds: Kinds | None) -> Advice:
     context: dict[str, Any] = error.get("ctx") or {}
     match error["type"]:
         case "missing":
             return Advice(path, "missing-field", f"the field {path[-1]!r} is missing")
         case "extra_forbidden":
-            return Advice(path, "unknown-field", unknown_field(model, path))
+            return Advice(path, "unknown-field", unknown_field(model, path, kinds))
         case "literal_error" | "enum":
             return Advice(path, "wrong-value", _wrong_choice(context["expected"], error["input"]))
         case "union_tag_invalid":
@@ -99,10 +103,12 @@ def _wrong_choice(expected: str, value: JsonValue) -> str:
     return f"{message}; did you mean {near!r}?" if near else message
 
 
-def unknown_field(model: type[BaseModel], path: Path) -> str:
+def unknown_field(model: type[BaseModel], path: Path, kinds: Kinds | None = None) -> str:
     """What to say about a field that does not exist where it stands."""
     name, here = str(path[-1]), models_at(model, path[:-1])
     known = names_of(here)
+    if kinds is not None and any(issubclass(one, Pluggable) for one in here):
+        known = list(dict.fromkeys([*known, *kinds]))
     message = f"unknown field {name!r}"
     near = nearest(name, known)
     if near and _fold(near) == _fold(name):

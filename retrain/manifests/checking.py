@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from retrain.events import JsonValue
 from retrain.manifests.advice import Advice, advise
 from retrain.manifests.document import Document, Finding, Path, Problem, Severity
+from retrain.manifests.plugged import Kinds
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -32,8 +33,10 @@ class _Wrong:
         return self.error["type"]
 
 
-def validate(document: Document, model: type[M], *, unknown: Severity = "error") -> tuple[M | None, list[Finding]]:
-    """Read a document as a model.
+def validate(
+    document: Document, model: type[M], *, unknown: Severity = "error", kinds: Kinds | None = None
+) -> tuple[M | None, list[Finding]]:
+    """Read a document as a model. `kinds` are those of plugins, which it may name where the model is `Pluggable`.
 
     With `unknown="warning"` fields that the model does not have are dropped with a warning, as Kubernetes drops them in
     silence. A null is the same as leaving the field out, where the model does not ask for null. None instead of the
@@ -43,15 +46,29 @@ def validate(document: Document, model: type[M], *, unknown: Severity = "error")
     findings: list[Finding] = []
     for _ in range(_ROUNDS):
         try:
-            return model.model_validate(body), findings
+            return model.model_validate(body, context=kinds), findings
         except ValidationError as error:
-            wrong = _choose([_locate(body, one) for one in error.errors(include_url=False)])
+            wrong = _read(body, error)
         drop = [w for w in wrong if _is_null_field(w) or (unknown == "warning" and w.kind == "extra_forbidden")]
         if not drop:
-            return None, _sorted(findings + _findings(document, model, wrong, unknown))
-        findings += _findings(document, model, [w for w in drop if w.kind == "extra_forbidden"], unknown)
+            return None, _sorted(findings + _findings(document, _advice(model, wrong, kinds), unknown))
+        dropped = _advice(model, [w for w in drop if w.kind == "extra_forbidden"], kinds)
+        findings += _findings(document, dropped, unknown)
         body = _without(body, [w.path for w in drop])
     return None, findings
+
+
+def problems(model: type[BaseModel], body: JsonValue, at: Path = ()) -> Iterator[Problem]:
+    """What is wrong with a part of a document, read as a model. `at` is the part's place in the document."""
+    try:
+        model.model_validate(body)
+    except ValidationError as error:
+        for advice, _ in _advice(model, _read(body, error)):
+            yield Problem((*at, *advice.path), advice.code, advice.message)
+
+
+def _read(body: JsonValue, error: ValidationError) -> list[_Wrong]:
+    return _choose([_locate(body, one) for one in error.errors(include_url=False)])
 
 
 def _is_null_field(wrong: _Wrong) -> bool:
@@ -102,24 +119,25 @@ def _choose(wrong: list[_Wrong]) -> list[_Wrong]:
     return wrong
 
 
-def _findings(document: Document, model: type[BaseModel], wrong: list[_Wrong], unknown: Severity) -> list[Finding]:
+def _advice(model: type[BaseModel], wrong: list[_Wrong], kinds: Kinds | None = None) -> Iterator[tuple[Advice, bool]]:
+    """What to say, and whether it is about the key rather than the value."""
     grouped: dict[tuple[Path, bool], list[_Wrong]] = {}
     for one in wrong:
         grouped.setdefault((one.path, one.on_key), []).append(one)
-    findings: list[Finding] = []
     for (path, on_key), group in grouped.items():
-        for advice in advise(model, path, [w.error for w in group]):
-            severity: Severity = unknown if advice.code == "unknown-field" else "error"
-            findings.append(_finding(document, advice, severity, on_key))
+        yield from ((advice, on_key) for advice in advise(model, path, [w.error for w in group], kinds))
+
+
+def _findings(document: Document, advice: Iterator[tuple[Advice, bool]], unknown: Severity) -> list[Finding]:
+    findings: list[Finding] = []
+    for one, on_key in advice:
+        severity: Severity = unknown if one.code == "unknown-field" else "error"
+        findings.append(document.finding(Problem(one.path, one.code, one.message, severity), on_key=on_key))
     return _sorted(findings)
 
 
 def _sorted(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.line, finding.column))
-
-
-def _finding(document: Document, advice: Advice, severity: Severity, on_key: bool) -> Finding:
-    return document.finding(Problem(advice.path, advice.code, advice.message, severity), on_key=on_key)
 
 
 def _without(body: JsonValue, paths: Sequence[Path]) -> JsonValue:

@@ -4,7 +4,8 @@
     endpoints of event sources  as their sources say (secret, size)
     everything else             the token, where one is set; on loopback without one: requests that name a loopback host
 
-The last rule keeps a web page that a developer happens to visit from using the API behind their back (DNS rebinding).
+The last rule keeps a web page that a developer happens to visit from using the API behind their back: by a name that
+points at this machine (DNS rebinding), or by sending a form to it.
 """
 
 from __future__ import annotations
@@ -52,10 +53,23 @@ class Door:
             if not hmac.compare_digest(headers.get(b"authorization", b""), self._token):
                 return 401, {"error": "this platform wants its token: Authorization: Bearer ..."}
         elif self._loopback:
-            host = headers.get(b"host", b"").decode("latin-1").lower()
-            name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-            if name not in LOOPBACK:
-                return 403, {
-                    "error": f"host {name!r} is not this machine; set RETRAIN_SERVER_TOKEN to be reached by name"
-                }
+            return _refuse_strangers(headers, scope["method"])
         return None
+
+
+def _refuse_strangers(headers: dict[bytes, bytes], method: str) -> tuple[int, dict[str, Any]] | None:
+    """What a page of another site could do through the browser of whoever sits at this machine."""
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    if _name(host) not in LOOPBACK:
+        return 403, {"error": f"host {host!r} is not this machine; set RETRAIN_SERVER_TOKEN to be reached by name"}
+    origin = headers.get(b"origin")
+    if origin is not None and method not in {"GET", "HEAD"}:
+        scheme, _, where = origin.decode("latin-1").lower().partition("://")
+        if scheme not in {"http", "https"} or where != host:
+            return 403, {"error": "this request comes from a page of another site"}
+    return None
+
+
+def _name(host: str) -> str:
+    """The host without its port."""
+    return host if host.endswith("]") else host.rsplit(":", 1)[0]

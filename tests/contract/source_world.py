@@ -24,7 +24,7 @@ from tests.servers.launch import MinioServer, free_port
 
 OURS, ARGO = "retrain.dev/v1", "argoproj.io/v1alpha1"
 DEADLINE_S = 30
-POOL = urllib3.PoolManager()
+POOL = urllib3.PoolManager(retries=False)
 
 
 def document(name: str = "es", version: str = OURS, **spec: Any) -> EventSourceDocument:

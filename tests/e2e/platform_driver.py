@@ -60,11 +60,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that works in the platform's place. `command` is its command line, for messages."""
+    """A process that works in the platform's place: its command line, and the directory that it works in."""
 
     pid: int
-    parent: int
     command: str
+    folder: str
 
 
 class Platform:
@@ -206,10 +206,12 @@ class Platform:
 
     def step_processes(self) -> list[Process]:
         """Processes of steps: the leaders, and what they run."""
-        others = {self._process.pid if self._process else -1, *(one.pid for one in self.bus_processes())}
-        return [
-            one for one in self.processes() if one.pid not in others and not one.command.startswith(("git ", RETRAIN))
-        ]
+        runs = str(self.data / "runs")
+        return [one for one in self.processes() if runs in one.command or _inside(one.folder, runs)]
+
+    def git_processes(self) -> list[Process]:
+        """The git commands of promotions, and what they start."""
+        return [one for one in self.processes() if "git" in one.command.split(" ", 1)[0]]
 
     @staticmethod
     def kill_process(pid: int) -> bool:
@@ -235,6 +237,8 @@ class Platform:
         Raises:
             Unreachable: there was no whole answer. Whether the request was taken is not known.
         """
+        if not self.url:
+            raise Unreachable("it is not up")
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", content, dict(headers or {}), method=method)
         if content is not None and not request.has_header("Content-type"):
@@ -245,7 +249,7 @@ class Platform:
         except urllib.error.HTTPError as error:
             with error:
                 return Answer(error.code, _parsed(error.read()))
-        except (OSError, HTTPException, ValueError) as error:  # ValueError: there is no URL yet
+        except (OSError, HTTPException) as error:
             raise Unreachable(f"{method} {path}: {error!r}") from error
 
     def get(self, path: str, **query: Any) -> Any:
@@ -343,14 +347,13 @@ def _look(pid: int, place: str) -> Process | None:
     if pid == os.getpid():
         return None
     try:
-        words = (entry / "cmdline").read_bytes().split(b"\0")
-        state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-        inside = any(place.encode() in word for word in words) or _inside(str((entry / "cwd").readlink()), place)
+        command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        folder = str((entry / "cwd").readlink())
     except OSError:
         return None
-    if state == "Z" or not inside:
-        return None
-    return Process(pid, int(parent), b" ".join(words).decode(errors="replace").strip())
+    works_here = place in command or _inside(folder, place)
+    return Process(pid, command, folder) if works_here and state != "Z" else None
 
 
 def _inside(path: str, place: str) -> bool:

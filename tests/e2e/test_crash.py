@@ -146,7 +146,7 @@ async def test_through_random_kills_everything_acknowledged_happens_once(tmp_pat
     chance = random.Random(seed)
     began = time.monotonic()
     with Receiver() as receiver:
-        world = World.make(tmp_path, receiver, LEARN_S)
+        world = World.make(tmp_path, receiver, learn=("/bin/sleep", str(LEARN_S)))
         platform = world.platform
         platform.start(port=world.port)
         with platform:

@@ -15,13 +15,16 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import urllib3
+from minio import Minio
+from minio.error import MinioException
 
 READY_S = 60.0
 SCRIPT = Path(__file__).with_name("minio.sh")
@@ -54,7 +57,27 @@ class MinioServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        # Says 200 a moment before the API stops answering 503 with a Retry-After of a minute.
         wait_ready(f"http://{self.endpoint}/minio/health/ready", self._process)
+        wait_until(self._answers, f"MinIO on {self.endpoint}")
+
+    def _answers(self) -> bool:
+        pool = urllib3.PoolManager(retries=False)
+        client = Minio(
+            endpoint=self.endpoint,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+            secure=False,
+            region="us-east-1",
+            http_client=pool,
+        )
+        try:
+            client.list_buckets()
+        except (MinioException, urllib3.exceptions.HTTPError):
+            return False
+        finally:
+            pool.clear()
+        return True
 
     def stop(self) -> None:
         if self._process is not None:
@@ -120,14 +143,23 @@ def free_port() -> int:
 
 def wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     """Wait until a server answers."""
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
+
+    def answers() -> bool:
         if process.poll() is not None:
             raise RuntimeError(f"the server for {url} ended with {process.returncode}")
         try:
             with urllib.request.urlopen(url, timeout=1) as answer:
-                if answer.status == 200:
-                    return
+                return answer.status == 200
         except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    raise RuntimeError(f"{url} was not ready after {READY_S} s")
+            return False
+
+    wait_until(answers, url)
+
+
+def wait_until(ready: Callable[[], bool], what: str) -> None:
+    """Wait for another program, which tells nobody when it is ready."""
+    deadline = time.monotonic() + READY_S
+    while not ready():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{what} was not ready after {READY_S} s")
+        time.sleep(0.05)
