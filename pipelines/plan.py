@@ -6,10 +6,10 @@ workflow/templateresolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pipelines.naming import go_json
 from pipelines.nodes import to_rfc3339
@@ -43,6 +43,44 @@ class Catalog:
                 data: Mapping[str, Any] = document.get("data") or {}
                 config_maps[str(name)] = {key: str(value) for key, value in data.items()}
         return cls(templates, config_maps)
+
+    def needed_by(self, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The documents that a workflow names, and those that they name: what its run keeps, so that a later edit of
+        a template changes later runs only. `Catalog.of` reads them back.
+        """
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        waiting: list[Any] = [manifest]
+        while waiting:
+            for kind, name in _references(waiting.pop()):
+                document = self._document(kind, name)
+                if document is not None and (kind, name) not in found:
+                    found[kind, name] = document
+                    waiting.append(document)
+        return list(found.values())
+
+    def _document(self, kind: str, name: str) -> dict[str, Any] | None:
+        if kind == "ConfigMap":
+            data = self.config_maps.get(name)
+            return None if data is None else {"kind": kind, "metadata": {"name": name}, "data": dict(data)}
+        document = self.templates.get((TEMPLATE_KINDS[kind], name))
+        return None if document is None else dict(document)
+
+
+def _references(value: Any) -> Iterator[tuple[str, str]]:
+    """(kind, name) of every template and ConfigMap that a manifest names anywhere."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, list):
+            stack += cast("list[Any]", one)
+        elif isinstance(one, Mapping):
+            for key, inner in cast("Mapping[str, Any]", one).items():
+                if isinstance(inner, Mapping) and isinstance(name := cast("Mapping[str, Any]", inner).get("name"), str):
+                    if key in {"templateRef", "workflowTemplateRef"}:
+                        yield ("ClusterWorkflowTemplate" if inner.get("clusterScope") else "WorkflowTemplate"), name
+                    elif key == "configMapKeyRef":
+                        yield "ConfigMap", name
+                stack.append(inner)
 
 
 @dataclass(frozen=True, slots=True)

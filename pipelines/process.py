@@ -57,9 +57,9 @@ _PLAIN = """
 "$@"
 echo $? > "$_rt_home/exit"
 """
-# A background child that keeps stdout open would keep tee waiting: the group is told to end once the step has. tee must
-# be deaf to that from its first moment, so what it inherits says so. The exit code counts once all of stdout is on disk:
-# if tee is killed before, or the leader is, the step is lost, and does not succeed with half a result.
+# A background child that keeps stdout open would keep tee waiting: the group is told to end once the step has. tee
+# must be deaf to that from its first moment, so what it inherits says so. The exit code counts once all of stdout is
+# on disk: if tee is killed before, or the leader is, the step is lost, and does not succeed with half a result.
 _CAPTURE = """
 trap '' TERM INT HUP QUIT
 { { trap : TERM INT HUP QUIT; "$@" 2>&3 3>&-; echo $? > "$_rt_home/code"; kill -TERM 0; } |

@@ -195,8 +195,9 @@ class Runner:
         log.info("run.ended", run_id=row.id, phase=str(decision.phase), message=decision.message)
 
     async def _open(self, row: RunRow) -> tuple[Run, tuple[Task, ...]]:
-        catalog = self._catalog()
         saved = await self._store.read(lambda c: runs.load_nodes(c, row.id)) if row.started else {}
+        # A run that has begun keeps the templates that it began with, whatever the project says by now.
+        catalog = self._catalog() if row.templates is None else Catalog.of(row.templates)
         if not saved:
             run = engine.begin(row.manifest, name=row.name, uid=row.id, created=row.created, templates=catalog)
             return run, ()
@@ -219,6 +220,8 @@ class Runner:
             told.append(announcement(row, decision, moment))
         nodes = {node_id: run.nodes[node_id].to_argo() for node_id in decision.changed}
         changes: dict[str, Any] = {"started": run.started_at, "outputs": Outputs(decision.outputs).to_argo()}
+        if not held.told:
+            changes["templates"] = run.plan.catalog.needed_by(row.manifest)
         if run.finished_at is not None:
             changes["finished"] = run.finished_at
 

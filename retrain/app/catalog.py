@@ -39,7 +39,6 @@ class Kind:
     """The entry-point group whose kinds it may name."""
 
 
-
 KINDS: dict[tuple[str, str], Kind] = {
     # Kubernetes drops unknown fields of these two in silence; manifests that rely on it load.
     (ARGO, "EventSource"): Kind("eventsources.spec", "EventSourceDocument", unknown="warning"),

@@ -34,7 +34,7 @@ from retrain.app.actions import actions
 from retrain.app.holding import announce, hold
 from retrain.app.outbox import OutboxPublisher
 from retrain.app.parts import Parts, PartState, running
-from retrain.app.plugins import kinds_with_plugins
+from retrain.app.plugins import Kinds, all_kinds
 from retrain.app.project import Item, Project, load_project
 from retrain.app.secrets import ProjectSecrets
 from retrain.app.services import Services
@@ -46,7 +46,6 @@ from retrain.serving import Server, bind
 from retrain.store import Store, firings, open_store, promotions, runs
 from sensors import Sensor, SensorDocument
 from sensors.host import HostSettings, SensorHost
-from triggers import KINDS as TRIGGERS
 from triggers import Dispatcher, DispatchSettings, Tools
 
 log = structlog.get_logger()
@@ -72,12 +71,14 @@ def serve(start: Start, ready: Callable[[str], None]) -> int:
     A bus that is away is waited for, and said so in `/readyz`.
 
     Raises:
-        ConfigError: the project has errors, somebody holds the data directory, or the port is taken.
+        ConfigError: a plugin is broken, the project has errors, somebody holds the data directory, or the port is
+            taken.
     """
+    kinds = all_kinds()
     project = read_project(start.project)
     _check_door(start.settings)
     with hold(start.data):
-        return anyio.run(_serve, start, project, ready, backend="asyncio", backend_options={"use_uvloop": True})
+        return anyio.run(_serve, start, project, kinds, ready, backend="asyncio", backend_options={"use_uvloop": True})
 
 
 def read_project(folder: Path) -> Project:
@@ -104,14 +105,16 @@ def _check_door(settings: Settings) -> None:
         )
 
 
-async def _serve(start: Start, project: Project, ready: Callable[[str], None]) -> int:
+async def _serve(start: Start, project: Project, kinds: Kinds, ready: Callable[[str], None]) -> int:
     listener = bind(start.settings.server.host, start.settings.server.port)
     async with anyio.create_task_group() as group:
         up = anyio.CancelScope()
         await group.start(_watch_signals, up)
         async with open_ground(start) as ground, running(start.settings.shutdown_s) as parts:
             with up:
-                url = await _bring_up(Platform(start, project, ground, listener.getsockname()[1]), parts, listener)
+                url = await _bring_up(
+                    Platform(start, project, kinds, ground, listener.getsockname()[1]), parts, listener
+                )
                 announce(start.data, url)
                 log.info("platform.up", url=url, roles=sorted(start.roles), data=str(start.data))
                 ready(url)
@@ -177,9 +180,10 @@ async def open_ground(start: Start) -> AsyncGenerator[Ground]:
 class Platform:
     """All parts of one process, built from a project and not yet started."""
 
-    def __init__(self, start: Start, project: Project, ground: Ground, port: int) -> None:
+    def __init__(self, start: Start, project: Project, kinds: Kinds, ground: Ground, port: int) -> None:
         self._start = start
         self._project = project
+        self._kinds = kinds
         self._ground = ground
         self._owner = f"{gethostname()}-{sha256(str(start.data).encode()).hexdigest()[:10]}"
         self._secrets = ProjectSecrets(_bodies(project.secrets), _bodies(project.config_maps), os.environ)
@@ -230,10 +234,9 @@ class Platform:
 
     def _build_dispatcher(self) -> Dispatcher:
         tools = Tools(secrets=self._secrets, clock=self._ground.clock, promotions=self._promotion)
-        kinds = kinds_with_plugins(TRIGGERS, "retrain.triggers")
         many = self._start.settings.sensors.concurrency
         settings = DispatchSettings(per_trigger=many, in_all=4 * many)
-        return Dispatcher(self._ground.store, self._owner, kinds, tools=tools, settings=settings)
+        return Dispatcher(self._ground.store, self._owner, self._kinds.triggers, tools=tools, settings=settings)
 
     def _promotion(self, name: str) -> Any:
         from retrain.errors import NotFound
@@ -267,14 +270,13 @@ class Platform:
     def _build_sources(self, port: int) -> SourceHost | None:
         if "sources" not in self._start.roles:
             return None
-        kinds = kinds_with_plugins(_source_kinds(), "retrain.sources")
         ground = self._ground
         settings = SourceSettings(
             project=self._start.project, host=self._start.settings.server.host, platform_port=port
         )
         tools = SourceTools(ground.bus, ground.store, self._secrets, ground.clock)
         documents = [item.model for item in self._project.event_sources]
-        return SourceHost(documents, tools, settings=settings, kinds=kinds)
+        return SourceHost(documents, tools, settings=settings, kinds=self._kinds.sources)
 
     def _build_services(self) -> Services:
         ground = self._ground
@@ -350,9 +352,3 @@ class Platform:
 
 def _bodies(items: tuple[Item, ...]) -> list[dict[str, Any]]:
     return [item.document.body for item in items]
-
-
-def _source_kinds() -> dict[str, Any]:
-    from eventsources.kinds import KINDS
-
-    return KINDS

@@ -85,9 +85,7 @@ def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = ())
     )
 
 
-def _around(
-    own: Sequence[Document], beside: Iterable[str | Path], installed: Mapping[str, Kinds]
-) -> Iterator[Item]:
+def _around(own: Sequence[Document], beside: Iterable[str | Path], installed: Mapping[str, Kinds]) -> Iterator[Item]:
     taken = {(one.kind, one.namespace, one.name) for one in own}
     for document in read_paths(beside).documents:
         key = (document.kind, document.namespace, document.name)

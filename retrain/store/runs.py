@@ -19,7 +19,8 @@ OPEN = ("Pending", "Running")
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run. `manifest` is the Workflow as submitted; `phase` and `outputs` are as Argo has them."""
+    """One run. `manifest` is the Workflow as submitted, `templates` what it names, once it has begun; `phase` and
+    `outputs` are as Argo has them."""
 
     id: str
     name: str
@@ -39,6 +40,7 @@ class RunRow:
     attempts: int = 0
     outputs: JsonValue = None
     control: str | None = None
+    templates: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def release(connection: Connection, owner: str) -> None:
 def advance(connection: Connection, owner: str, run_id: str, *, phase: str, message: str = "", **changes: Any) -> bool:
     """Move an open run that `owner` holds to `phase`; False (and nothing changed) if it is over or another's.
 
-    `changes`: any of started, finished, outputs, lease_until.
+    `changes`: any of started, finished, outputs, templates, lease_until.
     """
     statement = update(runs).where(runs.c.id == run_id, runs.c.owner == owner, runs.c.phase.in_(OPEN))
     return connection.execute(statement.values(phase=phase, message=message, **changes)).rowcount == 1
@@ -193,4 +195,5 @@ def _run(row: Row[Any]) -> RunRow:
         attempts=row.attempts,
         outputs=row.outputs,
         control=row.control,
+        templates=row.templates,
     )

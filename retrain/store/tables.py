@@ -182,6 +182,7 @@ runs = Table(
     _text("namespace"),
     _text("workflow"),
     Column("manifest", Json, nullable=False),
+    Column("templates", Json, comment="the documents that the manifest names, as they were when the run began"),
     Column("labels", Json, nullable=False),
     _text("phase"),
     _text("message"),

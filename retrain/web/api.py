@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
@@ -196,6 +197,10 @@ async def _act(services: Services, name: str, *words: Any, **more: Any) -> Any:
     if action is None:
         known = ", ".join(sorted(services.actions))
         raise NotFound(f"{name}: there is no such action here; there are {known}")
+    try:
+        inspect.signature(action).bind(*words, **more)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {error}") from None
     return await action(*words, **more)
 
 
@@ -210,6 +215,6 @@ async def _words(request: Request) -> dict[str, Any]:
         words = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"the body is not JSON: {error}") from error
-    if not isinstance(words, dict) or not all(isinstance(value, str | bool | int) for value in words.values()):
-        raise ConfigError("the body must be a JSON object of plain values")
+    if not isinstance(words, dict) or not all(isinstance(value, str) for value in words.values()):
+        raise ConfigError("the body must be a JSON object of texts")
     return words

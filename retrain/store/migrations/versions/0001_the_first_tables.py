@@ -184,6 +184,12 @@ def upgrade() -> None:
         sa.Column("namespace", sa.Text(), nullable=False),
         sa.Column("workflow", sa.Text(), nullable=False),
         sa.Column("manifest", sa.Text(), nullable=False),
+        sa.Column(
+            "templates",
+            sa.Text(),
+            nullable=True,
+            comment="the documents that the manifest names, as they were when the run began",
+        ),
         sa.Column("labels", sa.Text(), nullable=False),
         sa.Column("phase", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
