@@ -92,7 +92,7 @@ _TRANSIENT = re.compile(
     r"|unexpected disconnect|connection (?:refused|reset|closed)|couldn't connect|failed to connect|no route to host"
     r"|network is unreachable|temporarily unavailable|does not appear to be a git repository|repository .*not found"
     r"|returned error: 404|could not read from remote repository|unable to access|does not exist|the remote end"
-    r"|low speed|unable to create temporary",
+    r"|low speed|unable to create temporary|died of signal",
     re.IGNORECASE,
 )
 _SECRET = re.compile(r"(://)[^/@\s]+@")
@@ -160,7 +160,7 @@ class Git:
         """Run one command; exit code, standard output, standard error.
 
         Raises:
-            Transient: its deadline passed, or this runner was closed.
+            Transient: its deadline passed, somebody killed it, or this runner was closed.
         """
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
         place = [] if folder is None else [f"--git-dir={folder}"]
@@ -174,8 +174,9 @@ class Git:
             _kill(process)
             with self._lock:
                 self._running.discard(process)
-        if process.returncode < 0 and self._closed:
-            raise Transient("stopped while git was running")
+        if process.returncode < 0:
+            why = "stopped while git was running" if self._closed else f"ended by signal {-process.returncode}"
+            raise Transient(f"git {arguments[0]}: {why}")
         return process.returncode, out, err
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from deploy.git import Git, GitFailed, Race, Rejected, classify, scrub
-from retrain.errors import Refused
+from retrain.errors import Refused, Transient
 
 _REF = "refs/retrain/base"
 _FILE = "100644"
@@ -51,14 +51,27 @@ class Repository:
         self._git = git
         self._caches = caches
         self._folder = caches / f"{sha256(url.encode()).hexdigest()[:24]}.git"
+        self._reused = False
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Hold the cache against other processes. Waits as long as they work; their commands have deadlines."""
+        """Hold the cache against other processes. Waits as long as they work; their commands have deadlines.
+
+        Raises:
+            Transient: what failed inside for no reason that git's words give may be an old cache's fault: a git that
+                was killed leaves locks, a power cut leaves empty objects. It is thrown away; with a new one it would
+                be GitFailed.
+        """
         self._caches.mkdir(parents=True, exist_ok=True)
         with self._folder.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            except GitFailed as error:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                if not self._reused:
+                    raise
+                raise Transient(f"{error}; once more with a new cache") from error
 
     def probe(self) -> None:
         """Ask whether the remote is there.
@@ -86,14 +99,17 @@ class Repository:
             text = err.decode(errors="replace")
             if "couldn't find remote ref" in text:
                 raise Refused(f"{self.url} has no branch {branch!r}; {self._branches()}")
-            raise classify(text)
+            failure = classify(text)
+            # Who reads loses no race: it is our own cache that somebody has locked.
+            raise GitFailed(str(failure)) if isinstance(failure, Race) else failure
         return self._git.run(self._folder, "rev-parse", "--verify", "-q", f"{_REF}^{{commit}}").decode().strip()
 
     def _open(self) -> None:
         packs = self._folder / "objects" / "pack"
         if packs.is_dir() and sum(1 for _ in packs.iterdir()) > MAX_PACKS * 3:
             shutil.rmtree(self._folder)
-        if (self._folder / "ready").exists():
+        self._reused = (self._folder / "ready").exists()
+        if self._reused:
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         self._git.run(None, "init", "-q", "--bare", "--template=", "--", str(self._folder))
@@ -245,7 +261,8 @@ class Repository:
             if not known and "remote rejected" in line[1]:
                 raise Rejected(scrub(words))
             raise type(failure)(scrub(words))
-        raise classify(words)
+        # A line that reports no refusal, and yet it failed: somebody died on the way, maybe after the branch had moved.
+        raise classify(words) if line is None else Transient(scrub(words))
 
 
 def _porcelain(out: str, ref: str) -> tuple[str, str] | None:

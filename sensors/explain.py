@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_events(text: bytes | str) -> list[Event]:
-    """Events as a file holds them: one CloudEvent, a JSON list of them, or one on each line.
+    """Events as a file holds them: one CloudEvent, a JSON list of them, one on each line, or a page of `events list`.
 
     Raises:
         EventError: one of them is none; the error names its line or index, and the attribute.
@@ -29,7 +29,8 @@ def read_events(text: bytes | str) -> list[Event]:
         return batch_from_json(data)
     lines = [(number, line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip()]
     if len(lines) < 2 or not _is_object(lines[0][1]):
-        return [from_json(data)]
+        page = _page(data)
+        return [from_json(data)] if page is None else batch_from_json(orjson.dumps(page[::-1]))
     events: list[Event] = []
     for number, line in lines:
         try:
@@ -38,6 +39,16 @@ def read_events(text: bytes | str) -> list[Event]:
             message = str(error).removeprefix(f"{error.attribute}: ")
             raise EventError(f"line {number}: {error.attribute}", message) from None
     return events
+
+
+def _page(data: bytes) -> list[JsonValue] | None:
+    """The events of a page, newest first; None if it is no page."""
+    try:
+        page = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    items = page.get("items") if isinstance(page, dict) and "specversion" not in page else None
+    return items if isinstance(items, list) else None
 
 
 def _is_object(line: bytes) -> bool:

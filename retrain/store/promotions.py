@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, or_, select, update
+from sqlalchemy import Column, Connection, Exists, Row, delete, exists, func, or_, select, update
 
 from retrain.events import JsonValue
 from retrain.store.rows import Page, insert_new, page, upsert
@@ -110,9 +110,16 @@ def _values(row: PromotionRow) -> dict[str, object]:
 def claim(
     connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int = 8
 ) -> list[PromotionRow]:
-    """Take up to `limit` open promotions that are due and nobody's (or whose lease has run out), oldest first."""
+    """Take up to `limit` open promotions that are due and nobody's (or whose lease has run out), oldest first.
+
+    One whose commit may have been pushed comes before all others of its target: they wait until it is known. People
+    who go back do not wait.
+    """
     free = or_(promotions.c.owner.is_(None), promotions.c.lease_until.is_(None), promotions.c.lease_until < now)
-    query = select(promotions).where(promotions.c.state.in_(OPEN), promotions.c.next_attempt <= now, free)
+    # The record in the repository knows the last few promotions only: behind many others it would be made again.
+    waits = _unsettled(promotions.c.name, promotions.c.environment)
+    first = or_(promotions.c.commit_sha.is_not(None), promotions.c.action == "rollback", ~waits)
+    query = select(promotions).where(promotions.c.state.in_(OPEN), promotions.c.next_attempt <= now, free, first)
     rows = connection.execute(query.order_by(promotions.c.created, promotions.c.id).limit(limit)).all()
     if rows:
         connection.execute(
@@ -121,6 +128,13 @@ def claim(
             .values(owner=owner, lease_until=lease_until, attempts=promotions.c.attempts + 1)
         )
     return [_promotion(row) for row in rows]
+
+
+def _unsettled(name: Column[str], environment: Column[str]) -> Exists:
+    """Whether an open promotion of that target may have pushed its commit."""
+    other = promotions.alias()
+    same = (other.c.name == name, other.c.environment == environment)
+    return exists().where(*same, other.c.state.in_(OPEN), other.c.commit_sha.is_not(None))
 
 
 def renew(connection: Connection, owner: str, ids: Iterable[str], lease_until: datetime) -> None:

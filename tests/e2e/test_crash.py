@@ -94,8 +94,8 @@ class Killer:
         return sum(self.killed.values())
 
     def strike(self, victim: str) -> None:
-        if victim == "step":  # they live for a moment only
-            self._kill_one("step")
+        if victim in {"step", "git"}:  # they live for a moment only
+            self._kill_one(victim)
             return
         time.sleep(self._chance.uniform(0.0, MOMENT_S))
         if victim == "bus":
@@ -117,21 +117,25 @@ class Killer:
         """Kill one of them, at this look or the next."""
 
         def done() -> bool:
-            found = self._platform.bus_processes() if what == "bus" else self._steps()
+            found = self._platform.bus_processes() if what == "bus" else self._short_lived(what)
             chosen = bool(found) and self._chance.random() < 0.5
             return chosen and self._platform.kill_process(self._chance.choice(found).pid)
 
         self._platform.wait(done, f"there is a process to kill: {what}")
         self.killed[what] += 1
 
-    def _steps(self) -> list[Process]:
-        # `mkdir` may not be done twice, so whoever kills it does what no platform can mend.
-        return [one for one in self._platform.step_processes() if "mkdir" not in one.command]
+    def _short_lived(self, what: str) -> list[Process]:
+        if what == "step":
+            # `mkdir` may not be done twice, so whoever kills it does what no platform can mend.
+            return [one for one in self._platform.step_processes() if "mkdir" not in one.command]
+        # The server's side is not the platform's: who kills it may leave a lock on the branch that a person must mend.
+        ours = (one for one in self._platform.git_processes() if "git-dir" in one.command)
+        return [one for one in ours if "receive-pack" not in one.command and "upload-pack" not in one.command]
 
 
 def plan_of(chance: random.Random) -> list[str]:
-    """Whom to kill, in order: of each sort about a third. A `start` is two kills."""
-    sorts = ["platform", "bus", "step", "bus", "step", "start"]
+    """Whom to kill, in order. A `start` is two kills: a running platform, and the next one while it starts."""
+    sorts = ["platform", "bus", "step", "bus", "step", "start", "git"]
     plan = [sorts[n % len(sorts)] for n in range(KILLS)]
     chance.shuffle(plan)
     return plan
@@ -140,7 +144,7 @@ def plan_of(chance: random.Random) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_through_random_kills_everything_acknowledged_happens_once(tmp_path: Path) -> None:
-    """300 orders through the whole chain, while platform, bus and steps are killed at least 30 times in all."""
+    """300 orders through the whole chain, while platform, bus, steps and git are killed at least 30 times in all."""
     seed = int(os.environ.get("RETRAIN_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"RETRAIN_TEST_SEED={seed}")  # noqa: T201 - pytest shows it beside a failure
     chance = random.Random(seed)

@@ -50,7 +50,7 @@ def die_at(world: World, fault: str, number: int = 0) -> bool:
 
 
 async def go_on(world: World, count: int = 1) -> None:
-    """Start again without the fault, let the sender repeat what was not acknowledged, and hold it all to the promise."""
+    """Start again without the fault; the sender repeats what was not acknowledged; all is held to the promise."""
     if not world.platform.running:
         world.platform.start(port=world.port)
     for number in range(count):
