@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from eventsources.host import SourceHost, Tools
 from eventsources.kinds import KINDS
-from eventsources.port import Kind, Secrets, Source, SourceContext, SourceSettings, SourceState, Status
+from eventsources.port import Kind, Secrets, Source, SourceContext, SourceState, Status
+from eventsources.settings import SourceSettings
 from eventsources.spec import EventSourceDocument, check
 from eventsources.webhook_app import WebhookApp
 

@@ -9,8 +9,9 @@ import re2
 
 from eventsources.duration import seconds
 from eventsources.paths import BadTemplate, Template
-from eventsources.shapes import File, Filter, Minio, SecretKey, Webhook
+from eventsources.shapes import File, Filter, Minio, Webhook
 from retrain.manifests import Plugged, Problem, describe, problems
+from retrain.manifests.argo import KeySelector
 
 METHODS = ("GET", "POST")
 OPS = {"CREATE": 1, "WRITE": 2, "REMOVE": 4, "RENAME": 8, "CHMOD": 16}
@@ -79,7 +80,7 @@ def _check_hook(path: Path, hook: Webhook) -> Iterator[Problem]:
     yield from _check_secret((*path, "authSecret"), hook.auth_secret, required=False)
 
 
-def _check_secret(path: Path, secret: SecretKey | None, *, required: bool) -> Iterator[Problem]:
+def _check_secret(path: Path, secret: KeySelector | None, *, required: bool) -> Iterator[Problem]:
     if secret is None:
         if required:
             yield Problem(path, "missing-field", f"{path[-1]} is missing: {{name: SECRET, key: KEY}}")

@@ -26,8 +26,9 @@ from eventsources.file_changes import CREATE, REMOVE, WRITE, decide, event_id, p
 from eventsources.folder import Folder, Found, Lost, restored, shown, stored
 from eventsources.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
 from eventsources.port import SourceContext, SourceState
-from eventsources.shapes import File, Shape
+from eventsources.shapes import File
 from retrain.events import MAX_ATTRIBUTE, Event, JsonValue
+from retrain.manifests.argo import Shape
 from retrain.store.events import OBJECT
 
 log = structlog.get_logger()

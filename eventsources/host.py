@@ -12,8 +12,9 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from eventsources.delivery import Delivery, StoredCheckpoints
 from eventsources.kinds import KINDS
-from eventsources.port import Kind, Secrets, Source, SourceContext, SourceSettings, SourceState, Status
+from eventsources.port import Kind, Secrets, Source, SourceContext, SourceState, Status
 from eventsources.ports import Ports
+from eventsources.settings import SourceSettings
 from eventsources.spec import EventSourceDocument, check
 from eventsources.webhook_app import WebhookApp
 from retrain.bus import Bus

@@ -36,9 +36,10 @@ from eventsources.minio_records import (
     wants,
 )
 from eventsources.port import SourceContext, SourceState
-from eventsources.shapes import Minio, ObjectFilter, SecretKey, Shape
+from eventsources.shapes import Minio, ObjectFilter
 from retrain.errors import RetrainError, Transient
 from retrain.events import MAX_ATTRIBUTE, Event, JsonValue, format_time, parse_time
+from retrain.manifests.argo import KeySelector, Shape
 from retrain.store.events import OBJECT
 
 log = structlog.get_logger()
@@ -123,8 +124,8 @@ class MinioSource:
             ca=self._secret(spec.ca_certificate) if spec.ca_certificate else "",
         )
 
-    def _secret(self, selector: SecretKey | None) -> str:
-        selector = selector or SecretKey()
+    def _secret(self, selector: KeySelector | None) -> str:
+        selector = selector or KeySelector()
         return self._context.secrets.secret(selector.name, selector.key).removesuffix("\n")
 
     # --- the stream ----------------------------------------------------------------------------------------------

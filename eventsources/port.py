@@ -6,16 +6,14 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import anyio
 from anyio.abc import TaskStatus
 
+from eventsources.ports import Ports
 from retrain.clock import Clock
 from retrain.events import Event, EventKey, JsonValue
-
-if TYPE_CHECKING:
-    from eventsources.ports import Ports
 
 Phase = Literal["starting", "listening", "waiting", "stopped"]
 
@@ -167,20 +165,3 @@ Kind = Callable[[str, Any, SourceContext], Source]
 A plugin's kind may have `Spec`, a pydantic model of what the user writes for one event, and gets an instance of it;
 without one it gets the JSON object as it is.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """What an operator may set about sources.
-
-    `project`: the folder that relative paths start at. `host`: the address that ports of their own are served on.
-    `platform_port`: where the platform listens itself, so that a webhook which names this port goes to it; None: every
-    port is opened. `stop_s`: seconds that a source may take to finish what it has in hand.
-    """
-
-    project: Path = Path()
-    host: str = "127.0.0.1"
-    platform_port: int | None = None
-    stop_s: float = 4.0
-    restart_min_s: float = 0.5
-    restart_max_s: float = 30.0

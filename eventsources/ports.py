@@ -10,7 +10,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from eventsources.port import SourceSettings
+from eventsources.settings import SourceSettings
 from eventsources.webhook_app import WebhookApp
 from retrain.serving import Server, bind
 

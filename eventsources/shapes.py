@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
-from retrain.events import JsonValue
-
-
-class Shape(BaseModel):
-    """What every part of an EventSource is: frozen, with camelCase names, and without unknown ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
-
-
-class SecretKey(Shape):
-    """A key of a Secret."""
-
-    name: str = ""
-    key: str = ""
-    optional: bool = False
+from retrain.manifests.argo import KeySelector, Shape
 
 
 class Filter(Shape):
@@ -35,10 +18,10 @@ class Webhook(Shape):
     method: str = ""
     port: str = ""
     url: str = ""
-    server_cert_secret: SecretKey | None = None
-    server_key_secret: SecretKey | None = None
+    server_cert_secret: KeySelector | None = None
+    server_key_secret: KeySelector | None = None
     metadata: dict[str, str] = {}
-    auth_secret: SecretKey | None = None
+    auth_secret: KeySelector | None = None
     max_payload_size: int = 0
     filter: Filter | None = None
 
@@ -97,31 +80,11 @@ class Minio(Shape):
     bucket: Bucket | None = None
     region: str = ""
     insecure: bool = False
-    access_key: SecretKey | None = None
-    secret_key: SecretKey | None = None
-    ca_certificate: SecretKey | None = None
+    access_key: KeySelector | None = None
+    secret_key: KeySelector | None = None
+    ca_certificate: KeySelector | None = None
     events: tuple[str, ...] = ()
     filter: ObjectFilter | None = None
     metadata: dict[str, str] = {}
     existing: str | None = None
     reconcile: Reconcile | None = None
-
-
-class ObjectMeta(Shape):
-    """Kubernetes' ObjectMeta. What only the API server writes is taken as it is."""
-
-    name: str = ""
-    generate_name: str = ""
-    namespace: str = ""
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    finalizers: list[str] | None = None
-    owner_references: JsonValue = None
-    managed_fields: JsonValue = None
-    creation_timestamp: JsonValue = None
-    deletion_timestamp: JsonValue = None
-    deletion_grace_period_seconds: int | None = None
-    generation: int | None = None
-    resource_version: str = ""
-    self_link: str = ""
-    uid: str = ""

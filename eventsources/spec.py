@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from eventsources.checking import check_file, check_filter, check_minio, check_plugged, check_webhook
-from eventsources.shapes import File, Minio, ObjectMeta, Shape, Webhook
+from eventsources.shapes import File, Minio, Webhook
 from retrain.events import JsonValue
 from retrain.manifests import Pluggable, Problem
+from retrain.manifests.argo import ObjectMeta, Shape
 
 ARGO = "argoproj.io/v1alpha1"
 _OF_PODS = ("template", "service", "replicas", "eventBusName")

@@ -7,9 +7,10 @@ from anyio.abc import TaskStatus
 
 from eventsources.checking import MAX_PAYLOAD
 from eventsources.port import SourceContext, SourceState
-from eventsources.shapes import SecretKey, Shape, Webhook
+from eventsources.shapes import Webhook
 from eventsources.webhook_app import Endpoint
 from retrain.errors import ConfigError, Transient
+from retrain.manifests.argo import KeySelector, Shape
 
 RETRY_S = 2.0
 """Seconds until a port or path that somebody else holds is tried again."""
@@ -67,5 +68,5 @@ class WebhookSource:
         self._status.received(self._context.clock.now())
 
     def _token(self) -> str:
-        selector = self._spec.auth_secret or SecretKey()
+        selector = self._spec.auth_secret or KeySelector()
         return self._context.secrets.secret(selector.name, selector.key).removesuffix("\n")

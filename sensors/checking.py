@@ -14,11 +14,12 @@ from retrain.errors import ConfigError
 from retrain.expressions import compile_condition, compile_dest, compile_path, parse_bool, parse_float
 from retrain.manifests import Problem
 from retrain.manifests.advice import nearest
+from retrain.manifests.argo import Shape
 from sensors import dependency_spec, trigger_spec
 from sensors.clock_time import parse_clock, zone
 from sensors.dependency_spec import DataFilter, Dependency, Filters, TimeFilter
 from sensors.plugged import check_body, parameters_of
-from sensors.shapes import Parameter, ParameterSource, Shape
+from sensors.shapes import Parameter, ParameterSource
 from sensors.trigger_spec import BUILT, ArgoWorkflow, Http, K8s, Promotion, Source, Template, Trigger, kinds_of
 
 Where = tuple[str | int, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from retrain.events import JsonValue
-from sensors.shapes import Shape
+from retrain.manifests.argo import Shape
 
 
 class PayloadField(Shape):

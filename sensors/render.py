@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 from retrain.manifests import Kinds, Plugged, load_text
+from retrain.manifests.argo import Shape
 from sensors import plugged
 from sensors.parameters import Contents, Parameters, RenderError
-from sensors.shapes import Shape
 from sensors.trigger_spec import ArgoWorkflow, Http, K8s, Log, Promotion, Source, Template, Trigger, body_of, kinds_of
 
 Action = dict[str, JsonValue]

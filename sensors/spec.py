@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from retrain.events import JsonValue
 from retrain.manifests import Problem
+from retrain.manifests.argo import ObjectMeta, Shape
 from sensors.checking import Scope, check_dependencies, check_triggers, unsupported
 from sensors.dependency_spec import Dependency
-from sensors.shapes import ObjectMeta, Shape
 from sensors.trigger_spec import Trigger
 
 ARGO = "argoproj.io/v1alpha1"

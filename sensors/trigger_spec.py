@@ -8,7 +8,8 @@ from pydantic import Field
 
 from retrain.events import JsonValue
 from retrain.manifests import Pluggable, Plugged
-from sensors.shapes import Backoff, BasicAuth, KeySelector, Parameter, Sasl, SecureHeader, Shape, Tls
+from retrain.manifests.argo import KeySelector, Shape
+from sensors.shapes import Backoff, BasicAuth, Parameter, Sasl, SecureHeader, Tls
 
 Parameters = tuple[Parameter, ...]
 

@@ -34,6 +34,7 @@ from retrain.app.actions import actions
 from retrain.app.holding import announce, hold
 from retrain.app.outbox import OutboxPublisher
 from retrain.app.parts import Parts, PartState, running
+from retrain.app.plain_errors import plainly
 from retrain.app.plugins import Kinds, all_kinds
 from retrain.app.project import Item, Project, load_project
 from retrain.app.secrets import ProjectSecrets
@@ -77,7 +78,7 @@ def serve(start: Start, ready: Callable[[str], None]) -> int:
     kinds = all_kinds()
     project = read_project(start.project)
     _check_door(start.settings)
-    with hold(start.data):
+    with hold(start.data), plainly():
         return anyio.run(_serve, start, project, kinds, ready, backend="asyncio", backend_options={"use_uvloop": True})
 
 
@@ -111,15 +112,15 @@ async def _serve(start: Start, project: Project, kinds: Kinds, ready: Callable[[
         up = anyio.CancelScope()
         await group.start(_watch_signals, up)
         async with open_ground(start) as ground, running(start.settings.shutdown_s) as parts:
+            platform = Platform(start, project, kinds, ground, listener.getsockname()[1])
             with up:
-                url = await _bring_up(
-                    Platform(start, project, kinds, ground, listener.getsockname()[1]), parts, listener
-                )
+                url = await _bring_up(platform, parts, listener)
                 announce(start.data, url)
                 log.info("platform.up", url=url, roles=sorted(start.roles), data=str(start.data))
                 ready(url)
                 await anyio.sleep_forever()
             log.info("platform.stopping")
+            platform.services.closing.set()
         log.info("platform.down")
         group.cancel_scope.cancel()
     return 0

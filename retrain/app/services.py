@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import anyio
 from sqlalchemy import Connection
 
 from retrain.app.parts import PartState
@@ -37,6 +38,8 @@ class Services:
     sources: Callable[[], list[dict[str, Any]]]
     sensors: Callable[[], list[dict[str, Any]]]
     actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
+    closing: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the platform begins to stop: what would answer without end ends."""
 
     async def ask(self, query: Callable[..., T], *words: Any) -> T:
         """Answer a question of `retrain.app.queries` on a snapshot of the store."""

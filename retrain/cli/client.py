@@ -5,6 +5,7 @@ The standard library's client: these commands make one request, and start in hal
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -49,7 +50,7 @@ class Client:
 
     def __init__(self, server: str | None) -> None:
         self.url = (server or _beside(Path.cwd()) or DEFAULT).rstrip("/")
-        if not self.url.startswith(("http://", "https://")):
+        if not _is_url(self.url):
             raise ConfigError(f"--server {self.url!r} is no URL like {DEFAULT}")
 
     def get(self, path: str, **words: Any) -> Any:
@@ -58,16 +59,32 @@ class Client:
         Raises:
             RetrainError: its answer is an error, in the class that says what to do; Transient if there is none.
         """
-        return json.loads(self._open("GET", path, words).read())
+        return self._answer(self._open("GET", path, words))
 
     def post(self, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """Send JSON; the JSON that comes back. Errors as `get`."""
-        return json.loads(self._open("POST", path, {}, json.dumps(body or {}).encode(), content_type).read())
+        content = json.dumps({} if body is None else body).encode()
+        return self._answer(self._open("POST", path, {}, content, content_type))
 
     def lines(self, path: str, **words: Any) -> Generator[str]:
         """The lines of a text that the platform sends, as they come."""
-        for line in self._open("GET", path, words, timeout=None):
-            yield line.decode(errors="replace")
+        try:
+            for line in self._open("GET", path, words, timeout=None):
+                yield line.decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(error) from error
+
+    def _answer(self, response: Any) -> Any:
+        try:
+            return json.loads(response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(error) from error
+        except ValueError as error:
+            raise Transient(f"what answers at {self.url} is no Retrain platform: it does not speak JSON") from error
+
+    def _away(self, error: Exception) -> Transient:
+        reason = getattr(error, "reason", error)
+        return Transient(f"cannot reach a platform at {self.url}: {reason}; is `retrain up` running?")
 
     def _open(
         self,
@@ -90,9 +107,16 @@ class Client:
             return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
         except urllib.error.HTTPError as error:
             _raise(error)
-        except (urllib.error.URLError, OSError) as error:
-            reason = getattr(error, "reason", error)
-            raise Transient(f"cannot reach a platform at {self.url}: {reason}; is `retrain up` running?") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(error) from error
+
+
+def _is_url(text: str) -> bool:
+    parts = urllib.parse.urlsplit(text)
+    try:
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is no number
+        return False
 
 
 def quoted(name: str) -> str:
@@ -104,8 +128,8 @@ def _raise(error: urllib.error.HTTPError) -> NoReturn:
     try:
         answer = json.loads(error.read())
         message = answer.get("error") or json.dumps(answer.get("detail", answer))
-    except ValueError:
-        message = f"HTTP {error.code}"
+    except (ValueError, AttributeError, OSError, http.client.HTTPException):
+        message = f"HTTP {error.code}"  # no answer of ours: a proxy's page, or another program on that port
     raise ERRORS.get(error.code, Transient if error.code >= 500 else Refused)(message) from error
 
 

@@ -54,7 +54,8 @@ def show(letter_id: str, server: str | None, output: str) -> None:
 @deadletters.command()
 @click.argument("letter_id")
 @server_option
-def redrive(letter_id: str, server: str | None) -> None:
-    """Let it try again, from its first attempt."""
-    Client(server).post(f"/api/v1/deadletters/{quoted(letter_id)}/redrive")
-    click.echo(f"{letter_id} is tried again", err=True)
+@output_option
+def redrive(letter_id: str, server: str | None, output: str) -> None:
+    """Let it try again, from its first attempt. The name that `-o name` prints is the firing's."""
+    done = Client(server).post(f"/api/v1/deadletters/{quoted(letter_id)}/redrive")
+    emit(done, output, name=lambda d: d["firing"], table=lambda _: click.echo(f"{letter_id} is tried again", err=True))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from retrain.cli.output import emit, output_option
 from retrain.errors import ConfigError
 
 FILES = {
@@ -94,7 +95,8 @@ spec:
 
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
-def init(folder: Path) -> None:
+@output_option
+def init(folder: Path, output: str) -> None:
     """Write a small working project into DIR. Overwrites nothing."""
     there = [name for name in FILES if (folder / name).exists()]
     if there:
@@ -102,5 +104,6 @@ def init(folder: Path) -> None:
     (folder / "inbox").mkdir(parents=True, exist_ok=True)
     for name, text in FILES.items():
         (folder / name).write_text(text)
-        click.echo(folder / name)
+    written = {"items": [str(folder / name) for name in FILES], "next": None}
+    emit(written, output, name=str, table=lambda page: click.echo("\n".join(page["items"])))
     click.echo(f"\nNow: retrain up {folder}   and put a CSV file into {folder / 'inbox'}", err=True)

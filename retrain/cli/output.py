@@ -11,6 +11,9 @@ import click
 
 Column = tuple[str, Callable[[Any], Any]]
 
+MOST_COLUMNS = 100_000
+"""Columns of a table that is not for a terminal: more than any cell has, so that nothing is broken."""
+
 output_option = click.option(
     "-o",
     "--output",
@@ -42,7 +45,6 @@ def table(columns: Sequence[Column], rows: Sequence[Any], *, empty: str) -> None
         click.echo(empty, err=True)
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -51,10 +53,27 @@ def table(columns: Sequence[Column], rows: Sequence[Any], *, empty: str) -> None
         drawn.add_column(title, overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(_cell(value(row))) for _, value in columns))
-    # Piped into a file or another program, lines stay whole.
+    draw(drawn)
+
+
+def draw(what: Any) -> None:
+    """Print a table or a tree: as wide as the terminal, and as wide as it is where nobody looks.
+
+    Piped into a file or another program, a row is one line without blanks at its end, however long.
+    """
+    from rich.console import Console
+    from rich.measure import Measurement
+
     console = Console()
-    console = console if console.is_terminal else Console(width=200)
-    console.print(drawn)
+    if console.is_terminal:
+        console.print(what)
+        return
+    wide = Console(width=MOST_COLUMNS, highlight=False)
+    width = max(1, Measurement.get(wide, wide.options, what).maximum)
+    with wide.capture() as drawn:
+        wide.print(what, width=width)
+    for line in drawn.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def _cell(value: Any) -> str:

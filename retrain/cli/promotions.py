@@ -74,9 +74,12 @@ def show(promotion_id: str, server: str | None, output: str) -> None:
 @promotions.command()
 @click.argument("promotion_id")
 @server_option
-def diff(promotion_id: str, server: str | None) -> None:
+@output_option
+def diff(promotion_id: str, server: str | None, output: str) -> None:
     """Print the diff of a promotion."""
-    click.echo(Client(server).get(f"/api/v1/promotions/{quoted(promotion_id)}")["diff"], nl=False)
+    found = Client(server).get(f"/api/v1/promotions/{quoted(promotion_id)}")
+    said = {"id": found["id"], "changes": found["changes"], "diff": found["diff"]}
+    emit(said, output, name=lambda p: p["id"], table=lambda p: click.echo(p["diff"], nl=False))
 
 
 @promotions.command()

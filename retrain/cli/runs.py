@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from retrain.cli.client import Client, list_options, quoted, server_option
-from retrain.cli.output import Column, age, emit, more, output_option, table
+from retrain.cli.output import Column, age, draw, emit, more, output_option, table
 
 OVER = frozenset({"Succeeded", "Failed", "Error"})
 POLL_S = 0.5
@@ -54,8 +54,9 @@ def get(name: str, server: str | None, output: str) -> None:
 @runs.command()
 @click.argument("name")
 @server_option
-def watch(name: str, server: str | None) -> int:
-    """Watch a run until it ends; the exit status tells how."""
+@output_option
+def watch(name: str, server: str | None, output: str) -> int:
+    """Watch a run until it ends; the exit status tells how. On stdout: the run as it ended."""
     from rich.console import Console
     from rich.live import Live
 
@@ -63,11 +64,12 @@ def watch(name: str, server: str | None) -> int:
 
     client = Client(server)
     run = _get(client, name)
-    with Live(tree_of(run), console=Console(stderr=True), auto_refresh=False) as live:
+    with Live(tree_of(run), console=Console(stderr=True), auto_refresh=False, transient=True) as live:
         while run["status"]["phase"] not in OVER:
             time.sleep(POLL_S)
             run = _get(client, name)
             live.update(tree_of(run), refresh=True)
+    emit(run, output, name=_name, table=_draw)
     return 0 if run["status"]["phase"] == "Succeeded" else 1
 
 
@@ -75,28 +77,40 @@ def watch(name: str, server: str | None) -> int:
 @click.argument("name")
 @click.argument("node", required=False)
 @server_option
-def logs(name: str, node: str | None, server: str | None) -> None:
+@output_option
+def logs(name: str, node: str | None, server: str | None, output: str) -> None:
     """Print what the steps of a run have printed, or one of them: NODE is its name or id."""
-    for line in Client(server).lines(f"/api/v1/runs/{quoted(name)}/logs", node=node):
-        click.echo(line, nl=False)
+    lines = Client(server).lines(f"/api/v1/runs/{quoted(name)}/logs", node=node)
+    if output == "table":
+        for line in lines:
+            click.echo(line, nl=False)
+        return
+    found = {"name": name, "lines": [line.removesuffix("\n") for line in lines]}
+    emit(found, output, name=lambda f: f["name"], table=click.echo)
 
 
 @runs.command()
 @click.argument("name")
 @server_option
-def stop(name: str, server: str | None) -> None:
+@output_option
+def stop(name: str, server: str | None, output: str) -> None:
     """Stop a run: its steps end, its exit handlers run."""
-    Client(server).post(f"/api/v1/runs/{quoted(name)}/stop")
-    click.echo(f"{name} is asked to stop", err=True)
+    _ask("stop", name, server, output)
 
 
 @runs.command()
 @click.argument("name")
 @server_option
-def terminate(name: str, server: str | None) -> None:
+@output_option
+def terminate(name: str, server: str | None, output: str) -> None:
     """End a run at once, without its exit handlers."""
-    Client(server).post(f"/api/v1/runs/{quoted(name)}/terminate")
-    click.echo(f"{name} is asked to terminate", err=True)
+    _ask("terminate", name, server, output)
+
+
+def _ask(verb: str, name: str, server: str | None, output: str) -> None:
+    done = Client(server).post(f"/api/v1/runs/{quoted(name)}/{verb}")
+    said = f"{name} is asked to {verb}"
+    emit(done, output, name=lambda d: d["name"], table=lambda _: click.echo(said, err=True))
 
 
 def _get(client: Client, name: str) -> dict[str, Any]:
@@ -114,10 +128,6 @@ def _duration(status: dict[str, Any]) -> str:
 
 
 def _draw(run: dict[str, Any]) -> None:
-    from rich.console import Console
-
     from retrain.cli.tree import tree_of
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=160)
-    console.print(tree_of(run))
+    draw(tree_of(run))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from retrain.cli.client import Client, server_option
 from retrain.cli.output import Column, age, emit, output_option, table
+from retrain.errors import NotFound
 
 COLUMNS: tuple[Column, ...] = (
     ("SOURCE", lambda s: s["source"]),
@@ -29,10 +32,26 @@ def sources() -> None:
 @output_option
 def list_(server: str | None, output: str) -> None:
     """List event sources with their state."""
+    emit(Client(server).get("/api/v1/sources"), output, name=_name, table=_list)
+
+
+@sources.command()
+@click.argument("name")
+@server_option
+@output_option
+def show(name: str, server: str | None, output: str) -> None:
+    """Show the events of one source. NAME is the source's, or SOURCE/EVENT."""
+    source, _, event = name.partition("/")
     page = Client(server).get("/api/v1/sources")
-    emit(
-        page,
-        output,
-        name=lambda s: f"{s['source']}/{s['event']}",
-        table=lambda p: table(COLUMNS, p["items"], empty="this project has no event sources"),
-    )
+    found = [one for one in page["items"] if one["source"] == source and event in {"", one["event"]}]
+    if not found:
+        raise NotFound(f"{name}: no such event source; `retrain sources list` shows the names")
+    emit({"items": found, "next": None}, output, name=_name, table=_list)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['source']}/{row['event']}"
+
+
+def _list(page: dict[str, Any]) -> None:
+    table(COLUMNS, page["items"], empty="this project has no event sources")

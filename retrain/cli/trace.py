@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from retrain.cli.client import Client, server_option
-from retrain.cli.output import emit, output_option
+from retrain.cli.output import draw, emit, output_option
 
 
 @click.command()
@@ -23,7 +23,6 @@ def trace(name: str, server: str | None, output: str) -> None:
 
 
 def _draw(chain: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.tree import Tree
 
@@ -45,10 +44,8 @@ def _draw(chain: dict[str, Any]) -> None:
         for effect in effects.get(node_id, []):
             grow(branch, effect)
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)
     for node_id in nodes:
         if node_id not in caused:
             root = Tree("", hide_root=True)
             grow(root, node_id)
-            console.print(root)
+            draw(root)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from retrain.cli.output import emit, output_option
 from retrain.errors import ConfigError
 
 ROLES = ("sources", "sensors", "runner", "web")
@@ -18,7 +18,7 @@ ROLES = ("sources", "sensors", "runner", "web")
 @click.option("--host", help="Address to listen on [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one [default: 7300]")
 @click.option("--roles", default=",".join(ROLES), show_default=True, help="Which parts this process plays")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="How to print the address")
+@output_option
 def up(folder: Path, data: Path | None, host: str | None, port: int | None, roles: str, output: str) -> int:
     """Run the platform on the manifests in DIR, with its state beside them, until interrupted."""
     import os
@@ -41,10 +41,9 @@ def up(folder: Path, data: Path | None, host: str | None, port: int | None, role
     )
 
     def ready(url: str) -> None:
-        if output == "json":
-            click.echo(json.dumps({"url": url, "pid": os.getpid(), "data": str(start.data)}))
-        else:
-            click.echo(f"Retrain is up at {url}  (state in {start.data}; Ctrl-C stops it)")
+        said = f"Retrain is up at {url}  (state in {start.data}; Ctrl-C stops it)"
+        address = {"url": url, "pid": os.getpid(), "data": str(start.data)}
+        emit(address, output, name=lambda a: a["url"], table=lambda _: click.echo(said))
 
     return serve(start, ready)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from retrain.store.rows import upsert
 from retrain.store.tables import cursors
 
+_POSITION = select(cursors.c.position).where(cursors.c.name == bindparam("reader"))
+
 
 def load(connection: Connection, name: str) -> int | None:
     """The last position that the reader `name` has dealt with; None if it never read."""
-    return connection.execute(select(cursors.c.position).where(cursors.c.name == name)).scalar()
+    return connection.execute(_POSITION, {"reader": name}).scalar()
 
 
 def save(connection: Connection, name: str, position: int) -> None:

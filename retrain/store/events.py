@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from retrain.errors import ConfigError
 from retrain.events import Event, from_json
@@ -17,6 +17,8 @@ OBJECT = "retrainobject"
 """The extension attribute in which a source names the thing that an event tells of: `s3://bucket/key`, `file:///path`."""
 CHUNK = 500
 """Keys of one `IN (...)`; SQLite's bound on variables is far above."""
+
+_POSITIONS = select(events.c.key, events.c.position).where(events.c.key.in_(bindparam("keys", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def positions(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
     """Which of these events are known, and where in the log each was first."""
     found: dict[str, int] = {}
     for chunk in _chunks(keys):
-        rows = connection.execute(select(events.c.key, events.c.position).where(events.c.key.in_(chunk)))
+        rows = connection.execute(_POSITIONS, {"keys": chunk})
         found.update({row.key: row.position for row in rows})
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 import orjson
@@ -21,6 +20,7 @@ from retrain.store.firings import FiringFilter
 from retrain.store.promotions import PromotionFilter
 from retrain.store.runs import RunFilter
 from retrain.web import metrics
+from retrain.web.tail import Tail
 
 STATUS: tuple[tuple[type[RetrainError], int], ...] = (
     (EventError, 400),
@@ -84,21 +84,13 @@ def _events(api: FastAPI, services: Services) -> None:
         which = EventFilter(source, subject, type, text)
         return await services.ask(queries.list_events, which, cursor, limit)
 
-    @api.get("/api/v1/events/tail")
-    async def tail_events(after: int | None = None) -> StreamingResponse:
-        position = after if after is not None else (await services.bus.bounds()).last
-        return StreamingResponse(_tail(services, position), media_type="text/event-stream")
+    @api.get("/api/v1/events/tail", response_class=Tail)
+    async def tail_events(after: Annotated[int | None, Query(ge=0)] = None) -> Tail:
+        return Tail(services, after if after is not None else (await services.bus.bounds()).last)
 
     @api.get("/api/v1/event")
     async def show_event(id: str) -> dict[str, Any]:
         return await services.ask(queries.show_event, id)
-
-
-async def _tail(services: Services, position: int) -> AsyncGenerator[bytes]:
-    async with services.bus.tail(position) as batches:
-        async for batch in batches:
-            for record in batch:
-                yield b"id: %d\ndata: %s\n\n" % (record.position, record.event.to_json())
 
 
 def _sensors(api: FastAPI, services: Services) -> None:

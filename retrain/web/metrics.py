@@ -7,27 +7,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, ProcessCollector, generate_latest
 
 from retrain.app import queries
 from retrain.app.services import Services
+from retrain.errors import BusError
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+BUS_PATIENCE_S = 2.0
+"""Seconds that the bus has to say how long its log is."""
 
 
 async def page(services: Services) -> bytes:
     """All metrics of the platform as one text."""
     counts = await services.ask(queries.counts)
-    bounds = await services.bus.bounds()
+    last = await _last_position(services)
     cursor = await services.ask(queries.log_cursor)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     _plain(registry, "retrain_events", "Events seen", counts["events"])
     _plain(registry, "retrain_deadletters", "Dead letters that nobody has redriven", counts["deadletters"])
-    _plain(registry, "retrain_log_last_position", "Position of the newest event in the log", bounds.last)
-    _plain(
-        registry, "retrain_log_lag", "Events in the log that the sensors have not read", max(0, bounds.last - cursor)
-    )
+    if last is not None:
+        _plain(registry, "retrain_log_last_position", "Position of the newest event in the log", last)
+        _plain(registry, "retrain_log_lag", "Events in the log that the sensors have not read", max(0, last - cursor))
     for kind, label in (("firings", "state"), ("runs", "phase"), ("promotions", "state")):
         _by(registry, f"retrain_{kind}", f"{kind.capitalize()} by {label}", label, counts[kind])
     parts = {state.name: int(state.ready) for state in services.states()}
@@ -35,6 +38,16 @@ async def page(services: Services) -> bytes:
     received = {f"{one['source']}/{one['event']}": one.get("received", 0) for one in services.sources()}
     _by(registry, "retrain_source_received", "Events taken in since the process started", "source", received)
     return generate_latest(registry)
+
+
+async def _last_position(services: Services) -> int | None:
+    """None while the bus is away: the other figures are wanted then most of all."""
+    with anyio.move_on_after(BUS_PATIENCE_S):
+        try:
+            return (await services.bus.bounds()).last
+        except BusError:
+            return None
+    return None
 
 
 def _plain(registry: CollectorRegistry, name: str, text: str, value: float) -> None:

@@ -142,8 +142,9 @@ anyio.run(main, *sys.argv[1:])
 
 async def test_eight_processes_write_at_once_and_none_is_locked_out(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    writers = [  # noqa: ASYNC220 - the point is processes, and nothing else runs meanwhile
-        subprocess.Popen([sys.executable, "-c", WRITER, path, f"w{n}"], stderr=subprocess.PIPE) for n in range(8)
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, path, f"w{n}"], stderr=subprocess.PIPE)  # noqa: ASYNC220
+        for n in range(8)
     ]
     failures = [writer.communicate()[1].decode() for writer in writers]
 
