@@ -36,7 +36,9 @@ RUNS = 1000
 
 def documents(port: int) -> list[dict[str, object]]:
     """A project with one endpoint for each measurement."""
-    endpoints = {name: {"endpoint": f"/{name}", "method": "POST"} for name in ("quiet", "refused", "http", "run", "step")}
+    endpoints = {
+        name: {"endpoint": f"/{name}", "method": "POST"} for name in ("quiet", "refused", "http", "run", "step")
+    }
     filters = {"data": [{"path": "body.n", "type": "number", "comparator": "<", "value": ["0"]}]}
     return [
         _document("EventSource", "bench", {"webhook": endpoints}),
@@ -53,9 +55,7 @@ def _document(kind: str, name: str, spec: dict[str, object]) -> dict[str, object
 
 def _sensor(event: str, dependency: dict[str, object], template: dict[str, object]) -> dict[str, object]:
     one = {"name": "it", "eventSourceName": "bench", "eventName": event, **dependency}
-    return _document(
-        "Sensor", event, {"dependencies": [one], "triggers": [{"template": {"name": "act", **template}}]}
-    )
+    return _document("Sensor", event, {"dependencies": [one], "triggers": [{"template": {"name": "act", **template}}]})
 
 
 def _http(port: int) -> dict[str, object]:

@@ -96,7 +96,14 @@ def measure(rounds: int) -> list[Row]:
 
     return [
         Row(
-            "retrain --help", min(helps), "ms", bare, "python -c pass", 150, at_least=False, median=statistics.median(helps)
+            "retrain --help",
+            min(helps),
+            "ms",
+            bare,
+            "python -c pass",
+            150,
+            at_least=False,
+            median=statistics.median(helps),
         ),
         Row("cold start to /readyz 200", ready[0], "s", goal=2, at_least=False, median=statistics.median(ready)),
         bound(f"start with {MORE} more sources", sources[0], "s"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import re
 import shutil
+import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Repository:
             try:
                 yield
             except GitFailed as error:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                self._throw_away()
                 if not self._reused:
                     raise
                 raise Transient(f"{error}; once more with a new cache") from error
@@ -107,11 +108,11 @@ class Repository:
     def _open(self) -> None:
         packs = self._folder / "objects" / "pack"
         if packs.is_dir() and sum(1 for _ in packs.iterdir()) > MAX_PACKS * 3:
-            shutil.rmtree(self._folder)
+            self._throw_away()
         self._reused = (self._folder / "ready").exists()
         if self._reused:
             return
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._throw_away()
         self._git.run(None, "init", "-q", "--bare", "--template=", "--", str(self._folder))
         for name, value in (
             ("remote.origin.url", self.url),
@@ -120,6 +121,14 @@ class Repository:
         ):
             self._git.run(self._folder, "config", "--", name, value)
         (self._folder / "ready").touch()
+
+    def _throw_away(self) -> None:
+        """Begin without a cache. In one move: a git that outlived its platform may still write into the old one."""
+        if self._folder.exists():
+            grave = tempfile.mkdtemp(prefix="gone-", dir=self._caches)
+            self._folder.rename(Path(grave) / self._folder.name)
+        for grave in self._caches.glob("gone-*"):
+            shutil.rmtree(grave, ignore_errors=True)
 
     def _branches(self) -> str:
         lines = self._git.run(self._folder, "ls-remote", "--heads", "--", "origin", network=True).decode(

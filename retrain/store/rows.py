@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, Table, tuple_
@@ -42,12 +42,12 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
 # Statements are built once: building one takes longer than SQLite takes to carry it out.
 
 
-@lru_cache(maxsize=None)
+@cache
 def _insert_new(dialect: str, table: Table) -> Any:
     return _insert(dialect, table).on_conflict_do_nothing()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _upsert(dialect: str, table: Table, names: tuple[str, ...]) -> Any:
     statement = _insert(dialect, table)
     keys = [column.name for column in table.primary_key]
