@@ -1,9 +1,10 @@
 """The load of the chain's measurements: a process that posts numbered webhooks over kept-alive raw sockets.
 
-    python -m bench.load '{"port": 7300, "path": "/in", "count": 1000, "connections": 64, "pace": 0}'
+    python -m bench.load '{"port": 7300, "path": "/in", "count": 1000, "connections": 64, "pace": 0}' RESULT
 
-Each body is 500 bytes of JSON with its number `n`. Prints `{"rate", "p50", "p99" (ms to the answer), "sent": [ns]}`; `sent` is
-by the wall clock, and with a pace (events a second) it is when each was due: a stalled server cannot hide what it held up.
+Each body is 500 bytes of JSON with its number `n`. Writes `{"rate", "p50", "p99" (ms to the answer), "sent": [ns]}`.
+`sent` is by the wall clock; with a pace (events a second) it is when each was due, within the millisecond that a timer
+may be late: a stalled server cannot hide what it held up.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import asyncio
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import anyio
 import uvloop
@@ -52,9 +55,10 @@ def body(number: int) -> bytes:
 
 def post(load: Load) -> Posted:
     """Post from another process and wait for its end."""
-    command = [sys.executable, "-m", "bench.load", json.dumps(asdict(load))]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return Posted(**json.loads(done.stdout))
+    with tempfile.NamedTemporaryFile() as result:
+        command = [sys.executable, "-m", "bench.load", json.dumps(asdict(load)), result.name]
+        subprocess.run(command, check=True)
+        return Posted(**json.loads(result.read()))
 
 
 async def generate(load: Load) -> Posted:
@@ -97,4 +101,5 @@ def _length(head: bytes) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(uvloop.run(generate(Load(**json.loads(sys.argv[1])))))))
+    posted = uvloop.run(generate(Load(**json.loads(sys.argv[1]))))
+    Path(sys.argv[2]).write_text(json.dumps(asdict(posted)))

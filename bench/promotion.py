@@ -113,7 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = [{**row, "unit": "ms"} for row in measure(options.files, options.rounds)]
     if options.json:
-        print(json.dumps(rows))
+        print(json.dumps({"name": "promotion", "rows": rows}))
         return
     print(f"{'what':<44}{'ours':>10}{'clone':>10}{'times':>8}")
     for row in rows:

@@ -1,7 +1,7 @@
 """What the HTTP triggers of the measurements call: a process that notes when each number came, and answers 204.
 
-Commands on its stdin, one a line: `wait COUNT SECONDS` answers `{"arrivals": [[n, ns]]}` once so many have come (or the time is
-over) and forgets them. The first line on its stdout is its port.
+A line `wait COUNT SECONDS` on its stdin is answered by `{"arrivals": [[n, ns]]}` once so many have come (or the time is
+over); then they are forgotten. The first line on its stdout is its port.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ async def serve() -> None:
     while line := await commands.readline():
         _, count, seconds = line.split()
         deadline = time.monotonic() + float(seconds)
-        while len(_Connection.arrivals) < int(count) and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        while len(_Connection.arrivals) < int(count) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # waking up for each arrival would cost the measured ones
         # A little longer: what comes twice comes late.
         await asyncio.sleep(0.3)
         print(json.dumps({"arrivals": _Connection.arrivals}), flush=True)

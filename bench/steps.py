@@ -133,12 +133,11 @@ def main() -> None:
         row("request committed -> step runs, p50", statistics.median(starts), None, "ms"),
         row("request committed -> step runs, p99", sorted(starts)[int(len(starts) * 0.99)], None, "ms"),
     ]
+    if given.json:
+        print(json.dumps({"name": "steps", "rows": rows}))
+        return
     for one in rows:
-        print(
-            json.dumps(one)
-            if given.json
-            else f"{one['what']:<72} {one['ours']:>8} {one['peer'] or '-':>8} {one['unit']}"
-        )
+        print(f"{one['what']:<72} {one['ours']:>8} {one['peer'] or '-':>8} {one['unit']}")
 
 
 if __name__ == "__main__":

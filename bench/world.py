@@ -110,11 +110,11 @@ def program(pid: int) -> str:
 
 
 def memory_mb(pid: int) -> float:
-    """What a process has for itself and its share of what it has with others (PSS)."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+    """What a process holds in memory (RSS), what it shares with others included."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError(f"process {pid} has no Pss")
+    raise RuntimeError(f"process {pid} has no VmRSS")
 
 
 def cpu_s(pid: int) -> float:

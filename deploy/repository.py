@@ -101,8 +101,9 @@ class Repository:
             if "couldn't find remote ref" in text:
                 raise Refused(f"{self.url} has no branch {branch!r}; {self._branches()}")
             failure = classify(text)
-            # Who reads loses no race: it is our own cache that somebody has locked.
-            raise GitFailed(str(failure)) if isinstance(failure, Race) else failure
+            # Who reads loses no race, and `origin` has an address: it is our own cache that is locked or damaged.
+            damaged = isinstance(failure, Race) or "'origin' does not appear" in text
+            raise GitFailed(str(failure)) if damaged else failure
         return self._git.run(self._folder, "rev-parse", "--verify", "-q", f"{_REF}^{{commit}}").decode().strip()
 
     def _open(self) -> None:

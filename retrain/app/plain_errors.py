@@ -22,7 +22,7 @@ def plainly() -> Generator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        first, *others = leaves(cast("BaseExceptionGroup[BaseException]", group))
+        first, *others = leaves(group)
         if not all(isinstance(one, RetrainError) for one in (first, *others)):
             raise
         for one in others:

@@ -137,6 +137,8 @@ class Session:
             self._changed.set()
         elif "Nats-Pending-Messages" in headers:
             self._credit -= int(headers["Nats-Pending-Messages"])
+            # A sign of life: the next heartbeat comes two of its intervals after the last one.
+            self._changed.set()
             await self.ask()
         else:
             self.end(f"{status} {headers.get('Description', '')}".strip())

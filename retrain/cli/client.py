@@ -112,10 +112,10 @@ class Client:
 
 
 def _is_url(text: str) -> bool:
-    parts = urllib.parse.urlsplit(text)
     try:
+        parts = urllib.parse.urlsplit(text)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # the port is no number
+    except ValueError:  # the port is no number, or a bracket is not closed
         return False
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, func, or_, select, update
 
 from retrain.events import JsonValue
 from retrain.store.rows import Page, insert_new, page, upsert
@@ -80,11 +81,20 @@ def _values(row: RunRow) -> dict[str, object]:
     }
 
 
+_CLAIMABLE = (
+    select(runs)
+    .where(
+        runs.c.phase.in_(OPEN),
+        or_(runs.c.owner.is_(None), runs.c.lease_until.is_(None), runs.c.lease_until < bindparam("now")),
+    )
+    .order_by(runs.c.created, runs.c.id)
+    .limit(bindparam("most"))
+)
+
+
 def claim(connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int) -> list[RunRow]:
     """Take up to `limit` open runs that nobody holds (or whose lease has run out), oldest first."""
-    free = or_(runs.c.owner.is_(None), runs.c.lease_until.is_(None), runs.c.lease_until < now)
-    query = select(runs).where(runs.c.phase.in_(OPEN), free).order_by(runs.c.created, runs.c.id).limit(limit)
-    rows = connection.execute(query).all()
+    rows = connection.execute(_CLAIMABLE, {"now": now, "most": limit}).all()
     if rows:
         connection.execute(
             update(runs)
@@ -114,8 +124,17 @@ def advance(connection: Connection, owner: str, run_id: str, *, phase: str, mess
 
     `changes`: any of started, finished, outputs, templates, lease_until.
     """
-    statement = update(runs).where(runs.c.id == run_id, runs.c.owner == owner, runs.c.phase.in_(OPEN))
-    return connection.execute(statement.values(phase=phase, message=message, **changes)).rowcount == 1
+    values = {"phase": phase, "message": message, **changes}
+    given = {f"new_{name}": value for name, value in values.items()}
+    statement = _advance(tuple(values))
+    return connection.execute(statement, {"which": run_id, "holder": owner, **given}).rowcount == 1
+
+
+# Built once, as all that every step of a run needs: building a statement takes longer than carrying it out.
+@cache
+def _advance(names: tuple[str, ...]) -> Update:
+    mine = (runs.c.id == bindparam("which"), runs.c.owner == bindparam("holder"), runs.c.phase.in_(OPEN))
+    return update(runs).where(*mine).values({name: bindparam(f"new_{name}", type_=runs.c[name].type) for name in names})
 
 
 def save_nodes(connection: Connection, run_id: str, changed: Mapping[str, JsonValue]) -> None:
@@ -123,10 +142,12 @@ def save_nodes(connection: Connection, run_id: str, changed: Mapping[str, JsonVa
     upsert(connection, nodes, [{"run_id": run_id, "node_id": one, "body": body} for one, body in changed.items()])
 
 
+_NODES = select(nodes.c.node_id, nodes.c.body).where(nodes.c.run_id == bindparam("run"))
+
+
 def load_nodes(connection: Connection, run_id: str) -> dict[str, JsonValue]:
     """All nodes of a run, by id."""
-    query = select(nodes.c.node_id, nodes.c.body).where(nodes.c.run_id == run_id)
-    return {row.node_id: row.body for row in connection.execute(query)}
+    return {row.node_id: row.body for row in connection.execute(_NODES, {"run": run_id})}
 
 
 def ask(connection: Connection, run_id: str, control: str) -> bool:
@@ -135,11 +156,14 @@ def ask(connection: Connection, run_id: str, control: str) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
+_ASKED = select(runs.c.id, runs.c.control).where(
+    runs.c.owner == bindparam("holder"), runs.c.phase.in_(OPEN), runs.c.control.is_not(None)
+)
+
+
 def asked(connection: Connection, owner: str) -> dict[str, str]:
     """What people asked of the open runs that `owner` holds: run id -> control."""
-    query = select(runs.c.id, runs.c.control)
-    query = query.where(runs.c.owner == owner, runs.c.phase.in_(OPEN), runs.c.control.is_not(None))
-    return {row.id: row.control for row in connection.execute(query)}
+    return {row.id: row.control for row in connection.execute(_ASKED, {"holder": owner})}
 
 
 def get(connection: Connection, which: str) -> RunRow | None:

@@ -20,6 +20,7 @@ from retrain.store.firings import FiringFilter
 from retrain.store.promotions import PromotionFilter
 from retrain.store.runs import RunFilter
 from retrain.web import metrics
+from retrain.web.openapi import describe
 from retrain.web.tail import Tail
 
 STATUS: tuple[tuple[type[RetrainError], int], ...] = (
@@ -46,6 +47,7 @@ def create_api(services: Services) -> FastAPI:
     _runs(api, services)
     _promotions(api, services)
     _rest(api, services)
+    describe(api)
     return api
 
 
@@ -84,7 +86,7 @@ def _events(api: FastAPI, services: Services) -> None:
         which = EventFilter(source, subject, type, text)
         return await services.ask(queries.list_events, which, cursor, limit)
 
-    @api.get("/api/v1/events/tail", response_class=Tail)
+    @api.get("/api/v1/events/tail", response_class=Tail, status_code=200)
     async def tail_events(after: Annotated[int | None, Query(ge=0)] = None) -> Tail:
         return Tail(services, after if after is not None else (await services.bus.bounds()).last)
 

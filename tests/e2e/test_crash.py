@@ -173,6 +173,7 @@ async def test_through_random_kills_everything_acknowledged_happens_once(tmp_pat
             check_everything_once(world, ORDERS)
             assert platform.stop() == 0
             assert platform.processes() == []
+            assert "Traceback" not in platform.log.read_text(), "nothing that came was a surprise"
 
         records = await read_log(platform.data)
 

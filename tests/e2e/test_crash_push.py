@@ -39,7 +39,7 @@ def test_a_push_that_landed_unseen_is_found_however_many_others_wait(tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", ["shallow.lock", "refs/retrain/base.lock", "empty objects"])
+@pytest.mark.parametrize("damage", ["shallow.lock", "refs/retrain/base.lock", "objects", "config"])
 def test_what_a_killed_git_leaves_in_the_cache_fails_no_promotion(tmp_path: Path, damage: str) -> None:
     """The cache is there to be thrown away: an ownerless lock, or objects that a power cut emptied, are no verdict."""
     with Receiver() as receiver:
@@ -48,12 +48,11 @@ def test_what_a_killed_git_leaves_in_the_cache_fails_no_promotion(tmp_path: Path
             world.send_until_taken(0)
             world.await_settled(1)
             (cache,) = (platform.data / "git").glob("*.git")
-            if damage == "empty objects":
-                for path in cache.glob("objects/??/*"):
-                    path.chmod(0o600)
-                    path.write_bytes(b"")
-            else:
+            if damage.endswith(".lock"):
                 (cache / damage).touch()
+            for path in cache.glob("objects/??/*" if damage == "objects" else damage):
+                path.chmod(0o600)
+                path.write_bytes(b"")
             world.send_until_taken(1)
             world.await_settled(2)
 

@@ -337,9 +337,10 @@ LINE = '{"specversion":"1.0","id":"%d","source":"src","type":"t","data":{"a":[1]
         (f"{LINE % 1}\n{LINE % 2}\n\n", ["1", "2"]),
         (f"[{LINE % 1},\n{LINE % 2}]", ["1", "2"]),
         ("[]", []),
+        (f'{{"items": [{LINE % 2}, {LINE % 1}], "next": null}}', ["1", "2"]),
     ],
 )
-def test_a_file_holds_one_event_a_list_or_lines(text: str, ids: list[str]) -> None:
+def test_a_file_holds_one_event_a_list_lines_or_a_page_with_the_newest_first(text: str, ids: list[str]) -> None:
     assert [one.id for one in read_events(text)] == ids
 
 
