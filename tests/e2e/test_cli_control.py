@@ -26,7 +26,7 @@ spec:
   triggers:
     - template:
         name: post
-        http: {url: URL, method: POST, payload: [{src: {dependencyName: poke, dataKey: n}, dest: n}]}
+        http: {url: URL, method: POST, payload: [{src: {dependencyName: poke, dataKey: count}, dest: count}]}
 """
 
 
@@ -83,7 +83,7 @@ def test_a_dead_letter_is_shown_and_redriven(tmp_path: Path, moody: tuple[type[M
     platform = Platform(tmp_path / "platform")
     platform.write("sensor.yaml", POSTING.replace("URL", url))
     with platform:
-        platform.command("events", "emit", "--source", "me", "--name", "poke", "--data", '{"n": 7}')
+        platform.command("events", "emit", "--source", "me", "--name", "poke", "--data", '{"count": 7}')
         (letter,) = platform.wait(lambda: platform.items("deadletters"), "the refusal is for good")
         assert "400" in letter["reason"]
         shown = json.loads(platform.command("deadletters", "show", letter["id"], "-o", "json"))
@@ -95,7 +95,7 @@ def test_a_dead_letter_is_shown_and_redriven(tmp_path: Path, moody: tuple[type[M
 
         assert redriven == f"{firing['id']}\n"
         platform.wait(lambda: platform.items("firings", state="done"), "it is done at last")
-        assert kind.taken == [{"n": 7}]
+        assert kind.taken == [{"count": "7"}]
         platform.command("deadletters", "redrive", letter["id"], code=1)
 
 
