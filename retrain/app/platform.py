@@ -305,7 +305,9 @@ class Platform:
         if "sensors" in roles:
             host = self._sensors.state()
             found.append(PartState("sensors", host.ready, host.waiting_for))
+            found.append(PartState("dispatcher", ready=True))
         if "runner" in roles:
+            found.append(PartState("runner", ready=True))
             for name, state in self._promoter.state().items():
                 trouble = state["reason"] or None
                 found.append(PartState(f"promotion {name}", trouble is None, trouble))

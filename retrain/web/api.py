@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from retrain import __version__
 from retrain.app import queries
-from retrain.app.parts import ready
+from retrain.app.parts import PartState, ready
 from retrain.app.services import Services
 from retrain.app.trace import trace
 from retrain.errors import ConfigError, EventError, NotFound, Permanent, Refused, RetrainError, Transient
@@ -63,7 +63,7 @@ def _health(api: FastAPI, services: Services) -> None:
 
     @api.get("/readyz", include_in_schema=False)
     async def readyz(response: Response) -> dict[str, Any]:
-        states = services.states()
+        states = [await _store_state(services), *services.states()]
         response.status_code = 200 if ready(states) else 503
         parts = [{"name": s.name, "ready": s.ready, "waitingFor": s.waiting_for} for s in states]
         return {"status": "ready" if ready(states) else "waiting", "parts": parts}
@@ -71,6 +71,14 @@ def _health(api: FastAPI, services: Services) -> None:
     @api.get("/metrics", include_in_schema=False)
     async def metrics_page() -> Response:
         return Response(await metrics.page(services), media_type=metrics.CONTENT_TYPE)
+
+
+async def _store_state(services: Services) -> PartState:
+    try:
+        await services.ask(queries.log_cursor)
+    except Transient as error:
+        return PartState("store", ready=False, waiting_for=str(error), vital=True)
+    return PartState("store", ready=True, vital=True)
 
 
 def _events(api: FastAPI, services: Services) -> None:
