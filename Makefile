@@ -10,7 +10,7 @@ demo: setup  ## run the whole story on real data: it arrives, a model follows, G
 	@$(BIN)/python -m examples.digits.demo
 
 test: setup  ## all tests; those that need a server which this machine lacks say so
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile tests
 
 test-fast: setup  ## the tests that take seconds
 	$(BIN)/python -m pytest -q -m "not slow and not integration" tests

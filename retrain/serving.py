@@ -18,6 +18,9 @@ from anyio.abc import TaskStatus
 from retrain.errors import ConfigError
 
 BACKLOG = 1024
+LINGER = 16 * 1024 * 1024
+LINGER_S = 5.0
+"""Bytes and seconds for which a body that is too large is read on, so that its sender hears why it is refused."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,34 +36,47 @@ class TooLarge(Exception):
 async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes | None:
     """The whole body of a request; None if the client went away in the middle of it.
 
-    The caller bounds the time: a client may drip its bytes.
+    The caller bounds the time: a client may drip its bytes. Of a body that is too large a part is read and thrown away,
+    for a client that still sends when the connection closes never sees the answer.
 
     Raises:
         TooLarge: it is, or says that it will be, longer than `limit` bytes.
     """
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+            await _throw_away(receive, int(value[:20]))
             raise TooLarge(f"the body has {int(value[:20])} bytes; {limit} is the limit")
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
-        body = message.get("body", b"")  # the common case: all of it in one piece
-        return _within(body, len(body), limit)
+        body: bytes = message.get("body", b"")  # the common case: all of it in one piece
+        if len(body) > limit:
+            raise TooLarge(f"the body is longer than {limit} bytes, the limit")
+        return body
     parts: list[bytes] = []
     size = 0
     while message["type"] == "http.request":
         part: bytes = message.get("body", b"")
         size += len(part)
-        parts.append(_within(part, size, limit))
+        if size > limit:
+            await _throw_away(receive, 0)
+            raise TooLarge(f"the body is longer than {limit} bytes, the limit")
+        parts.append(part)
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
     return None
 
 
-def _within(part: bytes, size: int, limit: int) -> bytes:
-    if size > limit:
-        raise TooLarge(f"the body is longer than {limit} bytes, the limit")
-    return part
+async def _throw_away(receive: Receive, announced: int) -> None:
+    size = 0
+    if announced > LINGER:
+        return
+    with anyio.move_on_after(LINGER_S):
+        while size <= LINGER:
+            message = await receive()
+            size += len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return
 
 
 async def answer(send: Send, status: int, body: Any, headers: Headers = ()) -> None:

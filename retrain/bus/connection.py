@@ -25,6 +25,8 @@ from retrain.errors import BusError, ConfigError
 
 log = structlog.get_logger()
 
+LOOK_S = 0.2
+"""How often to look whether the client has closed without saying so."""
 FIRST_DELAY_S = 0.05
 MAX_DELAY_S = 5.0
 DIAL_S = 3.0
@@ -211,7 +213,7 @@ class Link:
                 await self._prepare(connection)
             self._announce(connection, attempts)
             failed.clear()
-            await down.wait()
+            await _until_closed(client, down)
             self.waiting_for = f"{self.where}: connection lost"
             log.warning("bus.disconnected", servers=self.where, reason=str(failed[-1]) if failed else None)
             return True
@@ -257,6 +259,16 @@ class Link:
         for found in client.discovered_servers:
             if found.geturl() not in self._servers:
                 self._servers.append(found.geturl())
+
+
+async def _until_closed(client: Client, down: asyncio.Event) -> None:
+    """Wait for the client's word that it is closed, and look for ourselves too: when flushing to a server that was
+    just killed fails, nats-py is closed and never calls back (its `_close` raises before it comes to that)."""
+    while not client.is_closed:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await down.wait()
+                return
 
 
 def _servers(url: str) -> list[str]:

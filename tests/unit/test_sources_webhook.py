@@ -16,6 +16,7 @@ from eventsources.webhook_request import body_of, canonical, event_id, header_of
 from retrain.clock import FakeClock
 from retrain.errors import BusError, ConfigError, NotFound, Permanent
 from retrain.events import Event
+from retrain.serving import LINGER
 
 JSON = {"content-type": "application/json"}
 
@@ -142,14 +143,25 @@ async def test_what_is_not_json_is_400_and_no_event(body: bytes) -> None:
     assert intake.events == []
 
 
-async def test_too_much_is_413_and_the_rest_is_not_read(intake: Intake) -> None:
+async def test_too_much_is_413_and_the_sender_gets_to_hear_it(intake: Intake) -> None:
     said = await intake.ask([b"x" * 10] * 1000, {**JSON, "content-length": "10000"})
     said_read = intake.read
     unsaid = await intake.ask([b"x" * 100] * 1000)
 
-    assert (said[0], said_read) == (413, 0)
-    assert (unsaid[0], intake.read) == (413, 11)
+    assert (said[0], said_read) == (413, 1000)  # read on and thrown away: who still sends would see a broken pipe
+    assert (unsaid[0], intake.read) == (413, 1000)
     assert said[2]["connection"] == "close"
+    assert intake.events == []
+
+
+async def test_far_too_much_is_413_and_no_more_is_read_than_courtesy_asks(intake: Intake) -> None:
+    said = await intake.ask([b"x"], {**JSON, "content-length": str(LINGER + 1)})
+    said_read = intake.read
+    unsaid = await intake.ask([b"x" * (1 << 20)] * 100)
+
+    assert (said[0], said_read) == (413, 0)
+    assert unsaid[0] == 413
+    assert intake.read <= LINGER // (1 << 20) + 3
     assert intake.events == []
 
 
