@@ -35,7 +35,12 @@ TOPIC = "firings"
 GRACE_S = 10.0
 """How long a shutdown waits for the transaction in hand."""
 
+SMALL = 16
+"""Records of a batch that is decided inside the transaction that writes it down."""
+
 T = TypeVar("T")
+_Written = tuple[list[FiringRow], dict[str, Place]]
+"""What a batch left: the new firings, and where the sensors stand now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,21 +233,34 @@ class SensorHost:
             if not records:
                 return
             expected, reached = self._cursor, records[-1].position
-            batch = await self._insist("the store", lambda: self._decide(records, self._index, self._places))
-            # How far the others are, the cursor says.
-            moved = _moved(batch.states, self._places, batch, reached)
-            rows = [self._row(place, joined=True) for place in moved.values()]
+            decided = await self._decided(records)
 
-            def write(connection: Connection) -> list[FiringRow]:
+            def write(connection: Connection) -> _Written:
                 if cursors.load(connection, CURSOR) != expected:
                     raise _Moved("another process reads the log for the same sensors")
+                batch = decided(connection)
+                # How far the others are, the cursor says.
+                moved = _moved(batch.states, self._places, batch, reached)
+                rows = [self._row(place, joined=True) for place in moved.values()]
                 fresh = self._write_down(connection, batch, rows)
                 cursors.save(connection, CURSOR, reached)
-                return fresh
+                return fresh, moved
 
-            await self._commit(write)
+            moved = await self._commit(write)
             self._cursor = reached
             self._places |= moved
+
+    async def _decided(self, records: Sequence[Record]) -> Callable[[Connection], Batch]:
+        """What gives the batch inside the transaction that writes it down.
+
+        A small one is decided there: one change of threads less, which is what its event waits for. A large one is
+        decided before, so that it does not hold the write lock.
+        """
+        decide_on = self._decide(records, self._index, self._places)
+        if len(records) <= SMALL:
+            return decide_on
+        batch = await self._insist("the store", lambda: self._store.read(decide_on))
+        return lambda _: batch
 
     # --- the past, for sensors that begin there ---
 
@@ -268,12 +286,12 @@ class SensorHost:
                 await self._join()
                 return
             index = index_of(behind.values())
-            batch = await self._insist("the store", lambda: self._decide(past, index, behind))
+            decide_on = self._decide(past, index, behind)
+            batch = await self._insist("the store", lambda: self._store.read(decide_on))
             # Each notes how far it is, also where nothing concerned it.
             moved = _moved(behind, behind, batch, past[-1].position)
             rows = [self._row(place, joined=False) for place in moved.values()]
-            await self._commit(lambda connection: self._write_down(connection, batch, rows))
-            self._behind = moved
+            self._behind = await self._commit(lambda connection: (self._write_down(connection, batch, rows), moved))
 
     async def _join(self) -> None:
         """Nothing of the log lies between those that were behind and the cursor: from now on they read live."""
@@ -287,11 +305,13 @@ class SensorHost:
 
     # --- a batch ---
 
-    async def _decide(self, records: Sequence[Record], index: Index, places: dict[str, Place]) -> Batch:
+    def _decide(
+        self, records: Sequence[Record], index: Index, places: dict[str, Place]
+    ) -> Callable[[Connection], Batch]:
         now = self._clock.now()
         settings = self._settings
 
-        # On a reader's thread, where older events are at hand and the event loop is not held up. It changes nothing.
+        # On a thread of the store, where older events are at hand and the event loop is not held up. Changes nothing.
         def work(connection: Connection) -> Batch:
             def load(key: EventKey) -> Event:
                 found = events.get_many(connection, [key])
@@ -303,7 +323,7 @@ class SensorHost:
             setting = Setting(now, known, load, settings.max_depth)
             return decide(records, index, places, setting)
 
-        return await self._store.read(work)
+        return work
 
     def _write_down(self, connection: Connection, batch: Batch, rows: Sequence[SensorRow]) -> list[FiringRow]:
         events.add(connection, batch.seen)
@@ -315,17 +335,18 @@ class SensorHost:
         faults.point("host.before_commit")
         return fresh
 
-    async def _commit(self, work: Callable[[Connection], list[FiringRow]]) -> None:
-        async def write() -> list[FiringRow]:
+    async def _commit(self, work: Callable[[Connection], _Written]) -> dict[str, Place]:
+        async def write() -> _Written:
             # A shutdown waits for it: whoever takes the firings should hear of them.
             with anyio.move_on_after(GRACE_S, shield=True):
                 return await self._store.write(work)
             raise Transient(f"no answer within {GRACE_S:g} s")
 
-        fresh = await self._insist("the store", write)
+        fresh, moved = await self._insist("the store", write)
         faults.point("host.after_commit")
         if fresh:
             self._sink.offer(fresh)
+        return moved
 
     # --- patience ---
 
