@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import structlog
@@ -29,16 +29,6 @@ class PartState:
     ready: bool
     waiting_for: str | None = None
     vital: bool = False
-
-
-class Part(Protocol):
-    """One running part of the platform."""
-
-    name: str
-
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Work until cancelled; finish the unit in hand then."""
-        ...
 
 
 @dataclass(slots=True)

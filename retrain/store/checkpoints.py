@@ -14,12 +14,6 @@ CHUNK = 500
 """Names of one `IN (...)`."""
 
 
-def load(connection: Connection, owner: str) -> dict[str, JsonValue]:
-    """Everything that `owner` has kept, by name."""
-    query = select(checkpoints.c.name, checkpoints.c.value).where(checkpoints.c.owner == owner)
-    return {row.name: row.value for row in connection.execute(query)}
-
-
 def get_many(connection: Connection, owner: str, names: Iterable[str]) -> dict[str, JsonValue]:
     """What `owner` has kept under these names; unknown names are left out."""
     wanted, found = list(names), dict[str, JsonValue]()

@@ -50,11 +50,6 @@ def get(connection: Connection, letter_id: str) -> DeadLetter | None:
     return DeadLetter(*row) if row else None
 
 
-def mark_redriven(connection: Connection, letter_id: str, now: datetime) -> None:
-    """Note that a dead letter was given another chance."""
-    connection.execute(update(deadletters).where(deadletters.c.id == letter_id).values(redriven=now))
-
-
 def mark_firing_redriven(connection: Connection, firing_id: str, now: datetime) -> None:
     """Note that a firing got another chance, on every letter about it (`d-<firing's digits>-...`)."""
     about = deadletters.c.id.startswith(f"d-{firing_id.removeprefix('f-')}-", autoescape=True)

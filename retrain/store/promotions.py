@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Exists, Row, delete, exists, func, or_, select, update
 
 from retrain.events import JsonValue
-from retrain.store.rows import Page, insert_new, page, upsert
+from retrain.store.rows import Page, insert_new, page, upsert, values_of
 from retrain.store.tables import holds, promotions
 
 OPEN = ("proposed", "gating", "committing")
@@ -76,35 +76,8 @@ def propose(connection: Connection, row: PromotionRow) -> str:
     same = select(promotions.c.id).where(promotions.c.intent_key == row.intent_key, promotions.c.state.in_(OPEN))
     if (known := connection.execute(same).scalar()) is not None:
         return known
-    insert_new(connection, promotions, [_values(row)])
+    insert_new(connection, promotions, [values_of(row)])
     return row.id
-
-
-def _values(row: PromotionRow) -> dict[str, object]:
-    return {
-        "id": row.id,
-        "intent_key": row.intent_key,
-        "name": row.name,
-        "environment": row.environment,
-        "state": row.state,
-        "action": row.action,
-        "candidate": row.candidate,
-        "gates": row.gates,
-        "changes": row.changes,
-        "diff": row.diff,
-        "base_sha": row.base_sha,
-        "commit_sha": row.commit_sha,
-        "reason": row.reason,
-        "firing_id": row.firing_id,
-        "run_id": row.run_id,
-        "depth": row.depth,
-        "created": row.created,
-        "updated": row.updated,
-        "owner": row.owner,
-        "lease_until": row.lease_until,
-        "attempts": row.attempts,
-        "next_attempt": row.next_attempt,
-    }
 
 
 def claim(
@@ -176,14 +149,6 @@ def get(connection: Connection, which: str) -> PromotionRow | None:
         by_commit = promotions.c.commit_sha.startswith(which, autoescape=True)
         query = select(promotions).where((promotions.c.id == which) | by_commit)
     row = connection.execute(query.order_by(promotions.c.created.desc()).limit(1)).first()
-    return _promotion(row) if row else None
-
-
-def latest(connection: Connection, name: str, environment: str, states: Sequence[str]) -> PromotionRow | None:
-    """The newest promotion of a target that is in one of `states`."""
-    query = select(promotions).where(promotions.c.name == name, promotions.c.environment == environment)
-    query = query.where(promotions.c.state.in_(states)).order_by(promotions.c.created.desc()).limit(1)
-    row = connection.execute(query).first()
     return _promotion(row) if row else None
 
 

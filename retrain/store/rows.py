@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, Table, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,6 +13,9 @@ from sqlalchemy.sql import ColumnElement
 
 from retrain.errors import ConfigError
 from retrain.store.tables import from_microseconds, to_microseconds
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 MAX_PAGE = 1000
@@ -40,6 +43,11 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
 
 
 # Statements are built once: building one takes longer than SQLite takes to carry it out.
+
+
+def values_of(row: DataclassInstance) -> dict[str, Any]:
+    """A row's fields as the columns that have their names."""
+    return {name: getattr(row, name) for name in row.__dataclass_fields__}
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Update, bindparam, func, or_, select, update
 
 from retrain.events import JsonValue
-from retrain.store.rows import Page, insert_new, page, upsert
+from retrain.store.rows import Page, insert_new, page, upsert, values_of
 from retrain.store.tables import nodes, runs
 
 OPEN = ("Pending", "Running")
@@ -55,30 +55,7 @@ class RunFilter:
 
 def submit(connection: Connection, rows: Sequence[RunRow]) -> int:
     """Write runs down to be worked on; one whose id or firing is known stays as it was. How many were new."""
-    return insert_new(connection, runs, [_values(row) for row in rows])
-
-
-def _values(row: RunRow) -> dict[str, object]:
-    return {
-        "id": row.id,
-        "firing_id": row.firing_id,
-        "name": row.name,
-        "namespace": row.namespace,
-        "workflow": row.workflow,
-        "manifest": row.manifest,
-        "labels": row.labels,
-        "phase": row.phase,
-        "message": row.message,
-        "depth": row.depth,
-        "created": row.created,
-        "started": row.started,
-        "finished": row.finished,
-        "owner": row.owner,
-        "lease_until": row.lease_until,
-        "attempts": row.attempts,
-        "outputs": row.outputs,
-        "control": row.control,
-    }
+    return insert_new(connection, runs, [values_of(row) for row in rows])
 
 
 _CLAIMABLE = (
@@ -200,24 +177,7 @@ def counts(connection: Connection) -> dict[str, int]:
 
 
 def _run(row: Row[Any]) -> RunRow:
-    return RunRow(
-        id=row.id,
-        name=row.name,
-        workflow=row.workflow,
-        manifest=row.manifest,
-        labels=row.labels,
-        created=row.created,
-        namespace=row.namespace,
-        firing_id=row.firing_id,
-        phase=row.phase,
-        message=row.message,
-        depth=row.depth,
-        started=row.started,
-        finished=row.finished,
-        owner=row.owner,
-        lease_until=row.lease_until,
-        attempts=row.attempts,
-        outputs=row.outputs,
-        control=row.control,
-        templates=row.templates,
-    )
+    return RunRow(**{name: getattr(row, name) for name in _COLUMNS})
+
+
+_COLUMNS = tuple(RunRow.__dataclass_fields__)
