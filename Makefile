@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 
-.PHONY: demo test test-fast check format bench lint-imports setup clean
+.PHONY: demo test test-fast check format bench lint-imports schemas setup clean
 
 demo: setup  ## run the whole story on real data: it arrives, a model follows, Git receives it
 	@$(BIN)/python -m examples.digits.demo
@@ -24,6 +24,9 @@ check: setup  ## style, types and the import contracts
 format: setup  ## let ruff write
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+schemas: setup  ## write docs/schemas anew, from the models
+	@$(BIN)/python -m retrain.app.schemas docs/schemas
 
 bench: setup  ## measure, beside a peer or the physical limit, in one run
 	$(BIN)/python -m bench

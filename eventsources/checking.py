@@ -68,11 +68,11 @@ def _check_hook(path: Path, hook: Webhook) -> Iterator[Problem]:
     except BadTemplate as error:
         yield Problem((*path, "endpoint"), "unsupported-field", str(error))
     if hook.method and hook.method.upper() not in METHODS:
-        yield Problem((*path, "method"), "invalid-value", f"method {hook.method!r} is none of GET, POST")
+        yield Problem((*path, "method"), "wrong-value", f"method {hook.method!r} is none of GET, POST")
     if hook.port and not (hook.port.isdecimal() and 0 < int(hook.port) < 65536):
-        yield Problem((*path, "port"), "invalid-value", f"port {hook.port!r} is no number from 1 to 65535")
+        yield Problem((*path, "port"), "wrong-value", f"port {hook.port!r} is no number from 1 to 65535")
     if hook.max_payload_size < 0:
-        yield Problem((*path, "maxPayloadSize"), "invalid-value", "maxPayloadSize is in bytes, and not negative")
+        yield Problem((*path, "maxPayloadSize"), "wrong-value", "maxPayloadSize is in bytes, and not negative")
     for field in ("serverCertSecret", "serverKeySecret"):
         if (hook.server_cert_secret if field == "serverCertSecret" else hook.server_key_secret) is not None:
             message = f"{field}: serving TLS is not built yet; put a proxy that ends TLS in front"
@@ -96,9 +96,9 @@ def check_file(path: Path, file: File, *, ours: bool) -> Iterator[Problem]:
         yield Problem(where, "missing-field", "directory is missing")
     elif not (ours or watch.directory.startswith("/")):
         message = "directory must be an absolute path; retrain.dev/v1 takes one relative to the project, too"
-        yield Problem((*where, "directory"), "invalid-value", message)
+        yield Problem((*where, "directory"), "wrong-value", message)
     if bool(watch.path) == bool(watch.path_regexp) and not (ours and not watch.path):
-        yield Problem(where, "invalid-value", "give one of path (a file's name) and pathRegexp")
+        yield Problem(where, "wrong-value", "give one of path (a file's name) and pathRegexp")
     if "/" in watch.path:
         message = "path is the name of a file in the directory; folders below it are not watched"
         yield Problem((*where, "path"), "unsupported-field", message)
@@ -108,7 +108,7 @@ def check_file(path: Path, file: File, *, ours: bool) -> Iterator[Problem]:
         yield Problem(path, "missing-field", f"eventType is missing; it is one of {', '.join(OPS)}")
     for word in file.event_type.split("|") if file.event_type else ():
         if word not in OPS:
-            yield Problem((*path, "eventType"), "invalid-value", f"eventType {word!r} is none of {', '.join(OPS)}")
+            yield Problem((*path, "eventType"), "wrong-value", f"eventType {word!r} is none of {', '.join(OPS)}")
     if file.settle is not None:
         yield from _check_duration((*path, "settle"), file.settle)
     yield from _check_ours(path, file, ours=ours)
@@ -119,7 +119,7 @@ def _check_regexp(path: Path, pattern: str) -> Iterator[Problem]:
         re2.compile(pattern, _quiet())
     except re2.error as error:
         text = str(cast("object", error)).removeprefix("b'").removesuffix("'")
-        yield Problem(path, "invalid-value", f"{pattern!r} is no regular expression (RE2): {text}")
+        yield Problem(path, "wrong-value", f"{pattern!r} is no regular expression (RE2): {text}")
 
 
 def _quiet() -> re2.Options:
@@ -134,7 +134,7 @@ def check_minio(path: Path, minio: Minio, *, ours: bool) -> Iterator[Problem]:
         yield Problem(path, "missing-field", "endpoint is missing: host:port of the MinIO server")
     elif "://" in minio.endpoint or "/" in minio.endpoint:
         message = f"endpoint {minio.endpoint!r} is host:port, without scheme and path; `insecure: true` means http"
-        yield Problem((*path, "endpoint"), "invalid-value", message)
+        yield Problem((*path, "endpoint"), "wrong-value", message)
     if minio.bucket is None or not minio.bucket.name:
         yield Problem((*path, "bucket"), "missing-field", "bucket.name is missing")
     yield from _check_secret((*path, "accessKey"), minio.access_key, required=True)
@@ -143,7 +143,7 @@ def check_minio(path: Path, minio: Minio, *, ours: bool) -> Iterator[Problem]:
     for index, event in enumerate(minio.events):
         if not event.startswith("s3:"):
             message = f"{event!r} is no event of S3; they look like s3:ObjectCreated:*"
-            yield Problem((*path, "events", index), "invalid-value", message)
+            yield Problem((*path, "events", index), "wrong-value", message)
     yield from _check_ours(path, minio, ours=ours)
 
 
@@ -152,7 +152,7 @@ def _check_ours(path: Path, source: File | Minio, *, ours: bool) -> Iterator[Pro
         if not ours and field in source.model_fields_set:
             yield Problem((*path, field), "unknown-field", f"{field} is of retrain.dev/v1; change apiVersion to use it")
     if source.existing not in (None, "emit", "skip"):
-        yield Problem((*path, "existing"), "invalid-value", "existing is emit or skip")
+        yield Problem((*path, "existing"), "wrong-value", "existing is emit or skip")
     if source.reconcile is not None:
         yield from _check_duration((*path, "reconcile", "every"), source.reconcile.every, least=1.0)
 
@@ -161,7 +161,7 @@ def _check_duration(path: Path, text: str, least: float = 0.0) -> Iterator[Probl
     try:
         length = seconds(text)
     except ValueError as error:
-        yield Problem(path, "invalid-value", str(error))
+        yield Problem(path, "wrong-value", str(error))
     else:
         if length < least:
-            yield Problem(path, "invalid-value", f"{text!r} is too short; {least:g}s is the least")
+            yield Problem(path, "wrong-value", f"{text!r} is too short; {least:g}s is the least")

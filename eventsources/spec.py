@@ -148,7 +148,7 @@ def _check_names(entries: dict[str, dict[str, JsonValue]]) -> Iterator[Problem]:
     for kind, named in entries.items():
         for name in named:
             if not name:
-                yield Problem(("spec", kind, name), "invalid-value", "an event's name must not be empty")
+                yield Problem(("spec", kind, name), "wrong-value", "an event's name must not be empty")
             other = first.setdefault(name, kind)
             if other != kind:
                 message = f"event name {name!r} is taken by {other}; names are unique over all kinds of one EventSource"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pipelines.engine import Decision
 from pipelines.nodes import Phase, to_rfc3339
+from pipelines.resources import used
 from retrain.events import Event
 from retrain.store.runs import RunRow
 
@@ -17,16 +18,27 @@ SOURCE = "retrain"
 Moment = Literal["started", "succeeded", "failed"]
 
 
-def announcement(row: RunRow, decision: Decision, moment: Moment) -> Event:
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The firing that asked for a run, and who fired."""
+
+    firing: str
+    sensor: str
+    trigger: str
+
+
+def announcement(row: RunRow, decision: Decision, moment: Moment, cause: Cause | None = None) -> Event:
     """The event of one moment of a run. Its id follows from the run, so that telling it twice is telling it once."""
     run = decision.run
-    tale = _Tale(str(run.phase), run.message, decision.outputs, run.started_at, run.finished_at)
-    return _event(row, moment, tale, run.plan.spec)
+    resources = {} if moment == "started" else used(run.nodes.values(), run.started_at)
+    tale = _Tale(str(run.phase), run.message, decision.outputs, run.started_at, run.finished_at, resources)
+    return _event(row, moment, tale, run.plan.spec, cause)
 
 
-def failure(row: RunRow, message: str, phase: Phase, now: datetime) -> Event:
+def failure(row: RunRow, message: str, phase: Phase, now: datetime, cause: Cause | None = None) -> Event:
     """The `run.failed` of a run that the engine could not drive."""
-    return _event(row, "failed", _Tale(str(phase), message, {}, row.started, now), row.manifest.get("spec") or {})
+    tale = _Tale(str(phase), message, {}, row.started, now, {})
+    return _event(row, "failed", tale, row.manifest.get("spec") or {}, cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +48,14 @@ class _Tale:
     outputs: Mapping[str, str]
     started: datetime | None
     finished: datetime | None
+    resources: Mapping[str, float]
 
 
-def _event(row: RunRow, moment: Moment, tale: _Tale, spec: Mapping[str, Any]) -> Event:
+def _event(row: RunRow, moment: Moment, tale: _Tale, spec: Mapping[str, Any], cause: Cause | None) -> Event:
+    # A run that was retried ends again, and that is another event.
+    again = f".{row.retries}" if row.retries else ""
     return Event(
-        id=f"{row.id}.{moment}",
+        id=f"{row.id}.{moment}{again}",
         source=SOURCE,
         subject=f"run.{moment}",
         type=f"dev.retrain.run.{moment}",
@@ -54,9 +69,17 @@ def _event(row: RunRow, moment: Moment, tale: _Tale, spec: Mapping[str, Any]) ->
             "arguments": _arguments(spec),
             "startedAt": to_rfc3339(tale.started),
             "finishedAt": to_rfc3339(tale.finished),
+            "resources": dict(tale.resources),
         },
-        extensions={"retraincause": row.id, "retraindepth": row.depth + 1},
+        extensions={"retraincause": row.id, "retraindepth": row.depth + 1, **_of(cause)},
     )
+
+
+def _of(cause: Cause | None) -> dict[str, str]:
+    """By what sensors find the runs of their own firings."""
+    if cause is None:
+        return {}
+    return {"retrainsensor": cause.sensor, "retraintrigger": cause.trigger, "retrainfiring": cause.firing}
 
 
 def moment_of(decision: Decision) -> Moment | None:

@@ -17,7 +17,7 @@ from pipelines import engine
 from pipelines.engine import Decision, Run
 from pipelines.executor import LocalExecutor
 from pipelines.leaf import StepRun
-from pipelines.nodes import Happening, Started, Stop, Task, TaskResult, Tick
+from pipelines.nodes import Happening, Resume, Started, Stop, Suspend, Task, TaskResult, Tick
 from pipelines.plan import Plan
 from retrain import faults
 from retrain.clock import Clock
@@ -66,9 +66,13 @@ class Mailbox:
                 await self._urgent.wait()
             # Whoever is ready too may still put its news into this batch.
             await anyio.lowlevel.checkpoint()
+        return self.drain() or [Tick()]
+
+    def drain(self) -> list[Happening]:
+        """All that has happened, without waiting."""
         news, self._news = self._news, []
         self._some, self._urgent = anyio.Event(), anyio.Event()
-        return news or [Tick()]
+        return news
 
 
 @dataclass(slots=True)
@@ -85,19 +89,24 @@ class Drive:
     async def go(self, unfinished: Sequence[Task] = ()) -> Decision:
         """Work until the run has ended; the last decision. `unfinished`: tasks of an earlier life of this run.
 
-        No process of the run is left when it has ended, and only then the end is saved.
+        No process of the run is left when it has ended, and only then the end is saved. A run that is suspended and
+        has nothing left that runs is given back as it is, `parked`.
         """
-        decision = engine.step(self.run, [Tick()] if unfinished or self.run.nodes else [], self.clock.now())
+        again: list[Happening] = [Tick()] if unfinished or self.run.nodes else []
+        # What was asked before it begins counts at once: a run that is to end starts nothing.
+        decision = engine.step(self.run, [*again, *self.mailbox.drain()], self.clock.now())
         self._start(unfinished, decision.stop)
         while not decision.run.ended:
             await self._act(decision)
+            if decision.run.parked:
+                return decision
             happened = await self.mailbox.take(self._until(decision))
             decision = engine.step(decision.run, happened, self.clock.now())
         await self._finish(decision)
         return decision
 
-    def stop(self, request: Stop) -> None:
-        """Ask the run to end."""
+    def ask(self, request: Stop | Suspend | Resume) -> None:
+        """Ask the run to end, to start nothing more, or to go on."""
         self.mailbox.put(request)
 
     async def _act(self, decision: Decision) -> None:

@@ -21,7 +21,20 @@ from typing import Any
 from pipelines.check import check
 from pipelines.dag import DagRules
 from pipelines.naming import go_json, task_name
-from pipelines.nodes import Happening, Node, Outputs, Phase, Started, Stop, Task, TaskResult, Tick, to_rfc3339
+from pipelines.nodes import (
+    Happening,
+    Node,
+    Outputs,
+    Phase,
+    Resume,
+    Started,
+    Stop,
+    Suspend,
+    Task,
+    TaskResult,
+    Tick,
+    to_rfc3339,
+)
 from pipelines.plan import Catalog, Plan, compile_plan
 from pipelines.retry import duration_s
 from pipelines.state import Call, Frame, State
@@ -47,6 +60,11 @@ class Run:
     """Stop or Terminate, once somebody asked for it."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    suspended: bool = False
+    held: tuple[TaskResult, ...] = ()
+    """What was reported during a suspension. Not saved: an executor reports it again to the next life of the run."""
+    unsaved: tuple[str, ...] = ()
+    """Nodes that `restore` moved on; the next Decision has them among those to save."""
 
     @property
     def nodes(self) -> Mapping[str, Node]:
@@ -55,6 +73,14 @@ class Run:
     @property
     def ended(self) -> bool:
         return self.phase.fulfilled
+
+    @property
+    def parked(self) -> bool:
+        """It is suspended and nothing of it runs: it need not be held until it is resumed."""
+        reported = {one.node_id for one in self.held}
+        return self.suspended and all(
+            frame.kind != "Pod" or frame.node_id in reported for frame in self.state.frames.values()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +120,12 @@ def step(run: Run, happened: Sequence[Happening], now: datetime) -> Decision:
     """Advance a run. Results of nodes that have ended already change nothing, so a report may come twice."""
     if run.ended:
         return _decision(run, Walk(run.plan, run.state, now, RULES))
-    walk = Walk(run.plan, run.state, now, RULES)
     if run.started_at is None:
         run = replace(run, phase=Phase.Running, started_at=now)
-        _start_entry(walk)
+    run, happened = _held_back(run, happened, now)
+    walk = Walk(run.plan, run.state, now, RULES)
+    if not run.suspended:
+        _go_on(walk)
     for one in happened:
         run = _apply(walk, run, one)
     if not walk.halted and (deadline := _deadline(run)) is not None and now >= deadline:
@@ -131,12 +159,15 @@ def restore(  # noqa: PLR0913 - what was saved of a run, one part each
         walk.put(node)
     root = found.get(name)
     run = replace(run, phase=Phase.Running, strategy=strategy, started_at=started_at or (root and root.started_at))
-    if root is not None and root.phase.fulfilled:
-        walk.ended.append(Ended(_entry_call(run.plan), name, ""))
-    else:
+    if root is None or not root.phase.fulfilled:
         _start_entry(walk)
-    run = _settle(walk, run)
-    return replace(run, state=walk.state())
+        walk.run()
+    elif (exits := walk.get(f"{name}.onExit")) is not None and not exits.phase.fulfilled:
+        walk.ended.append(Ended(_entry_call(run.plan), name, ""))
+        run = _settle(walk, run)
+    # Else the exit handler or the end is due: the first step sees to it, and knows the time.
+    moved = tuple(key for key, node in walk.nodes.items() if found.get(key) != node)
+    return replace(run, state=walk.state(), unsaved=moved)
 
 
 def unfinished(run: Run) -> tuple[Task, ...]:
@@ -163,6 +194,32 @@ def status(run: Run) -> dict[str, Any]:
 # --- what happened --------------------------------------------------------------------------------------------------
 
 
+def _held_back(run: Run, happened: Sequence[Happening], now: datetime) -> tuple[Run, Sequence[Happening]]:
+    """What counts now. During a suspension results are kept for later; a stop or the deadline ends it, too."""
+    was, suspended = run.suspended, run.suspended
+    for one in happened:
+        if isinstance(one, Suspend | Resume | Stop):
+            suspended = isinstance(one, Suspend)
+    if suspended and (deadline := _deadline(run)) is not None and now >= deadline:
+        suspended = False
+    run = replace(run, suspended=suspended)
+    if suspended:
+        results = tuple(one for one in happened if isinstance(one, TaskResult))
+        return replace(run, held=(*run.held, *results)), [one for one in happened if isinstance(one, Started)]
+    if was or run.held:
+        return replace(run, held=()), [*run.held, *happened, Tick()]
+    return run, happened
+
+
+def _go_on(walk: Walk) -> None:
+    """Start the entry if that has not been done; if it has ended and nobody has heard of it, tell."""
+    root = walk.nodes.get(walk.plan.name)
+    if root is None:
+        _start_entry(walk)
+    elif root.phase.fulfilled and not walk.frames:
+        walk.ended.append(Ended(_entry_call(walk.plan), root.id, ""))
+
+
 def _apply(walk: Walk, run: Run, one: Happening) -> Run:
     match one:
         case TaskResult():
@@ -181,6 +238,8 @@ def _apply(walk: Walk, run: Run, one: Happening) -> Run:
             if run.strategy != "Terminate":
                 walk.halt(_halt_message(one.strategy), exits_too=one.strategy == "Terminate")
                 return replace(run, strategy=one.strategy)
+        case Suspend() | Resume():
+            pass  # seen to before anything else
     return run
 
 
@@ -194,7 +253,8 @@ def _result(walk: Walk, result: TaskResult) -> None:
         return
     node = walk.nodes[frame.node_id]
     if result.started_at is not None:
-        walk.put(replace(node, started_at=result.started_at))
+        ran = Phase.Running if result.exit_code is not None else node.phase
+        walk.put(replace(node, started_at=result.started_at, phase=ran))
     outputs = Outputs(
         dict(result.parameters),
         result.result if _is_read(walk, frame) else None,
@@ -303,15 +363,15 @@ def _outputs(run: Run, walk: Walk) -> dict[str, str]:
 
 
 def _decision(run: Run, walk: Walk) -> Decision:
-    run = replace(run, state=walk.state())
-    wakes = [*walk.timers.values()]
+    moved, run = run.unsaved, replace(run, state=walk.state(), unsaved=())
+    wakes = [] if run.suspended else [*walk.timers.values()]
     deadline = _deadline(run)
     if deadline is not None and not walk.halted:
         wakes.append(deadline)
     start = tuple(task for node_id, task in walk.tasks.items() if node_id in walk.frames)
     return Decision(
         run=run,
-        changed=tuple(walk.changed),
+        changed=tuple({**dict.fromkeys(moved), **walk.changed}),
         start=start,
         stop=tuple(walk.stops),
         phase=run.phase,

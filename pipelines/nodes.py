@@ -47,6 +47,10 @@ def _no_parameters() -> Mapping[str, str]:
     return {}
 
 
+def _no_resources() -> Mapping[str, float]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """What a node gave: parameters, the tail of its stdout, its exit code (as text, as Argo has it)."""
@@ -100,6 +104,8 @@ class Node:
     hooked: bool = False
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    resources: Mapping[str, float] = field(default_factory=_no_resources)
+    """Of a step that has ended: resource -> seconds, see `pipelines.resources`."""
 
     def to_argo(self) -> dict[str, Any]:
         """Empty parts are left out, as Go's `omitempty` does."""
@@ -119,6 +125,7 @@ class Node:
             "children": list(self.children),
             "outboundNodes": list(self.outbound_nodes),
             "nodeFlag": flag,
+            "resourcesDuration": dict(self.resources),
         }
         kept = {key: value for key, value in parts.items() if value}
         return {"id": self.id, "name": self.name, "type": self.type, "phase": str(self.phase), **kept}
@@ -146,6 +153,7 @@ class Node:
             hooked=bool(flag.get("hooked")),
             started_at=from_rfc3339(data.get("startedAt")),
             finished_at=from_rfc3339(data.get("finishedAt")),
+            resources=data.get("resourcesDuration") or {},
         )
 
 
@@ -197,7 +205,17 @@ class Stop:
     strategy: Literal["Stop", "Terminate"] = "Stop"
 
 
-Happening = TaskResult | Started | Tick | Stop
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """A person asks that nothing more is started. What runs goes on; what follows from its end waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The end of a suspension."""
+
+
+Happening = TaskResult | Started | Tick | Stop | Suspend | Resume
 
 
 def to_rfc3339(time: datetime | None) -> str | None:

@@ -18,13 +18,17 @@ from retrain.store.runs import RunRow
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run that is to be. `manifest` is a Workflow with `metadata.name`; `depth` the lineage depth of its cause."""
+    """A run that is to be. `manifest` is a Workflow with `metadata.name`; `depth` the lineage depth of its cause.
+
+    `priority`: a higher one is worked on first; None takes the workflow's `spec.priority`, 0 without one.
+    """
 
     run_id: str
     firing_id: str | None
     manifest: dict[str, Any]
     labels: Mapping[str, str]
     depth: int = 0
+    priority: int | None = None
 
 
 def submit(connection: Connection, request: RunRequest, clock: Clock | None = None) -> bool:
@@ -50,6 +54,7 @@ def submit(connection: Connection, request: RunRequest, clock: Clock | None = No
         labels={**(metadata.get("labels") or {}), **request.labels},
         depth=request.depth,
         created=(clock or SystemClock()).now(),
+        priority=request.priority if request.priority is not None else int(body["spec"].get("priority") or 0),
     )
     return runs.submit(connection, [row]) == 1
 

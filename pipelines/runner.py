@@ -9,34 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import anyio
+import anyio.to_thread
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 from sqlalchemy import Connection
 
 from pipelines import engine
-from pipelines.announce import announcement, failure, moment_of
+from pipelines.announce import Cause, Moment, announcement, failure, moment_of
 from pipelines.drive import Drive, reads_results
 from pipelines.engine import Decision, Run
 from pipelines.executor import Limits, LocalExecutor, open_executor
 from pipelines.leaf import StepRun, Surroundings
-from pipelines.nodes import Outputs, Phase, Stop, Task
+from pipelines.nodes import Outputs, Phase, Resume, Stop, Suspend, Task
 from pipelines.plan import Catalog
-from pipelines.workspace import run_directory
+from pipelines.workspace import run_directory, set_aside_all_but
 from retrain.clock import Clock
 from retrain.errors import ConfigError, Refused, Transient
-from retrain.store import Store, outbox, runs
+from retrain.store import Store, firings, outbox, runs
 from retrain.store.runs import RunRow
 
 POLL_S = 1.0
 """Seconds after which the queue is looked at without a notice: other processes write to it too."""
 RETRY_S = 0.5
 
-STRATEGIES = {"stop": Stop("Stop"), "terminate": Stop("Terminate")}
+REQUESTS = {"stop": Stop("Stop"), "terminate": Stop("Terminate"), "suspend": Suspend(), "resume": Resume()}
 """What `runs.control` may hold."""
 
 T = TypeVar("T")
@@ -74,9 +75,9 @@ class _Held:
     control: str | None = None
 
     def obey(self, control: str) -> None:
-        if self.drive is not None and control != self.control and control in STRATEGIES:
+        if self.drive is not None and control != self.control and control in REQUESTS:
             self.control = control
-            self.drive.stop(STRATEGIES[control])
+            self.drive.ask(REQUESTS[control])
 
 
 class Runner:
@@ -170,7 +171,8 @@ class Runner:
             executor.stop_run(row.id)
             await self._fail(held, f"the engine failed: {error!r}", Phase.Error)
         finally:
-            del self._held[row.id]
+            if self._held.get(row.id) is held:
+                del self._held[row.id]
             self._store.signals.notify("runs")
 
     def _drop(self, row: RunRow, executor: LocalExecutor, reason: str) -> None:
@@ -192,12 +194,22 @@ class Runner:
             held.obey(row.control)
         log.info("run.taken", run_id=row.id, workflow=row.workflow, again=bool(run.nodes))
         decision = await held.drive.go(unfinished)
-        log.info("run.ended", run_id=row.id, phase=str(decision.phase), message=decision.message)
+        if decision.run.ended:
+            log.info("run.ended", run_id=row.id, phase=str(decision.phase), message=decision.message)
+            return
+        # Nobody needs to hold it until it is resumed; if it was, meanwhile, the next claim has it.
+        del self._held[row.id]
+        await self._patiently(lambda c: runs.let_go(c, self._options.owner, row.id))
+        log.info("run.suspended", run_id=row.id)
 
     async def _open(self, row: RunRow) -> tuple[Run, tuple[Task, ...]]:
         saved = await self._store.read(lambda c: runs.load_nodes(c, row.id)) if row.started else {}
         # A run that has begun keeps the templates that it began with, whatever the project says by now.
         catalog = self._catalog() if row.templates is None else Catalog.of(row.templates)
+        if row.retries:
+            # A step that runs again must not find what its earlier life has left behind.
+            home = run_directory(self._around.data, row.id)
+            await anyio.to_thread.run_sync(set_aside_all_but, home, list(saved), "retried")
         if not saved:
             run = engine.begin(row.manifest, name=row.name, uid=row.id, created=row.created, templates=catalog)
             return run, ()
@@ -215,9 +227,9 @@ class Runner:
 
     async def _save(self, held: _Held, decision: Decision) -> None:
         row, run, now = held.row, decision.run, self._clock.now()
-        told = [] if held.told else [announcement(row, decision, "started")]
+        moments: list[Moment] = [] if held.told else ["started"]
         if moment := moment_of(decision):
-            told.append(announcement(row, decision, moment))
+            moments.append(moment)
         nodes = {node_id: run.nodes[node_id].to_argo() for node_id in decision.changed}
         changes: dict[str, Any] = {"started": run.started_at, "outputs": Outputs(decision.outputs).to_argo()}
         if not held.told:
@@ -230,26 +242,34 @@ class Runner:
             if not runs.advance(connection, owner, row.id, phase=phase, message=decision.message, **changes):
                 raise LeaseLost(f"run {row.id} is another runner's, or over")
             runs.save_nodes(connection, row.id, nodes)
-            outbox.add(connection, told, now)
+            if moments:
+                cause = _cause(connection, row)
+                outbox.add(connection, [announcement(row, decision, one, cause) for one in moments], now)
+            if moment is not None:
+                _wake_firing(connection, row, now)
 
         await self._patiently(work)
         held.told = True
-        if told:
-            self._store.signals.notify("outbox")
+        if moments:
+            self._notify_of_news()
 
     async def _fail(self, held: _Held, message: str, phase: Phase) -> None:
         """End a run that the engine cannot drive."""
         row, now = held.row, self._clock.now()
-        event = failure(row, message, phase, now)
 
         def work(connection: Connection) -> None:
             owner = self._options.owner
             if runs.advance(connection, owner, row.id, phase=str(phase), message=message, finished=now):
-                outbox.add(connection, [event], now)
+                outbox.add(connection, [failure(row, message, phase, now, _cause(connection, row))], now)
+                _wake_firing(connection, row, now)
 
         await self._patiently(work)
-        self._store.signals.notify("outbox")
+        self._notify_of_news()
         log.warning("run.failed", run_id=row.id, message=message)
+
+    def _notify_of_news(self) -> None:
+        for topic in ("outbox", "firings"):
+            self._store.signals.notify(topic)
 
     async def _patiently(self, work: Callable[[Connection], T]) -> T:
         """Write, however long the disk is full: what has happened must not be forgotten for want of room."""
@@ -259,3 +279,17 @@ class Runner:
             except Transient as error:
                 log.warning("runner.store_away", reason=str(error), retry_in_s=RETRY_S)
                 await anyio.sleep(RETRY_S)
+
+
+def _cause(connection: Connection, row: RunRow) -> Cause | None:
+    """Whose run it is. Asked when there is something to tell: the start, and the end."""
+    if row.firing_id is None:
+        return None
+    found = firings.origin(connection, row.firing_id)
+    return Cause(row.firing_id, *found) if found else None
+
+
+def _wake_firing(connection: Connection, row: RunRow, now: datetime) -> None:
+    """The firing of a run may wait for its end (`policy.k8s`)."""
+    if row.firing_id is not None:
+        firings.wake(connection, row.firing_id, now)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from pipelines.naming import go_text
 from retrain.errors import ConfigError
@@ -25,7 +25,7 @@ def _as_text(value: Any) -> Any:
     return go_text(value) if isinstance(value, bool | int | float) else value
 
 
-AnyString = Annotated[str, BeforeValidator(_as_text)]
+AnyString = Annotated[str, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 
 
 class Model(BaseModel):

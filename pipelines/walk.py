@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from pipelines import substitute
+from pipelines import resources, substitute
 from pipelines.inputs import Filled, fill, mark_absent
 from pipelines.naming import node_id, pod_name
 from pipelines.nodes import NO_OUTPUTS, Node, NodeType, Outputs, Phase, Task
@@ -149,7 +149,10 @@ class Walk:
         """End a node that runs, and tell who waits for it."""
         node = self.nodes[frame.node_id]
         given = node.outputs if outputs is None else outputs
-        self.put(replace(node, phase=phase, message=message, outputs=given, finished_at=finished_at or self.now))
+        ended = finished_at or self.now
+        ran = frame.kind == "Pod" and node.phase is Phase.Running
+        used = resources.held(frame.template, node.started_at, ended) if ran else node.resources
+        self.put(replace(node, phase=phase, message=message, outputs=given, finished_at=ended, resources=used))
         self._export(frame, given)
         self.frames.pop(frame.node_id, None)
         for table in (self.open, self.timers, self.blocked, self.tasks):

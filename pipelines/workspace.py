@@ -98,6 +98,19 @@ def open_workspace(run: Path, node_id: str) -> Workspace:
     return Workspace(run / safe_name(node_id))
 
 
+_ASIDE = re.compile(r"~(?:lost|interrupted|retried)\d+$")
+
+
+def set_aside_all_but(run: Path, node_ids: Iterable[str], why: str) -> None:
+    """Rename the directories of all nodes of a run but these, logs and all. Twice is once."""
+    kept = {safe_name(node_id) for node_id in node_ids}
+    if not run.is_dir():
+        return
+    for home in sorted(run.iterdir()):
+        if home.name not in kept and not _ASIDE.search(home.name):
+            Workspace(home).set_aside(why)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """How a step sees the disk: `mounts` (from, onto) for its mount namespace, empty where it needs none."""

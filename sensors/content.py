@@ -19,13 +19,15 @@ class ContentError(ConfigError):
 
 
 class Content:
-    """One event's texts. Not shared between threads."""
+    """One event's texts. `made`: the data that a transform made, as JSON text. Not shared between threads."""
 
-    __slots__ = ("_context", "_data", "event")
+    __slots__ = ("_context", "_data", "event", "tree")
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, made: str | None = None) -> None:
         self.event = event
-        self._data: str | None = None
+        self.tree: JsonValue = None if made is not None or isinstance(event.data, bytes) else event.data
+        """The data as it was read already; None where only its text is at hand."""
+        self._data = made
         self._context: str | None = None
 
     @property
@@ -38,6 +40,15 @@ class Content:
         if self._data is None:
             self._data = _data_text(self.event.data)
         return self._data
+
+    @property
+    def value(self) -> JsonValue:
+        """The data, to be read only.
+
+        Raises:
+            ContentError: as `data`.
+        """
+        return orjson.loads(self.data) if self.tree is None else self.tree
 
     @property
     def context(self) -> str:

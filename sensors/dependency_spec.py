@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from retrain.events import JsonValue
 from retrain.manifests.argo import Shape
+from sensors.decision_spec import Absent, Dedupe, OneOrMore, Window
 
 
 class PayloadField(Shape):
@@ -66,7 +66,7 @@ class Transform(Shape):
 
 
 class Dependency(Shape):
-    """Events of one name from one source. `key`, `dedupe` and `absent` are of retrain.dev/v1."""
+    """Events of one name from one source. `key`, `dedupe`, `window` and `absent` are of retrain.dev/v1."""
 
     name: str = ""
     event_source_name: str = ""
@@ -74,10 +74,11 @@ class Dependency(Shape):
     filters: Filters | None = None
     filters_logical_operator: str = ""
     transform: Transform | None = None
-    key: JsonValue = None
-    dedupe: JsonValue = None
-    absent: JsonValue = None
+    key: OneOrMore | None = None
+    dedupe: Dedupe | None = None
+    window: Window | None = None
+    absent: Absent | None = None
 
 
-OURS = ("key", "dedupe", "absent")
+OURS = ("key", "dedupe", "window", "absent")
 """Fields of a dependency that only retrain.dev/v1 has."""

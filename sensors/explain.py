@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import orjson
 
-from retrain.errors import EventError
-from retrain.events import Event, EventKey, JsonValue, batch_from_json, from_json
+from retrain.errors import ConfigError, EventError
+from retrain.events import Event, JsonValue, batch_from_json, format_time, from_json
 from sensors.content import Content, ContentError
+from sensors.course import EPOCH, Course, Taken
 from sensors.filters import Check
+from sensors.outcome import Decision, Fired, Load, Waiting
 from sensors.spec import SensorDocument
-from sensors.step import Decision, Fired, Outcome, Sensor, State, Step, Waiting
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from sensors.step import UNMATCHED, Sensor
+from sensors.transform import MakeContent, compile_transform
 
 
 def read_events(text: bytes | str) -> list[Event]:
@@ -57,68 +58,122 @@ def _is_object(line: bytes) -> bool:
     return line.startswith(b"{") and line.endswith(b"}")
 
 
-def explain(document: SensorDocument, events: Sequence[Event], now: datetime | None = None) -> dict[str, JsonValue]:
+def explain(
+    document: SensorDocument, events: Sequence[Event], now: datetime | None = None, until: datetime | None = None
+) -> dict[str, JsonValue]:
     """The decisions, firings and what is still waited for, in the JSON of `sensors explain`.
 
-    Nothing is written or sent anywhere, and the same events give the same answer. An event that comes twice is a
-    duplicate the second time.
+    Nothing is written or sent anywhere, and the same events give the same answer. Time goes by the events' own, where
+    they have one, and never back; all is at `now` if that is given. After the last event timers run up to `until`.
+    An event that comes twice is a duplicate the second time.
 
     Raises:
         ConfigError: the Sensor cannot be compiled.
     """
-    sensor = Sensor(document)
-    known: dict[EventKey, Event] = {}
-    state: State = {}
-    entries: list[JsonValue] = []
-    firings: list[JsonValue] = []
+    told = _Told(Course([Sensor(document)]), document)
+    start = now or next((event.time for event in events if event.time is not None), EPOCH)
+    told.take(told.course.begin(start))
     for event in events:
-        key = event.key
-        if key in known:
-            step = Step((Decision(None, Outcome.DUPLICATE, f"event {event.id} of {event.source} came before"),))
-        else:
-            known[key] = event
-            state, step = sensor.step(state, event, now or event.time or _EPOCH, known.__getitem__)
-        entries += [_entry(event, decision) for decision in step.decisions]
-        firings += [_firing(fired, known) for fired in step.firings]
-    waiting = [_waiting(one) for one in sensor.waiting(state)]
-    return {"sensor": sensor.name, "events": entries, "firings": firings, "waiting": waiting}
+        taken = told.course.take(event, now or event.time or told.course.now)
+        told.take(taken)
+        if not any(one.event is event for one in taken):
+            told.events.append(told.entry(event, UNMATCHED.decisions[0]))
+    if until is not None:
+        told.take(told.course.run_until(until))
+    waiting = [_waiting(one) for one in told.course.waiting(document.name)]
+    parts = {"events": told.events, "firings": told.firings, "waiting": waiting, "timers": told.timers}
+    return {"sensor": document.name, **parts}
 
 
-def _entry(event: Event, decision: Decision) -> JsonValue:
+class _Told:
+    """The answer while it grows."""
+
+    def __init__(self, course: Course, document: SensorDocument) -> None:
+        self.course = course
+        self._transforms = {one.name: compile_transform(one) for one in document.spec.dependencies}
+        self.events: list[JsonValue] = []
+        self.firings: list[JsonValue] = []
+        self.timers: list[JsonValue] = []
+
+    def take(self, taken: Sequence[Taken]) -> None:
+        """What came of an input."""
+        for one in taken:
+            for decision in one.step.decisions:
+                # An event about nothing of the sensor's dependencies may still move its lanes: those are no timers.
+                if one.event is not None and decision.trigger is None:
+                    self.events.append(self.entry(one.event, decision))
+                else:
+                    self.timers.append(_timer(one, decision))
+            self.firings += [_firing(fired, self.course.load) for fired in one.step.firings]
+
+    def entry(self, event: Event, decision: Decision) -> JsonValue:
+        """What became of an event at one dependency."""
+        return {
+            "id": event.id,
+            "source": event.source,
+            "subject": event.subject,
+            "dependency": decision.dependency,
+            "outcome": decision.outcome.value,
+            "reason": decision.reason,
+            "data": _data(event, self._transforms.get(decision.dependency or "")),
+            "filters": [describe_check(check) for check in decision.checks],
+            "key": decision.key,
+        }
+
+
+def _timer(taken: Taken, decision: Decision) -> JsonValue:
     return {
-        "id": event.id,
-        "source": event.source,
-        "subject": event.subject,
+        "time": format_time(taken.now),
+        "trigger": decision.trigger,
         "dependency": decision.dependency,
+        "key": decision.key,
         "outcome": decision.outcome.value,
         "reason": decision.reason,
-        "data": _data(event),
-        "filters": [describe_check(check) for check in decision.checks],
+        "event": None if taken.event is None else taken.event.id,
     }
 
 
 def describe_check(check: Check) -> dict[str, JsonValue]:
     """One filter's answer, as JSON shows it."""
-    return {"kind": check.kind, "path": check.path, "passed": check.passed, "reason": check.reason}
+    looks_at = "expr" if check.kind == "expr" else "path"
+    return {"kind": check.kind, looks_at: check.path, "passed": check.passed, "reason": check.reason}
 
 
-def _data(event: Event) -> JsonValue:
+def _data(event: Event, transform: MakeContent | None) -> JsonValue:
+    """The data as the dependency sees it; as it came where its transform fails."""
+    content = Content(event)
     try:
-        return orjson.loads(Content(event).data)
+        return content.value if transform is None else transform(content).value
     except ContentError:
         return None
+    except ConfigError:
+        return content.value
 
 
-def _firing(fired: Fired, known: dict[EventKey, Event]) -> JsonValue:
+def _firing(fired: Fired, load: Load) -> JsonValue:
     return {
         "id": fired.id,
         "trigger": fired.trigger,
         "key": fired.key,
-        "events": [known[key].id for key in fired.events],
+        "events": [load(key).id for key in fired.events],
         "action": fired.action or None,
         "error": fired.error,
+        "time": format_time(fired.created),
+        "shadow": fired.shadow,
     }
 
 
 def _waiting(one: Waiting) -> JsonValue:
-    return {"trigger": one.trigger, "key": one.key, "have": list(one.have), "need": list(one.need)}
+    return {
+        "trigger": one.trigger,
+        "key": one.key,
+        "have": list(one.have),
+        "need": list(one.need),
+        "until": None if one.until is None else format_time(one.until),
+        "count": one.count,
+        "progress": one.progress,
+        "held": [
+            {"firing": held.firing, "reason": held.reason, "since": format_time(held.since), "asks": held.asks}
+            for held in one.held
+        ],
+    }

@@ -1,8 +1,8 @@
 """Filters: whether an event counts for a dependency, and why. Argo Events' rules, as its own code has them.
 
-Kinds are judged in the order data, context, time and joined by `filtersLogicalOperator`. A filter that cannot be judged
-(its path leads nowhere) fails the whole under `and`; under `or` as well, unless it is one data filter of several joined
-by `or`. Patterns are RE2 and match anywhere. Everything is compiled once.
+The transform comes first. Then the kinds are judged in the order exprs, data, context, time, script and joined by
+`filtersLogicalOperator`. A filter that cannot be judged (its path leads nowhere) fails the whole under `and`; under
+`or` as well, though another kind passes, unless the Sensor is of retrain.dev/v1. Everything is compiled once.
 
 Source: https://github.com/argoproj/argo-events/blob/master/pkg/sensors/dependencies/filter.go
 """
@@ -10,231 +10,228 @@ Source: https://github.com/argoproj/argo-events/blob/master/pkg/sensors/dependen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import time
-
-import re2
+from typing import NamedTuple
 
 from retrain.errors import ConfigError
-from retrain.expressions import Found, Path, compile_path, parse_bool, parse_float
+from retrain.expressions.govaluate import compile_govaluate
+from retrain.expressions.lua_script import compile_lua
 from sensors.clock_time import parse_clock, zone
 from sensors.content import Content, content_type
-from sensors.dependency_spec import ContextFilter, DataFilter, Dependency, Filters, TimeFilter
+from sensors.data_filter import compile_data
+from sensors.dependency_spec import ContextFilter, Dependency, ExprFilter, Filters, TimeFilter
+from sensors.filter_checks import Check, JudgeOne, failing, first_against, missing, passing, shown
+from sensors.lookup import MISSING, compile_lookup
+from sensors.transform import compile_transform
 
-MAX_SHOWN = 80
-"""Characters of a value that a reason shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One filter's answer. `path` is "" where the kind has none. `failed`: it could not be judged; `absent`: for lack
-    of the value that it asks for."""
-
-    kind: str
-    path: str
-    passed: bool
-    reason: str
-    failed: bool = False
-    absent: bool = False
+__all__ = ["Check", "Judge", "Verdict", "compile_dependency", "compile_transform"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer of all filters of a dependency. `failed`: one of them could not be judged, and that decided."""
+class Verdict(NamedTuple):
+    """The answer of all filters of a dependency. `content`: the event as its transform made it; as it came where there
+    is none, or it failed. `failed`: the transform or a filter could not be judged, and that decided.
+
+    A tuple, because one is made for each event.
+    """
 
     passed: bool
     reason: str
-    checks: tuple[Check, ...] = ()
-    failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The answer of one kind of filter."""
-
-    passed: bool
-    deciding: Check
-    failed: bool = False
+    checks: tuple[Check, ...]
+    failed: bool
+    content: Content
 
 
 Judge = Callable[[Content], Verdict]
-_OneJudge = Callable[[Content], Check]
-_PASSED = Verdict(True, "")
 
 
-def compile_filters(dependency: Dependency) -> Judge:
-    """The filters of a dependency as one function.
+class _Kind(NamedTuple):
+    """The filters of one kind, and whether one that passes is enough. `dear`: judged only if it still matters."""
+
+    judges: Sequence[JudgeOne]
+    either: bool = False
+    dear: bool = False
+
+
+def compile_dependency(dependency: Dependency, *, ours: bool = False) -> Judge:
+    """The transform and the filters of a dependency as one function.
+
+    `ours`: the rules of retrain.dev/v1, which are upstream's but in two places: under `or` a filter that cannot be
+    judged is a no, and `!=` with several values means none of them.
 
     Raises:
-        ConfigError: a path, pattern, number or time in them is none, or a kind of filter or the transform is not built.
+        ConfigError: a text in them is not in its language.
     """
-    if (transform := dependency.transform) is not None and (transform.jq or transform.script):
-        raise ConfigError("transform is not built yet")
+    judge = _compile_filters(dependency, ours)
+    transform = compile_transform(dependency)
+    if transform is None:
+        return judge
+
+    def transform_and_judge(content: Content) -> Verdict:
+        try:
+            made = transform(content)
+        except ConfigError as error:
+            check = failing("transform", "", error)
+            return Verdict(False, f"transform: {error}", (check,), True, content)
+        return judge(made)
+
+    return transform_and_judge
+
+
+def _compile_filters(dependency: Dependency, ours: bool) -> Judge:
     filters = dependency.filters
     if filters is None:
-        return lambda _content: _PASSED
-    _refuse_unbuilt(filters)
-    either = dependency.filters_logical_operator == "or"
-    data = [_compile_data(one) for one in filters.data]
-    any_data = filters.data_logical_operator == "or"
-    single: list[_OneJudge] = []
+        return lambda content: Verdict(True, "", (), False, content)
+    kinds = list(_kinds(filters, ours))
+    if dependency.filters_logical_operator == "or":
+        return _one_of(kinds, lenient=ours)
+    if len(kinds) == 1 and len(kinds[0].judges) == 1:
+        return _only(kinds[0].judges[0])
+    return _all_of(kinds)
+
+
+def _kinds(filters: Filters, ours: bool) -> list[_Kind]:
+    """What is written, in the order in which it is judged. An empty list counts as not written."""
+    kinds: list[_Kind] = []
+    if filters.exprs:
+        either = filters.expr_logical_operator == "or"
+        kinds.append(_Kind([_compile_expr(one, either) for one in filters.exprs], either))
+    if filters.data:
+        data = [compile_data(one, ours=ours) for one in filters.data]
+        kinds.append(_Kind(data, filters.data_logical_operator == "or"))
     if filters.context is not None:
-        single.append(_compile_context(filters.context))
+        kinds.append(_Kind([_compile_context(filters.context)]))
     if filters.time is not None:
-        single.append(_compile_time(filters.time))
+        kinds.append(_Kind([_compile_time(filters.time)]))
+    if filters.script:
+        kinds.append(_Kind([_compile_script(filters.script)], dear=True))
+    return kinds
+
+
+# --- joining the kinds ---
+
+
+def _only(judge_one: JudgeOne) -> Judge:
+    """The most frequent case by far."""
 
     def judge(content: Content) -> Verdict:
-        groups: list[_Group] = []
-        checks = [test(content) for test in data]
-        if checks:
-            groups.append(_join_data(checks, any_data))
-        for test in single:
-            check = test(content)
-            checks.append(check)
-            groups.append(_Group(check.passed, check, check.failed))
-        return _join(groups, tuple(checks), either)
+        check = judge_one(content)
+        if check.passed:
+            return Verdict(True, "", (check,), False, content)
+        return _against(check, (check,), content)
 
     return judge
 
 
-def _refuse_unbuilt(filters: Filters) -> None:
-    for name, written in (("exprs", filters.exprs), ("script", filters.script)):
-        if written:
-            raise ConfigError(f"filters.{name} is not built yet")
+def _all_of(kinds: Sequence[_Kind]) -> Judge:
+    def judge(content: Content) -> Verdict:
+        checks: list[Check] = []
+        decides: Check | None = None
+        for kind in kinds:
+            if kind.dear and decides is not None:
+                break
+            own = [judge_one(content) for judge_one in kind.judges]
+            checks += own
+            against = first_against(own, kind.either)
+            if against is not None and (decides is None or (against.failed and not decides.failed)):
+                decides = against
+        if decides is None:
+            return Verdict(True, "", tuple(checks), False, content)
+        return _against(decides, tuple(checks), content)
+
+    return judge
 
 
-# --- joining ---
+def _one_of(kinds: Sequence[_Kind], *, lenient: bool) -> Judge:
+    """`lenient`: what cannot be judged does not stand in the way of what passes."""
+
+    def judge(content: Content) -> Verdict:
+        checks: list[Check] = []
+        passed = False
+        decides: Check | None = None
+        for kind in kinds:
+            if kind.dear and lenient and passed:
+                break
+            own = [judge_one(content) for judge_one in kind.judges]
+            checks += own
+            against = first_against(own, kind.either)
+            passed = passed or against is None
+            if against is not None and (decides is None or (against.failed and not decides.failed)):
+                decides = against
+        if passed and (lenient or decides is None or not decides.failed):
+            return Verdict(True, "", tuple(checks), False, content)
+        if decides is None:
+            return Verdict(False, "no filter passes: there are none", (), False, content)
+        return _against(decides, tuple(checks), content)
+
+    return judge
 
 
-def _join(groups: Sequence[_Group], checks: tuple[Check, ...], either: bool) -> Verdict:
-    for group in groups:
-        if group.failed:
-            return Verdict(False, group.deciding.reason, checks, failed=not group.deciding.absent)
-    if either:
-        if any(group.passed for group in groups):
-            return Verdict(True, "", checks)
-        return Verdict(False, groups[0].deciding.reason if groups else "no filter passes: there are none", checks)
-    for group in groups:
-        if not group.passed:
-            return Verdict(False, group.deciding.reason, checks)
-    return Verdict(True, "", checks)
+def _against(check: Check, checks: tuple[Check, ...], content: Content) -> Verdict:
+    return Verdict(False, check.reason, checks, check.failed and not check.absent, content)
 
 
-def _join_data(checks: Sequence[Check], any_passes: bool) -> _Group:
-    failed = next((check for check in checks if check.failed), None)
-    refused = next((check for check in checks if not check.passed), checks[0])
-    if any_passes:
-        if any(check.passed for check in checks):
-            return _Group(True, checks[0])
-        return _Group(False, failed or refused, failed is not None)
-    # In order: upstream stops at the first that refuses or fails.
-    return _Group(refused.passed, refused, refused.failed)
+# --- kinds of filter ---
 
 
-# --- data ---
-
-
-def _compile_data(one: DataFilter) -> _OneJudge:
-    if one.template:
-        raise ConfigError("a filter's template is not built yet")
-    path = compile_path(one.path)
-    test = _compile_comparison(one)
-    wanted = f"{one.comparator or '='} {' or '.join(one.value)}"
+def _compile_expr(one: ExprFilter, either: bool) -> JudgeOne:
+    expression = compile_govaluate(one.expr)
+    fields = [(field.name, field.path, compile_lookup(field.path)) for field in one.fields_]
+    absent = {path: missing("expr", path, shown=one.expr) for _, path, _ in fields}
+    passed = passing("expr", one.expr)
+    if not fields:
+        # Upstream passes over it: no hindrance to the others, and nothing that could let an event pass.
+        skipped = Check("expr", one.expr, not either, "it has no fields, so it is not judged")
+        return lambda _content: skipped
 
     def judge(content: Content) -> Check:
+        values: dict[str, object] = {}
         try:
-            found = _look_up(path, content)
+            for name, path, lookup in fields:
+                value = lookup.value(content)
+                if value is MISSING:
+                    return absent[path]
+                values[name] = value
+            result = expression.evaluate(values)
         except ConfigError as error:
-            return Check("data", one.path, False, str(error), failed=True)
-        if found is None:
-            return Check("data", one.path, False, f"path {one.path!r} does not exist", failed=True, absent=True)
-        if test(found):
-            return Check("data", one.path, True, "")
-        return Check("data", one.path, False, f"{one.path} is {_shown(found)}, not {wanted}")
+            return failing("expr", one.expr, error)
+        if result is True:
+            return passed
+        return Check("expr", one.expr, False, _denied(one.expr, values, result))
 
     return judge
 
 
-def _look_up(path: Path, content: Content) -> Found | None:
-    return path.get(content.data)
+def _denied(expr: str, values: dict[str, object], result: object) -> str:
+    having = shown(", ".join(f"{name} = {_brief(value)}" for name, value in values.items()))
+    return f"{expr} is {'false' if result is False else _brief(result)} with {having}"
 
 
-def _shown(found: Found) -> str:
-    text = f"'{found.raw}'" if found.kind == "string" else found.raw
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+def _brief(value: object) -> str:
+    """A value in a few words: it may have many megabytes."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    return repr(shown(value) if isinstance(value, str) else value)
 
 
-def _compile_comparison(one: DataFilter) -> Callable[[Found], bool]:
-    match one.type:
-        case "string":
-            return _compile_strings(one)
-        case "number":
-            return _compile_numbers(one)
-        case "bool":
-            wanted = {_need(parse_bool(value), value, "boolean") for value in one.value}
-            return lambda found: found.boolean() in wanted
-        case _:
-            raise ConfigError(f"a data filter's type is bool, number or string, not {one.type!r}")
+def _compile_context(one: ContextFilter) -> JudgeOne:
+    names = ("type", "subject", "source", "datacontenttype")
+    wants = (one.type, one.subject, one.source, one.datacontenttype)
+    passed = passing("context")
 
-
-def _compile_strings(one: DataFilter) -> Callable[[Found], bool]:
-    try:
-        patterns = [re2.compile(value) for value in one.value]
-    except re2.error as error:
-        raise ConfigError(f"one of {list(one.value)} is no RE2 pattern: {error}") from error
-    match one.comparator:
-        case "" | "=":
-            return lambda found: any(p.search(found.text()) is not None for p in patterns)
-        case "!=":
-            return lambda found: any(p.search(found.text()) is None for p in patterns)
-        case _:
-            return lambda _found: False
-
-
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "": lambda a, b: a == b,
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-}
-
-
-def _compile_numbers(one: DataFilter) -> Callable[[Found], bool]:
-    numbers = [_need(parse_float(value), value, "number") for value in one.value]
-    compare = _COMPARE.get(one.comparator)
-    if compare is None:
-        return lambda _found: False
-    return lambda found: any(compare(found.number(), number) for number in numbers)
-
-
-def _need(parsed: float | bool | None, text: str, what: str) -> float | bool:
-    if parsed is None:
-        raise ConfigError(f"{text!r} is no {what}")
-    return parsed
-
-
-# --- context and time ---
-
-
-def _compile_context(one: ContextFilter) -> _OneJudge:
     def judge(content: Content) -> Check:
         event = content.event
         has = (event.type, event.subject or "", event.source, content_type(event))
         for name, value, wanted in zip(names, has, wants, strict=True):
             if wanted and value != wanted:
                 return Check("context", name, False, f"{name} is {value!r}, not {wanted!r}")
-        return Check("context", "", True, "")
+        return passed
 
-    names = ("type", "subject", "source", "datacontenttype")
-    wants = (one.type, one.subject, one.source, one.datacontenttype)
     return judge
 
 
-def _compile_time(one: TimeFilter) -> _OneJudge:
+def _compile_time(one: TimeFilter) -> JudgeOne:
     start, stop, where = parse_clock(one.start), parse_clock(one.stop), zone(one.timezone)
+    passed = passing("time")
 
     def judge(content: Content) -> Check:
         moment = content.event.time
@@ -242,7 +239,7 @@ def _compile_time(one: TimeFilter) -> _OneJudge:
             return Check("time", "", False, "the event has no time", failed=True)
         clock = moment.astimezone(where).time()
         if _within(clock, start, stop):
-            return Check("time", "", True, "")
+            return passed
         wanted = f"from {one.start} on and before {one.stop}"
         return Check("time", "", False, f"it is of {clock:%H:%M:%S}, not {wanted}")
 
@@ -254,3 +251,17 @@ def _within(clock: time, start: time, stop: time) -> bool:
         return start <= clock < stop
     # From before midnight to after it. The same time twice is the whole day.
     return clock >= start or clock < stop
+
+
+def _compile_script(text: str) -> JudgeOne:
+    script = compile_lua(text)
+    passed = passing("script")
+    refused = Check("script", "", False, "the script does not return true")
+
+    def judge(content: Content) -> Check:
+        try:
+            return passed if script.passes(content.data) else refused
+        except ConfigError as error:
+            return failing("script", "", error)
+
+    return judge

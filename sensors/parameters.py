@@ -8,39 +8,27 @@ Source: https://github.com/argoproj/argo-events/blob/master/pkg/sensors/triggers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import orjson
 
-from retrain.errors import ConfigError, Permanent
+from retrain.errors import ConfigError
 from retrain.events import JsonValue
-from retrain.expressions import Dest, Found, compile_dest, compile_path, set_value
-from sensors.content import Content
+from retrain.expressions import Dest, compile_dest, compile_path, set_value
+from sensors.match import Match
+from sensors.parameter_values import RenderError, Resolve, Value, compile_reading
 from sensors.shapes import Parameter, ParameterSource
+from sensors.window_values import compile_window
 
-Contents = Mapping[str, Content]
-"""The events of a firing, by dependency."""
+__all__ = ["Parameters", "RenderError"]
 
-
-class RenderError(Permanent):
-    """The action cannot be made from these events; it could not be at any other time either."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """What a parameter's source gave: the text, and whether it is that of another JSON value than a string."""
-
-    text: str
-    is_raw: bool = False
-
-
-_Resolve = Callable[[Contents], _Value | None]
+OPERATIONS = ("", "overwrite", "append", "prepend")
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    resolve: _Resolve
+    resolve: Resolve
     dest: Dest | None
     operation: str
     raw: bool
@@ -54,32 +42,31 @@ class Parameters:
         """Compile.
 
         Raises:
-            ConfigError: a path in them is none, an operation is unknown, or something in them is not built.
+            ConfigError: a path or template in them is none, or an operation or a window is unknown.
         """
         self._all = [_compile(one) for one in parameters]
 
     def __bool__(self) -> bool:
         return bool(self._all)
 
-    def apply(self, document: JsonValue, contents: Contents) -> JsonValue:
+    def apply(self, document: JsonValue, match: Match) -> JsonValue:
         """The document with every parameter put into it; the one given stays as it is.
 
         Raises:
             RenderError: a value is not there, or does not fit where it should go.
         """
         for one in self._all:
-            value = one.resolve(contents)
+            value = one.resolve(match)
             if value is None:
                 continue
             if one.dest is None:
                 raise RenderError("a parameter without a dest has nowhere to go")
-            text, is_raw = value.text, value.is_raw
             if one.operation in ("append", "prepend") and (current := _current(document, one.dest)) is not None:
-                text, is_raw = current + text if one.operation == "append" else text + current, False
-            document = _put(document, one, _Value(text, is_raw))
+                value = Value(current + value.text if one.operation == "append" else value.text + current)
+            document = _put(document, one.dest, value, raw=one.raw)
         return document
 
-    def texts(self, contents: Contents) -> dict[str, str]:
+    def texts(self, match: Match) -> dict[str, str]:
         """Values by their dest, which is a plain name here (of a header).
 
         Raises:
@@ -87,14 +74,14 @@ class Parameters:
         """
         texts: dict[str, str] = {}
         for one in self._all:
-            value = one.resolve(contents)
+            value = one.resolve(match)
             if one.dest is None or value is None:
                 missing = "a dest" if one.dest is None else f"an event of {one.dependency!r}, or a value"
                 raise RenderError(f"a header's parameter needs {missing}")
             texts[one.dest.text] = value.text
         return texts
 
-    def payload(self, contents: Contents) -> JsonValue:
+    def payload(self, match: Match) -> JsonValue:
         """A payload made of the parameters alone; None where there are none.
 
         A parameter without a dest is the whole payload: JSON if its text is an object or a list, else that text.
@@ -104,19 +91,19 @@ class Parameters:
         """
         document: JsonValue = None
         for one in self._all:
-            value = one.resolve(contents)
+            value = one.resolve(match)
             if one.dest is None:
                 if value is not None:
                     return _whole(value.text)
             elif value is None:
                 raise RenderError(f"no event of {one.dependency!r} came; give the parameter of the payload a value")
             else:
-                document = _put(document, one, value)
+                document = _put(document, one.dest, value, raw=one.raw)
         return document
 
 
 def _compile(one: Parameter) -> _Compiled:
-    if one.operation not in ("", "overwrite", "append", "prepend"):
+    if one.operation not in OPERATIONS:
         raise ConfigError(f"unknown operation {one.operation!r}: write overwrite, append or prepend")
     if one.src is None:
         raise ConfigError("a parameter has a src")
@@ -124,51 +111,17 @@ def _compile(one: Parameter) -> _Compiled:
     return _Compiled(_compile_source(one.src), dest, one.operation, one.src.use_raw_data, one.src.dependency_name)
 
 
-def _compile_source(src: ParameterSource) -> _Resolve:
-    if src.data_template or src.context_template:
-        raise ConfigError("a parameter's dataTemplate and contextTemplate are not built yet")
-    default = None if src.value is None else _Value(src.value)
-    name = src.dependency_name
-    read = _compile_reading(src)
+def _compile_source(src: ParameterSource) -> Resolve:
+    if src.window:
+        return compile_window(src)
+    name, read = src.dependency_name, compile_reading(src)
+    default = None if src.value is None else Value(src.value)
 
-    def resolve(contents: Contents) -> _Value | None:
-        content = contents.get(name)
-        if content is None:
-            return default
-        try:
-            found = read(content)
-        except ConfigError as error:
-            if default is not None:
-                return default
-            raise RenderError(f"parameter from {name!r}: {error}") from error
-        if found is not None:
-            return found
-        if default is None:
-            raise RenderError(
-                f"the event of {name!r} has no {src.data_key or src.context_key!r}, and there is no value"
-            )
-        return default
+    def resolve(match: Match) -> Value | None:
+        content = match.last(name)
+        return default if content is None else read(content, match)
 
     return resolve
-
-
-def _compile_reading(src: ParameterSource) -> Callable[[Content], _Value | None]:
-    if src.data_key:
-        path = compile_path(src.data_key)
-        return lambda content: _found(path.get(content.data))
-    if src.context_key:
-        path = compile_path(src.context_key)
-        return lambda content: _found(path.get(content.context))
-    if src.value is not None:
-        given = _Value(src.value)
-        return lambda _content: given
-    return lambda content: _Value(content.whole)
-
-
-def _found(found: Found | None) -> _Value | None:
-    if found is None:
-        return None
-    return _Value(found.raw if found.kind in ("null", "json") else found.text(), found.kind != "string")
 
 
 def _current(document: JsonValue, dest: Dest) -> str | None:
@@ -180,12 +133,11 @@ def _current(document: JsonValue, dest: Dest) -> str | None:
     return None if found is None else found.text()
 
 
-def _put(document: JsonValue, one: _Compiled, value: _Value) -> JsonValue:
-    assert one.dest is not None
+def _put(document: JsonValue, dest: Dest, value: Value, *, raw: bool) -> JsonValue:
     try:
-        return set_value(document, one.dest, orjson.loads(value.text) if one.raw and value.is_raw else value.text)
+        return set_value(document, dest, orjson.loads(value.text) if raw and value.is_raw else value.text)
     except ConfigError as error:
-        raise RenderError(f"parameter to {one.dest.text!r}: {error}") from error
+        raise RenderError(f"parameter to {dest.text!r}: {error}") from error
 
 
 def _whole(text: str) -> JsonValue:

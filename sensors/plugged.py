@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 from retrain.manifests import Plugged, Problem, problems
-from sensors.parameters import Contents, Parameters, RenderError
+from sensors.match import Match
+from sensors.parameters import Parameters, RenderError
 from sensors.shapes import Parameter
 
 Action = dict[str, JsonValue]
@@ -60,13 +61,13 @@ def compile_plugged(one: Plugged) -> tuple[Parameters, Action]:
     return Parameters(written.parameters), dict(written.model_extra or {})
 
 
-def render(one: Plugged, parameters: Parameters, fields: Mapping[str, JsonValue], contents: Contents) -> Action:
+def render(one: Plugged, parameters: Parameters, fields: Mapping[str, JsonValue], match: Match) -> Action:
     """The action, with the parameters in it.
 
     Raises:
         RenderError: a value is not there, or what came out is not what the kind wants.
     """
-    filled = cast("Action", parameters.apply(dict(fields), contents))
+    filled = cast("Action", parameters.apply(dict(fields), match))
     if parameters and (wrong := next(check_body(Plugged(one.name, filled, one.Spec), (one.name,)), None)):
         raise RenderError(f"the {one.name} trigger as its parameters made it: {wrong.message}")
     return {"kind": one.name, **filled}

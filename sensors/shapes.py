@@ -44,7 +44,10 @@ class SecureHeader(Shape):
 
 
 class ParameterSource(Shape):
-    """Where a parameter's value comes from: a part of the event that came for a dependency, or `value`."""
+    """Where a parameter's value comes from: a part of the event that came for a dependency, or `value`.
+
+    `window` is of retrain.dev/v1: it asks for all events that a firing acts on, see `sensors.window_values`.
+    """
 
     dependency_name: str = ""
     context_key: str = ""
@@ -53,6 +56,7 @@ class ParameterSource(Shape):
     data_template: str = ""
     value: str | None = None
     use_raw_data: bool = False
+    window: str = ""
 
 
 class Parameter(Shape):

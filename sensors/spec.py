@@ -7,13 +7,14 @@ and refuses by name (`unsupported-kind`) what is known and not built yet.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from retrain.events import JsonValue
 from retrain.manifests import Problem
 from retrain.manifests.argo import ObjectMeta, Shape
-from sensors.checking import Scope, check_dependencies, check_triggers, unsupported
+from sensors.checking import Scope, check_dependencies, check_triggers
 from sensors.dependency_spec import Dependency
 from sensors.trigger_spec import Trigger
 
@@ -24,7 +25,8 @@ _DEAD = ("errorOnFailedRound", "loggingFields")
 
 
 class SensorSpec(Shape):
-    """`mode` and `start` are of retrain.dev/v1. `template`, `replicas` and such tell of Argo's pods: unused here."""
+    """`mode`, `start` and `priority` are of retrain.dev/v1. `template`, `replicas` and such tell of Argo's pods: unused
+    here. `mode` shadow decides and acts on nothing; suspended takes no events and goes on from its place later."""
 
     dependencies: tuple[Dependency, ...] = ()
     triggers: tuple[Trigger, ...] = ()
@@ -34,8 +36,9 @@ class SensorSpec(Shape):
     revision_history_limit: int | None = None
     error_on_failed_round: bool = False
     logging_fields: dict[str, str] | None = None
-    mode: JsonValue = None
-    start: JsonValue = None
+    mode: Literal["active", "shadow", "suspended"] | None = None
+    start: Literal["now", "earliest"] | AwareDatetime | None = None
+    priority: int | None = Field(default=None, ge=-1000, le=1000)
 
 
 class SensorDocument(BaseModel):
@@ -63,7 +66,7 @@ class SensorDocument(BaseModel):
 def check(document: SensorDocument) -> Iterator[Problem]:
     """What is wrong with a Sensor that has the right shape."""
     spec = document.spec
-    scope = Scope(document.ours, tuple(one.name for one in spec.dependencies if one.name))
+    scope = Scope(document.ours, spec.dependencies)
     yield from _check_fields(document)
     yield from check_dependencies(spec.dependencies, scope)
     yield from check_triggers(spec.triggers, scope)
@@ -80,13 +83,7 @@ def _check_fields(document: SensorDocument) -> Iterator[Problem]:
         if name in written:
             message = f"{name} has no effect, nor has it in Argo Events"
             yield Problem(("spec", name), "ignored-field", message, "warning")
-    for name in ("mode", "start"):
+    for name in ("mode", "start", "priority"):
         if name in written and not document.ours:
             message = f"{name} is a field of retrain.dev/v1; under {ARGO} it changes nothing"
             yield Problem(("spec", name), "unknown-field", message, "warning")
-    if not document.ours:
-        return
-    if spec.mode not in (None, "active"):
-        yield unsupported(("spec", "mode"), f"mode {spec.mode!r} (only active)")
-    if spec.start not in (None, *STARTS):
-        yield unsupported(("spec", "start"), f"start {spec.start!r} (only now and earliest)")

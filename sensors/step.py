@@ -1,288 +1,273 @@
-"""A Sensor compiled from its spec: what of it an event concerns, what passes, what fires, what waits. No I/O.
+"""A Sensor compiled from its spec: what concerns it, and what comes of an event or of a timer. No I/O.
 
-`step` is the whole decision: the state and one event in, the new state and what came of it out. Same input, same
-output.
+`step` and `tick` are the whole decision: the cells that they ask for and one event (or one cell whose time has come)
+in, decisions, firings and changed cells out. Same input, same output; nothing is changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
-from enum import StrEnum
 from hashlib import sha256
-from typing import Literal, cast
+from typing import Literal
 
 import orjson
 
-from retrain.errors import ConfigError, RetrainError
-from retrain.events import Event, EventKey, JsonValue
-from retrain.expressions import Condition, all_of, compile_condition
-from sensors import dependency_spec, trigger_spec
+from retrain.errors import ConfigError, Permanent
+from retrain.events import Event
+from sensors.addresses import ABSENT, DEPENDENCY, SOURCE, TRIGGER, Address, Matches, address_of, owner_of
+from sensors.cells import TRIGGER as OF_TRIGGER
+from sensors.cells import Batch, Cell, CellId, Join, Silence
+from sensors.chain import Member
+from sensors.changes import Rules, adopt
 from sensors.content import Content
-from sensors.filters import Check, Judge, Verdict, compile_filters
-from sensors.render import Action, Render, compile_trigger
-from sensors.spec import STARTS, SensorDocument
-from sensors.trigger_spec import Trigger
+from sensors.dependency_rule import DependencyRule, refused
+from sensors.firing import depth_of, firing_id
+from sensors.outcome import Decision, Fired, Load, Look, Outcome, Step, Waiting
+from sensors.shape import Shape, merge, shape_of, without_foreign
+from sensors.silence import silent_key
+from sensors.spec import SensorDocument
+from sensors.transform import compile_transform
+from sensors.trigger_rule import TriggerRule
+from sensors.turn import Frame, Turn
+from sensors.waiting import waiting_of
 
-Address = tuple[str, str]
-"""(event source, event name): an event's `source` and `subject`."""
+__all__ = [
+    "UNMATCHED",
+    "Address",
+    "Decision",
+    "Fired",
+    "Load",
+    "Look",
+    "Outcome",
+    "Sensor",
+    "Shape",
+    "Step",
+    "Waiting",
+    "address_of",
+    "depth_of",
+    "firing_id",
+]
 
-State = Mapping[str, Mapping[str, EventKey]]
-"""Trigger -> dependency -> the newest event that passed for it and has not fired. Is JSON; never changed in place."""
+MOST_ADDRESSES = 4096
+"""Addresses of which is remembered which globs match them."""
 
-Load = Callable[[EventKey], Event]
-"""Gives an event that the state names."""
-
-
-class Outcome(StrEnum):
-    """What became of an event at one dependency."""
-
-    PASSED = "passed"
-    FILTERED = "filtered"
-    ERROR = "error"
-    UNMATCHED = "unmatched"
-    DUPLICATE = "duplicate"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What became of an event at `dependency` (None: at no dependency), and why."""
-
-    dependency: str | None
-    outcome: Outcome
-    reason: str
-    checks: tuple[Check, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Fired:
-    """A trigger's condition came true. `events` in the order of the sensor's dependencies; `action` {} with an `error`
-    that says why it could not be made. `depth`: the deepest lineage among the events."""
-
-    id: str
-    trigger: str
-    key: str
-    events: tuple[EventKey, ...]
-    action: Action
-    depth: int
-    created: datetime
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A trigger that has a part of what it needs."""
-
-    trigger: str
-    key: str
-    have: tuple[str, ...]
-    need: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What came of one event."""
-
-    decisions: tuple[Decision, ...]
-    firings: tuple[Fired, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Dependency:
-    name: str
-    address: Address
-    judge: Judge
-
-
-@dataclass(frozen=True, slots=True)
-class _Trigger:
-    name: str
-    condition: Condition
-    render: Render
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """The event at hand, and what a step may use besides."""
-
-    content: Content
-    key: EventKey
-    now: datetime
-    load: Load
-
-
-_UNMATCHED = Step((Decision(None, Outcome.UNMATCHED, "no dependency waits for this source and name"),))
+UNMATCHED = Step((Decision(None, Outcome.UNMATCHED, "no dependency waits for this source and name"),))
 
 
 class Sensor:
-    """A compiled Sensor. `digest` changes with its spec; `start` says where in the log it begins."""
+    """A compiled Sensor. `digest` changes with its spec; `start` says where in the log it begins. `addresses` and
+    `matchers` say which events concern it, besides those of which it is the owner (addresses.py)."""
 
-    def __init__(self, document: SensorDocument) -> None:
-        """Compile.
+    def __init__(self, document: SensorDocument, *, manifests: str = "manifests") -> None:
+        """Compile. `manifests`: the directory in which firings find the files that name all their events.
 
         Raises:
             ConfigError: something in it is wrong or not built; `check` finds all of that and says where.
         """
-        _refuse_unbuilt(document)
         self.name = document.name
         self.digest = _digest(document)
-        from_start = document.ours and document.spec.start == "earliest"
-        self.start: Literal["now", "earliest"] = "earliest" if from_start else "now"
-        self._dependencies = tuple(
-            _Dependency(one.name, (one.event_source_name, one.event_name), compile_filters(one))
-            for one in document.spec.dependencies
-        )
-        self._by_address: dict[Address, tuple[_Dependency, ...]] = {
-            address: tuple(one for one in self._dependencies if one.address == address)
-            for address in {one.address for one in self._dependencies}
-        }
-        self._order = {one.name: place for place, one in enumerate(self._dependencies)}
-        self._triggers = tuple(self._compile(one) for one in document.spec.triggers)
-        self._by_dependency = {
-            name: tuple(t for t in self._triggers if name in t.condition.names) for name in self._order
-        }
+        document = without_foreign(document)
+        spec = document.spec
+        self.start: Literal["now", "earliest"] | datetime = spec.start or "now"
+        self.mode: Literal["active", "shadow", "suspended"] = spec.mode or "active"
+        # The last of several with one name counts, as upstream has it.
+        written = {one.name: one for one in spec.dependencies}
+        self._dependencies = {name: DependencyRule(one, ours=document.ours) for name, one in written.items()}
+        order = tuple(written)
+        by = {name: one.by for name, one in self._dependencies.items()}
+        self._triggers: dict[str, TriggerRule] = {}
+        for one in spec.triggers:
+            rule = TriggerRule(one, order, by, spec.priority or 0)
+            if rule.name in self._triggers:
+                raise ConfigError(f"several triggers are named {rule.name!r}")
+            self._triggers[rule.name] = rule
+        self._bind()
+        transforms = {name: made for name, one in written.items() if (made := compile_transform(one)) is not None}
+        places = {name: place for place, name in enumerate(order)}
+        shadow = self.mode == "shadow"
+        silent = frozenset(name for name, one in self._dependencies.items() if one.silence is not None)
+        self._frame = Frame(self.name, places, transforms, silent, shadow, manifests)
+        self._shape = shape_of(document, {name: one.names for name, one in self._triggers.items()})
+        self._index()
 
-    def _compile(self, trigger: Trigger) -> _Trigger:
-        template = trigger.template
-        if template is None:
-            raise ConfigError("a trigger has a template")
-        written = template.conditions.strip()
-        condition = compile_condition(written) if written else all_of(self._order)
-        for name in condition.names:
-            if name not in self._order:
-                raise ConfigError(f"condition {written!r}: unknown dependency {name!r}")
-        if template.conditions_reset:
-            raise ConfigError("conditionsReset is not built yet")
-        return _Trigger(template.name, condition, compile_trigger(trigger))
+    def _bind(self) -> None:
+        for trigger in self._triggers.values():
+            keyed = {name: self._dependencies[name].has_key for name in trigger.names}
+            if len(set(keyed.values())) > 1:
+                with_key = ", ".join(name for name, has in keyed.items() if has)
+                raise ConfigError(f"trigger {trigger.name!r}: {with_key} have a key, and the others have none")
+        for dependency in self._dependencies.values():
+            dependency.triggers = tuple(one for one in self._triggers.values() if dependency.name in one.names)
+
+    def _index(self) -> None:
+        exact: dict[Address, tuple[DependencyRule, ...]] = {}
+        globs: list[tuple[Matches, DependencyRule]] = []
+        for one in self._dependencies.values():
+            if isinstance(one.address, tuple):
+                exact[one.address] = (*exact.get(one.address, ()), one)
+            else:
+                globs.append((one.address, one))
+        self._exact = exact
+        self._globs = globs
+        self._resolved: dict[Address, tuple[DependencyRule, ...]] = {} if globs else exact
+
+    # --- what concerns it ---
 
     @property
     def addresses(self) -> frozenset[Address]:
-        """The events that concern it. No other event changes anything."""
-        return frozenset(self._by_address)
+        """The events that concern it, as far as they are named without `*` and `?`."""
+        return frozenset(self._exact)
 
-    def adopt(self, state: JsonValue) -> State:
-        """Of a state that an older spec may have made, what still has a meaning."""
-        kept: dict[str, Mapping[str, EventKey]] = {}
-        stored = cast("dict[str, dict[str, EventKey]]", state if isinstance(state, dict) else {})
-        for trigger in self._triggers:
-            have = stored.get(trigger.name) or {}
-            if known := {name: key for name, key in have.items() if name in trigger.condition.names}:
-                kept[trigger.name] = known
-        return kept
+    @property
+    def matchers(self) -> tuple[Matches, ...]:
+        """What tells of any other address whether its events concern it."""
+        return tuple(matches for matches, _ in self._globs)
 
-    def step(self, state: State, event: Event, now: datetime, load: Load) -> tuple[State, Step]:
-        """Advance by one event.
+    def _concerned(self, address: Address) -> tuple[DependencyRule, ...]:
+        found = self._resolved.get(address)
+        if found is not None or not self._globs:
+            return found or ()
+        matched = {one.name for matches, one in self._globs if matches(address)}
+        matched.update(one.name for one in self._exact.get(address, ()))
+        found = tuple(one for name, one in self._dependencies.items() if name in matched)
+        if len(self._resolved) >= MOST_ADDRESSES:
+            self._resolved.clear()
+        self._resolved[address] = found
+        return found
 
-        An event that waits already changes nothing. Of several events for one dependency the newest counts. When a
-        condition holds, the trigger fires with all it has, and forgets it. `load` is asked only for events in `state`.
+    # --- the decision ---
+
+    def step(self, look: Look, event: Event, now: datetime, load: Load) -> Step:
+        """What comes of an event of the log that arrived `now`.
+
+        `look` and `load` are asked only for what the event concerns.
         """
-        concerned = self._by_address.get(address_of(event))
-        if concerned is None:
-            return state, _UNMATCHED
-        turn = _Turn(Content(event), event.key, now, load)
-        decisions: list[Decision] = []
-        firings: dict[str, Fired] = {}
+        concerned = self._concerned((event.source, event.subject or ""))
+        own = event.source == SOURCE and owner_of(event) == self.name
+        if not own:
+            if not concerned:
+                return UNMATCHED
+            if len(concerned) == 1:
+                # Most events are refused by a filter: nothing is set up for them.
+                verdict = concerned[0].judge(Content(event))
+                if not verdict.passed:
+                    return Step((refused(concerned[0].name, verdict),))
+                turn = Turn(self._frame, look, load, now, event)
+                concerned[0].take(turn, verdict)
+                return turn.step()
+        turn = Turn(self._frame, look, load, now, event)
+        if own:
+            self._take_own(turn, event)
+        content = Content(event)
         for dependency in concerned:
-            if self._waits(state, dependency.name, turn.key):
-                decisions.append(Decision(dependency.name, Outcome.DUPLICATE, f"event {event.id} waits here already"))
-                continue
-            verdict = dependency.judge(turn.content)
-            if not verdict.passed:
-                decisions.append(_refused(dependency, verdict))
-                continue
-            said: list[str] = []
-            for trigger in self._by_dependency[dependency.name]:
-                state, fired = self._offer(state, trigger, dependency.name, turn)
-                said.append(self._say(state, trigger, fired))
-                if fired is not None:
-                    # One event may pass for two sides of an `||`: that is one firing, as its id says.
-                    firings.setdefault(fired.id, fired)
-            reason = "; ".join(said) or "no trigger waits for it"
-            decisions.append(Decision(dependency.name, Outcome.PASSED, reason, verdict.checks))
-        return state, Step(tuple(decisions), tuple(firings.values()))
+            dependency.take(turn, dependency.judge(content))
+        return turn.step()
 
-    def waiting(self, state: State) -> list[Waiting]:
-        """The triggers that have a part of what they need."""
-        return [
-            Waiting(t.name, "", tuple(self._sorted(have)), tuple(t.condition.need(have)))
-            for t in self._triggers
-            if (have := state.get(t.name))
-        ]
+    def _take_own(self, turn: Turn, event: Event) -> None:
+        """What the platform tells of this sensor's own firings and silences."""
+        if event.subject == ABSENT:
+            self._take_silence(turn, event)
+            return
+        trigger = self._triggers.get(str(event.extensions.get(TRIGGER)))
+        if trigger is not None:
+            trigger.lifecycle.take(turn, event)
 
-    def _waits(self, state: State, dependency: str, key: EventKey) -> bool:
-        return any(have.get(dependency) == key for have in state.values())
+    def _take_silence(self, turn: Turn, event: Event) -> None:
+        key = silent_key(event)
+        dependency = self._dependencies.get(str(event.extensions.get(DEPENDENCY)))
+        trigger = self._triggers.get(str(event.extensions.get(TRIGGER)))
+        if dependency is not None and dependency.silence is not None:
+            dependency.come_silent(turn, key)
+        elif trigger is not None and trigger.silence is not None:
+            trigger.silent(turn, Member(turn.key, turn.now), key)
 
-    def _offer(self, state: State, trigger: _Trigger, dependency: str, turn: _Turn) -> tuple[State, Fired | None]:
-        if not trigger.condition.joins:
-            return state, self._fire(trigger, {dependency: turn.key}, {dependency: turn.content}, turn.now)
-        have = {**state.get(trigger.name, {}), dependency: turn.key}
-        if not trigger.condition.holds(have):
-            return {**state, trigger.name: have}, None
-        contents = {name: turn.content if key == turn.key else Content(turn.load(key)) for name, key in have.items()}
-        rest = {name: waiting for name, waiting in state.items() if name != trigger.name}
-        return rest, self._fire(trigger, have, contents, turn.now)
+    def tick(self, look: Look, cell: CellId, now: datetime, load: Load) -> Step:
+        """What comes of it that the time of a cell has come. Of a cell that is not due: nothing."""
+        turn = Turn(self._frame, look, load, now)
+        self._tick(turn, cell, look(cell))
+        return turn.step()
 
-    def _fire(
-        self, trigger: _Trigger, have: Mapping[str, EventKey], contents: Mapping[str, Content], now: datetime
-    ) -> Fired:
-        keys = tuple(dict.fromkeys(have[name] for name in self._sorted(have)))
-        error = None
-        try:
-            action = trigger.render(contents)
-        except RetrainError as problem:
-            action, error = cast("Action", {}), str(problem)
-        depth = max(depth_of(content.event) for content in contents.values())
-        return Fired(firing_id(self.name, trigger.name, keys), trigger.name, "", keys, action, depth, now, error)
+    def _tick(self, turn: Turn, cell_id: CellId, cell: Cell | None) -> None:
+        if cell is None or cell.due is None or cell.due > turn.now:
+            return
+        trigger, dependency = self._triggers.get(cell_id.part), self._dependencies.get(cell_id.part)
+        match cell:
+            case Batch() if dependency is not None:
+                dependency.tick(turn, cell_id, cell)
+            case Join() if trigger is not None:
+                trigger.tick(turn, cell_id, cell)
+            case Silence():
+                self._tick_silence(turn, cell_id, cell)
+            case _ if cell_id.kind == "lane" and trigger is not None:
+                trigger.lane.tick(turn)
+            case _ if cell_id.kind == "seen":
+                turn.put(cell_id, None)
+            case _:
+                raise Permanent(f"cell {cell_id} is of no part of sensor {self.name}")
 
-    def _say(self, state: State, trigger: _Trigger, fired: Fired | None) -> str:
-        if fired is None:
-            need = trigger.condition.need(state[trigger.name])
-            return f"{trigger.name} waits for {', '.join(need) or 'its condition'}"
-        return f"{trigger.name} fired" + (f", but its action cannot be made: {fired.error}" if fired.error else "")
+    def _tick_silence(self, turn: Turn, cell_id: CellId, cell: Silence) -> None:
+        whose = self._triggers.get(cell_id.part.removeprefix(OF_TRIGGER)) or self._dependencies.get(cell_id.part)
+        if whose is None or whose.silence is None:
+            turn.put(cell_id, None)
+        else:
+            whose.silence.tick(turn, cell_id, cell)
 
-    def _sorted(self, names: Iterable[str]) -> list[str]:
-        return sorted(names, key=self._order.__getitem__)
+    def begin(self, now: datetime) -> Step:
+        """What comes of it that the sensor is here for the first time: silence begins to count."""
+        turn = Turn(self._frame, lambda _: None, _no_events, now)
+        for one in (*self._dependencies.values(), *self._triggers.values()):
+            # By key there is silence only after something was heard.
+            if one.silence is not None and not (isinstance(one, DependencyRule) and one.has_key):
+                one.silence.arm(turn)
+        return turn.step()
+
+    def over(self, look: Look, trigger: str, firings: Iterable[str], now: datetime, load: Load) -> Step:
+        """What comes of it that these firings are over, of which no event will tell: they leave the lane."""
+        turn = Turn(self._frame, look, load, now)
+        if (rule := self._triggers.get(trigger)) is not None:
+            rule.lifecycle.over(turn, set(firings))
+        return turn.step()
+
+    # --- what waits ---
+
+    def waiting(
+        self,
+        cells: Iterable[tuple[CellId, Cell]],
+        now: datetime,  # noqa: ARG002 -- what waits is shown as of now, which so far needs no clock
+    ) -> list[Waiting]:
+        """What has a part of what it needs, or is held back, by trigger and key."""
+        return waiting_of(self._frame, self._triggers, self._dependencies, cells)
+
+    # --- another spec ---
+
+    def shape(self, previous: Shape | None = None) -> Shape:
+        """What the cells rest on, to be kept with them; with that of parts that are gone, since they may come back."""
+        return merge(self._shape, previous)
+
+    def owns(self, cell: CellId) -> bool:
+        """Whether the part that a cell belongs to is there. A cell that was set aside is taken back then."""
+        part = cell.part
+        if cell.kind in ("seen", "batch"):
+            return part in self._dependencies
+        if cell.kind == "silence":
+            return part in self._dependencies or part.removeprefix(OF_TRIGGER) in self._triggers
+        return part in self._triggers
+
+    def adopt(self, previous: Shape | None, cells: Iterable[tuple[CellId, Cell]], now: datetime, load: Load) -> Step:
+        """What becomes of the cells that another spec has made. `previous`: the shape that was kept with them.
+
+        Parts that are the same keep their cells. The events of the others are judged again, at the times at which they
+        came; what does not pass any more is `forgotten`, with the reason.
+        """
+        rules = Rules(self._frame, self._dependencies, self._triggers, self._shape, self._concerned, self._tick)
+        return adopt(rules, previous, cells, now, load)
 
 
-def _refuse_unbuilt(document: SensorDocument) -> None:
-    """What would change a decision is never passed over. Under Argo's name these fields mean nothing."""
-    if not document.ours:
-        return
-    spec = document.spec
-    if spec.mode not in (None, "active") or spec.start not in (None, *STARTS):
-        raise ConfigError("a mode other than active, or a time as start, is not built yet")
-    for part, fields in (
-        *((one, dependency_spec.OURS) for one in spec.dependencies),
-        *((one, trigger_spec.OURS) for one in spec.triggers),
-    ):
-        for name in fields:
-            if getattr(part, name) is not None:
-                raise ConfigError(f"{name} is not built yet")
-
-
-def _refused(dependency: _Dependency, verdict: Verdict) -> Decision:
-    outcome = Outcome.ERROR if verdict.failed else Outcome.FILTERED
-    return Decision(dependency.name, outcome, verdict.reason, verdict.checks)
+def _no_events(key: str) -> Event:
+    raise Permanent(f"event {key} was asked for before there were any")
 
 
 def _digest(document: SensorDocument) -> str:
     written = document.model_dump(mode="json", by_alias=True, exclude_unset=True, include={"apiVersion", "spec"})
     return sha256(orjson.dumps(written, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
-
-
-def address_of(event: Event) -> Address:
-    """Where sensors look for it."""
-    return event.source, event.subject or ""
-
-
-def depth_of(event: Event) -> int:
-    """How many runs and promotions of this platform lie between the event and the outside world."""
-    depth = event.extensions.get("retraindepth", 0)
-    return int(depth) if isinstance(depth, int) or depth.isdecimal() else 0
-
-
-def firing_id(sensor: str, trigger: str, keys: Sequence[EventKey]) -> str:
-    """The identity of a firing: who fired, and with which events, in any order."""
-    text = orjson.dumps([sensor, trigger, sorted(keys)])
-    return f"f-{sha256(text).hexdigest()[:20]}"

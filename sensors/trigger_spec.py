@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from retrain.events import JsonValue
 from retrain.manifests import Pluggable, Plugged
 from retrain.manifests.argo import KeySelector, Shape
+from sensors.decision_spec import Absent, Budget, Concurrency, Cooldown, Schedule, Sequence, Window
 from sensors.shapes import Backoff, BasicAuth, Parameter, Sasl, SecureHeader, Tls
 
 Parameters = tuple[Parameter, ...]
@@ -128,6 +129,14 @@ class Promotion(Shape):
 
     name: str
     candidate: dict[str, JsonValue] | None = None
+    parameters: Parameters = ()
+
+
+class Retrain(Shape):
+    """Call other sensors: an event of the source `retrain` with the name `eventName`, and `payload` as its data."""
+
+    event_name: str = ""
+    payload: Parameters = ()
     parameters: Parameters = ()
 
 
@@ -278,8 +287,12 @@ class ConditionsReset(Shape):
     by_time: ByTime | None = None
 
 
-BUILT = frozenset({"http", "log", "argoWorkflow", "promotion"})
-"""Kinds of trigger that can act. `k8s` is rendered by `explain`, and refused where it should act."""
+BUILT = frozenset(
+    {
+        *("argoWorkflow", "awsLambda", "email", "http", "k8s", "kafka", "log", "nats", "promotion", "retrain", "slack"),
+    }
+)
+"""Kinds of trigger that can act."""
 
 
 class Template(Shape, Pluggable):
@@ -298,6 +311,7 @@ class Template(Shape, Pluggable):
     k8s: K8s | None = Field(default=None, alias="k8s")
     log: Log | None = None
     promotion: Promotion | None = None
+    retrain: Retrain | None = None
     aws_lambda: AwsLambda | None = None
     azure_event_hubs: AzureEventHubs | None = None
     azure_service_bus: AzureServiceBus | None = None
@@ -342,11 +356,12 @@ class Policy(Shape):
 
 
 class RateLimit(Shape):
-    """`mode` is of retrain.dev/v1."""
+    """At most `requestsPerUnit` in any `unit` (Second, Minute, Hour; Day is of retrain.dev/v1). `mode` is of
+    retrain.dev/v1: throttle makes firings wait, drop lets no event in while the unit is used up."""
 
     unit: str = ""
     requests_per_unit: int | None = None
-    mode: JsonValue = None
+    mode: Literal["throttle", "drop"] | None = None
 
 
 class Trigger(Shape):
@@ -359,13 +374,28 @@ class Trigger(Shape):
     rate_limit: RateLimit | None = None
     at_least_once: bool = False
     dlq_trigger: Trigger | None = None
-    window: JsonValue = None
-    sequence: JsonValue = None
-    absent: JsonValue = None
-    concurrency: JsonValue = None
-    cooldown: JsonValue = None
-    budget: JsonValue = None
+    window: Window | None = None
+    sequence: Sequence | None = None
+    absent: Absent | None = None
+    every: int | None = Field(default=None, ge=1)
+    schedule: Schedule | None = None
+    concurrency: Concurrency | None = None
+    cooldown: Cooldown | None = None
+    budget: Budget | None = None
+    ordered: bool = False
+    priority: int | None = Field(default=None, ge=-1000, le=1000)
 
 
-OURS = ("window", "sequence", "absent", "concurrency", "cooldown", "budget")
+OURS = (
+    "window",
+    "sequence",
+    "absent",
+    "every",
+    "schedule",
+    "concurrency",
+    "cooldown",
+    "budget",
+    "ordered",
+    "priority",
+)
 """Fields of a trigger that only retrain.dev/v1 has."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from socket import AddressFamily
+from socket import SOCK_STREAM, AddressFamily, gaierror
 
+import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from retrain.errors import Permanent
+from retrain.errors import Permanent, Transient
 from triggers.settings import Network
 
 
@@ -46,6 +47,27 @@ def check_literal(host: str, deny: Sequence[Network], allow: Sequence[Network]) 
         return
     if not is_open:
         raise Permanent(_refusal(host, host))
+
+
+async def check_server(host: str, port: int, deny: Sequence[Network], allow: Sequence[Network]) -> None:
+    """Refuse a server any of whose addresses is closed. For clients that look their server's name up themselves.
+
+    Such a client asks a second time, so a name that changes its answer in between is not caught; none of them speaks
+    what the closed addresses understand.
+
+    Raises:
+        Permanent: an address is closed to triggers.
+        Transient: the name has no address now.
+    """
+    check_literal(host, deny, allow)
+    try:
+        answers = await anyio.getaddrinfo(host, port, type=SOCK_STREAM)
+    except (gaierror, UnicodeError) as error:
+        raise Transient(f"{host}: the name has no address ({error})") from error
+    for answer in answers:
+        address = str(answer[4][0])
+        if not may_talk_to(address, deny, allow):
+            raise Permanent(_refusal(host, address))
 
 
 class GuardedResolver(AbstractResolver):

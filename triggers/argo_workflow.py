@@ -1,49 +1,155 @@
-"""The `argoWorkflow` trigger: a run of a workflow, written down in the transaction that marks its firing done."""
+"""The `argoWorkflow` trigger: what it asks of workflows, written down in the transaction that marks its firing done."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import Connection
 
+from pipelines import control
+from pipelines.control import ResubmitOptions, Verb
 from pipelines.queue import RunRequest, submit
 from retrain.clock import Clock
-from retrain.errors import ConfigError, Permanent
+from retrain.errors import ConfigError, NotFound, Permanent, Refused
 from retrain.events import JsonValue
-from triggers.port import Firing, StoreTrigger, Tools
-from triggers.workflow_request import build_submission
+from retrain.store import runs
+from retrain.store.runs import RunRow
+from triggers.object_policy import Seen, judge, read_policy
+from triggers.port import Firing, Later, StoreTrigger, Tools
+from triggers.workflow_request import (
+    SUBMITS,
+    Submission,
+    build_submission,
+    generated_name,
+    labels_from,
+    read_operation,
+    run_id_of,
+)
+from triggers.workflow_wish import Operation, Wish, build_wish
+
+MOST = 100
+"""Runs that one firing may act on by a label selector."""
+FAILED = ("Failed", "Error")
 
 
 class ArgoWorkflowTrigger:
-    """Submits workflows to the engine's queue in the store."""
+    """Submits workflows to the engine's queue in the store, and asks things of those that are there."""
 
     topic = "runs"
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    def record(self, connection: Connection, firing: Firing, now: datetime) -> JsonValue:
-        """Write the run down; once only, whatever happens. The result: `{"run", "name"}`.
+    def record(self, connection: Connection, firing: Firing, now: datetime) -> JsonValue | Later:
+        """Write down what is asked; once only, whatever happens.
+
+        The result: `{"run", "name"}` of a new run, else `{"asked", "runs": [{"id", "name"}]}`.
 
         Raises:
-            Permanent: the workflow is not valid, or asks for something that is not built; the message says what.
+            Permanent: what is asked for cannot be, or is not built; the message says what.
+            NotFound: there is no such workflow.
         """
-        del now  # the queue stamps its runs itself
-        submission = build_submission(firing)
-        request = RunRequest(
-            run_id=submission.run_id,
-            firing_id=firing.id,
-            manifest=submission.manifest,
-            labels=submission.labels,
-            depth=firing.depth,
-        )
-        try:
-            submit(connection, request, self._clock)
-        except ConfigError as error:
-            raise Permanent(f"the workflow cannot run: {error}") from error
-        return {"run": submission.run_id, "name": submission.manifest["metadata"]["name"]}
+        operation = read_operation(firing)
+        if operation in SUBMITS:
+            return record_run(connection, build_submission(firing), firing, self._clock, now)
+        wish = build_wish(firing, cast("Operation", operation))
+        if wish.operation == "resubmit":
+            return self._resubmit(connection, wish, firing, now)
+        if read_policy(firing.action.get("policy")) is not None:
+            raise Permanent(f"policy.k8s goes with what makes a workflow, not with {operation}")
+        return self._ask(connection, wish, now)
+
+    def _resubmit(self, connection: Connection, wish: Wish, firing: Firing, now: datetime) -> JsonValue | Later:
+        run_id = run_id_of(firing.id)
+        if runs.get(connection, run_id) is None:
+            run = _named(connection, wish)
+            prefix = (run.manifest.get("metadata") or {}).get("generateName") or f"{run.name}-"
+            options = ResubmitOptions(
+                parameters=wish.parameters,
+                labels=labels_from(firing),
+                run_id=run_id,
+                firing_id=firing.id,
+                name=generated_name(str(prefix), firing.id),
+                depth=firing.depth,
+                priority=wish.priority if wish.priority is not None else (firing.priority or None),
+            )
+            try:
+                control.resubmit(connection, run, options, self._clock)
+            except ConfigError as error:
+                raise Permanent(f"the workflow cannot run: {error}") from error
+        return judged(connection, run_id, firing, now)
+
+    def _ask(self, connection: Connection, wish: Wish, now: datetime) -> JsonValue:
+        chosen = [_named(connection, wish)] if wish.fits is None else _selected(connection, wish)
+        for run in chosen:
+            try:
+                if wish.operation == "retry":
+                    control.retry(connection, run, wish.retry, now)
+                else:
+                    control.ask(connection, run, cast("Verb", wish.operation))
+            except (Refused, ConfigError) as error:
+                raise Permanent(str(error)) from error
+        return {"asked": wish.operation, "runs": [{"id": run.id, "name": run.name} for run in chosen]}
+
+
+def record_run(
+    connection: Connection, submission: Submission, firing: Firing, clock: Clock, now: datetime
+) -> JsonValue | Later:
+    """Write a run down, if it is not, and see what the firing's policy says of it.
+
+    Raises:
+        Permanent: the workflow cannot run here, or has not become what the policy wants.
+    """
+    request = RunRequest(
+        run_id=submission.run_id,
+        firing_id=firing.id,
+        manifest=submission.manifest,
+        labels=submission.labels,
+        depth=firing.depth,
+        priority=firing.priority or None,
+    )
+    try:
+        submit(connection, request, clock)
+    except ConfigError as error:
+        raise Permanent(f"the workflow cannot run: {error}") from error
+    return judged(connection, submission.run_id, firing, now)
+
+
+def judged(connection: Connection, run_id: str, firing: Firing, now: datetime) -> JsonValue | Later:
+    """The result of an act that made a run, or when to look at it again.
+
+    Raises:
+        Permanent: the run has not become what `policy.k8s` wants.
+    """
+    policy = read_policy(firing.action.get("policy"))
+    run = runs.get(connection, run_id)
+    if run is None:
+        raise NotFound(f"run {run_id} is not there any more")
+    over = run.phase not in runs.OPEN
+    return judge(
+        policy, Seen(run.name, control.labels_of(run), run.created, over), {"run": run_id, "name": run.name}, now
+    )
+
+
+def _named(connection: Connection, wish: Wish) -> RunRow:
+    run = runs.named(connection, wish.name, wish.namespace)
+    if run is None:
+        where = f" in namespace {wish.namespace}" if wish.namespace else ""
+        raise NotFound(f"there is no workflow {wish.name!r}{where}")
+    return run
+
+
+def _selected(connection: Connection, wish: Wish) -> list[RunRow]:
+    phases = FAILED if wish.operation == "retry" else runs.OPEN
+    found = runs.labelled(connection, wish.means, phases, MOST + 1)
+    if not found:
+        raise NotFound(f"no workflow that {wish.operation} can act on fits the label selector")
+    if len(found) > MOST:
+        raise Permanent(f"more than {MOST} workflows fit the label selector; say more")
+    return found
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 A firing is leased while it is in this process. It is acted on at least once: a crash between act and record acts again
 with the same id, and kinds that only write to the store act in the transaction that records it, so exactly once. No
-order is promised, not even among the firings of one sensor.
+order is promised, not even among the firings of one sensor, except for those that are `ordered`: of one sensor,
+trigger and key they act one after the other.
 
 Two ways in. `enlist` and `offer`: the sensor host writes its firings as owned by this process already and hands them
 over in memory, so that no query lies between decision and action. And the claim loop, for what waits in the store:
@@ -17,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import structlog
@@ -27,9 +28,11 @@ from sqlalchemy.exc import OperationalError
 
 from retrain import faults
 from retrain.errors import Permanent, Transient
-from retrain.store import Store, deadletters, firings
+from retrain.store import Store, firings
 from retrain.store.firings import FiringRow, FiringState
+from triggers.endings import take_back, write_endings
 from triggers.lanes import Lanes
+from triggers.manifest_file import write_manifest
 from triggers.port import Firing, Opener, StoreTrigger, Tools, Trigger, firing_of
 from triggers.settings import DispatchSettings
 from triggers.verdicts import Verdict, failed, succeeded
@@ -39,6 +42,9 @@ TOPIC = "firings"
 """The store's signal that firings wait to be claimed."""
 STORE_AGAIN_S = 1.0
 """Seconds between tries while the store takes nothing (a full disk): what is in hand is kept until it does."""
+
+WRITERS = 4
+"""Manifests that are written at once."""
 
 log = structlog.get_logger()
 
@@ -68,6 +74,7 @@ class Dispatcher:
         self._storing: dict[str, StoreTrigger] = {}
         self._lanes = Lanes(self._settings.per_trigger, self._settings.in_all)
         self._held: set[str] = set()
+        self._writing = anyio.Semaphore(WRITERS)
         self._to_store: deque[Firing] = deque()
         self._to_record: list[Verdict] = []
         self._store_ready = anyio.Event()
@@ -88,16 +95,21 @@ class Dispatcher:
         Returns those that are new: give them to `offer` once the transaction is committed. One whose id is known
         already stays as it was and is not among them. Runs on the writer thread.
         """
-        fresh = firings.unknown(connection, rows)
+        fresh = firings.lined_up(connection, firings.unknown(connection, rows))
         room = self._room() if self._taking else 0
-        until = self._lease()
-        owned = [
-            dataclasses.replace(row, state=FiringState.RUNNING, owner=self._owner, lease_until=until)
-            for row in fresh[:room]
-        ]
-        written = owned + fresh[room:]
+        ready = [row for row in fresh if row.state == FiringState.PENDING and row.next_attempt != firings.PARKED]
+        first = {row.id for row in heapq.nlargest(room, ready, key=lambda row: row.priority)}
+        owned: dict[str, Any] = {"state": FiringState.RUNNING, "owner": self._owner, "lease_until": self._lease()}
+        written = [dataclasses.replace(row, **owned) if row.id in first else row for row in fresh]
         firings.add(connection, written)
         return written
+
+    def cancel(self, connection: Connection, ids: Iterable[str]) -> tuple[str, ...]:
+        """Take firings back, in the caller's transaction: those that are cancelled now. See `endings.take_back`.
+
+        Call `offer` after the commit, also with nothing, so that others hear of it at once. Runs on the writer thread.
+        """
+        return take_back(connection, ids, self._clock.now(), self._storing)
 
     def offer(self, rows: Iterable[FiringRow]) -> None:
         """Act at once on what `enlist` returned. Call it after the commit, from the event loop."""
@@ -105,12 +117,14 @@ class Dispatcher:
         for row in rows:
             if row.owner == self._owner:
                 mine.append(row)
-            else:
+            elif row.state == FiringState.PENDING and row.next_attempt != firings.PARKED:
                 self._more_waits = True
         if mine:
             self._take(mine)
+        else:
+            self._notify(("runs", "outbox"))
         if self._more_waits:
-            self._store.signals.notify(TOPIC)
+            self._notify((TOPIC,))
 
     @property
     def held(self) -> int:
@@ -228,8 +242,7 @@ class Dispatcher:
             firing = firing_of(row)
             self._held.add(firing.id)
             if firing.kind in self._storing:
-                self._to_store.append(firing)
-                self._store_ready.set()
+                self._queue_to_store(firing)
             elif firing.kind in self._acting:
                 self._lanes.push(firing)
             else:
@@ -242,6 +255,25 @@ class Dispatcher:
         while (firing := self._lanes.pop()) is not None:
             self._group.start_soon(self._act, firing)
 
+    def _queue_to_store(self, firing: Firing) -> None:
+        if firing.manifest is not None and self._group is not None:
+            self._group.start_soon(self._prepare, firing)
+            return
+        self._to_store.append(firing)
+        self._store_ready.set()
+
+    async def _prepare(self, firing: Firing) -> None:
+        """Write the manifest of a firing that acts inside of a transaction, which must not wait for files."""
+        try:
+            async with self._writing:
+                await write_manifest(self._store, self._tools.data, firing)
+        except Exception as error:  # noqa: BLE001 - as in `_act`
+            self._record(failed(firing, firing.attempts + 1, error, self._clock.now()))
+            return
+        if self._taking:
+            self._to_store.append(firing)
+            self._store_ready.set()
+
     def _refuse(self, firing: Firing) -> None:
         known = ", ".join(sorted(self._kinds))
         error = Permanent(f"trigger kind {firing.kind!r} is not supported here; there are {known}")
@@ -250,6 +282,7 @@ class Dispatcher:
     async def _act(self, firing: Firing) -> None:
         attempt = firing.attempts + 1
         try:
+            await write_manifest(self._store, self._tools.data, firing)
             faults.point("trigger.before_act")
             result = await self._acting[firing.kind].fire(firing, attempt)
             faults.point("trigger.after_act")
@@ -272,16 +305,19 @@ class Dispatcher:
     async def _store_batch(self, batch: list[Firing]) -> None:
         now = self._clock.now()
         faults.point("trigger.before_act")
-        verdicts = await self._write(lambda c: self._record_acts(c, batch, now))
+        verdicts, topics = await self._write(lambda c: self._record_acts(c, batch, now))
         faults.point("trigger.after_act")
-        for topic in {self._storing[firing.kind].topic for firing in batch}:
-            self._store.signals.notify(topic)
+        self._notify({self._storing[firing.kind].topic for firing in batch} | topics)
+        self._held.difference_update(firing.id for firing in batch)
         self._recorded(verdicts)
 
-    def _record_acts(self, connection: Connection, batch: Sequence[Firing], now: datetime) -> list[Verdict]:
-        verdicts = [self._record_act(connection, firing, now) for firing in batch]
-        self._settle(connection, verdicts)
-        return verdicts
+    def _record_acts(
+        self, connection: Connection, batch: Sequence[Firing], now: datetime
+    ) -> tuple[list[Verdict], set[str]]:
+        # One that was cancelled while it waited here must not act.
+        held = firings.held(connection, self._owner, [firing.id for firing in batch])
+        verdicts = [self._record_act(connection, firing, now) for firing in batch if firing.id in held]
+        return verdicts, write_endings(connection, self._owner, verdicts, now)
 
     def _record_act(self, connection: Connection, firing: Firing, now: datetime) -> Verdict:
         attempt = firing.attempts + 1
@@ -307,15 +343,9 @@ class Dispatcher:
             self._record_ready = anyio.Event()
             batch, self._to_record = self._to_record, []
             if batch:
-                await self._write(lambda c, verdicts=batch: self._settle(c, verdicts))
+                now = self._clock.now()
+                self._notify(await self._write(lambda c, b=batch, n=now: write_endings(c, self._owner, b, n)))
                 self._recorded(batch)
-
-    def _settle(self, connection: Connection, verdicts: Sequence[Verdict]) -> None:
-        letters = {one.settled.id: one.letter for one in verdicts if one.letter is not None}
-        if letters:
-            held = firings.held(connection, self._owner, letters)
-            deadletters.add(connection, [letter for firing_id, letter in letters.items() if firing_id in held])
-        firings.settle(connection, self._owner, [one.settled for one in verdicts])
 
     def _recorded(self, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:
@@ -324,7 +354,8 @@ class Dispatcher:
             self.ended[one.state] += 1
             if one.next_attempt is not None:
                 heapq.heappush(self._retries, one.next_attempt)
-                log.info("firing.retry", firing_id=one.id, attempt=one.attempts, error=one.error)
+                said = "firing.waits" if verdict.waits else "firing.retry"
+                log.info(said, firing_id=one.id, attempt=one.attempts, error=one.error)
                 if one.next_attempt < self._wake_at:
                     self._store.signals.notify(TOPIC)  # so that the claim loop waits less
             elif one.state == FiringState.DEAD:
@@ -340,6 +371,10 @@ class Dispatcher:
             except Transient as error:
                 log.warning("dispatcher.store_away", error=str(error))
                 await anyio.sleep(STORE_AGAIN_S)
+
+    def _notify(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            self._store.signals.notify(topic)
 
     def _room(self) -> int:
         return max(0, self._settings.held - len(self._held))

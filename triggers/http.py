@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from retrain.clock import Clock
-from retrain.errors import ConfigError, NotFound, Permanent, Transient
+from retrain.errors import Permanent, Transient
 from retrain.events import JsonValue
 from triggers.addresses import GuardedResolver, check_literal
 from triggers.http_request import Request, build_request, judge
 from triggers.port import Firing, RetryAfter, Secrets, Tools, Trigger
 from triggers.settings import HttpSettings
+from triggers.tls import TlsContexts
 
 
 class HttpTrigger:
@@ -28,6 +29,7 @@ class HttpTrigger:
         self._secrets: Secrets = tools.secrets
         self._settings: HttpSettings = tools.http
         self._clock: Clock = tools.clock
+        self._contexts = TlsContexts()
 
     async def fire(self, firing: Firing, attempt: int) -> JsonValue:
         """Send the request. The result: `{"status", "body" (its beginning as text), "truncated" (if cut)}`.
@@ -47,10 +49,7 @@ class HttpTrigger:
             raise Transient(request.redact(f"no answer: {error or type(error).__name__}")) from None
 
     def _request(self, firing: Firing) -> Request:
-        try:
-            request = build_request(firing, self._secrets, self._settings)
-        except (ConfigError, NotFound) as error:
-            raise Permanent(str(error)) from error
+        request = build_request(firing, self._secrets, self._settings, self._contexts)
         check_literal(request.url.host or "", self._settings.deny, self._settings.allow)
         return request
 
@@ -62,6 +61,7 @@ class HttpTrigger:
             headers={**request.headers, "Retrain-Attempt": str(attempt)},
             timeout=aiohttp.ClientTimeout(total=request.timeout_s),
             allow_redirects=False,
+            ssl=request.tls or True,
         ) as response:
             # Read before judging: an answer that is read gives its connection back, also when it is an error.
             body, truncated = await _read(response, self._settings)

@@ -8,32 +8,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from ssl import SSLContext
 
-import orjson
 from yarl import URL
 
-from retrain.errors import ConfigError, Permanent, Transient
-from retrain.events import JsonValue
+from retrain.errors import ConfigError, NotFound, Permanent, Transient
+from triggers.action_fields import Fields, Redaction, fields_of
 from triggers.port import Firing, RetryAfter, Secrets
 from triggers.retry import MAX_DELAY_S, read_duration
 from triggers.settings import HttpSettings
+from triggers.tls import TlsContexts
 
 FIELDS = frozenset(
-    {"kind", "url", "method", "payload", "body", "headers", "secureHeaders", "basicAuth", "timeout", "host"}
-    | {"policy", "retryStrategy"}
+    {"url", "method", "payload", "body", "headers", "secureHeaders", "basicAuth", "timeout", "host", "tls"}
 )
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 AGAIN = frozenset({408, 425, 429})
 """Client errors that say "later", besides every 5xx."""
 
-_SHORTEST_SECRET = 4
-"""Shorter values are not blacked out: they would turn up everywhere in an answer."""
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send. `hidden` are the secret texts in it, to be blacked out wherever the answer repeats them."""
+    """What to send. `redact` blacks out the secrets in it, wherever the answer repeats them. `tls`: None where what
+    the machine trusts is trusted."""
 
     method: str
     url: URL
@@ -41,48 +38,40 @@ class Request:
     body: bytes | None
     timeout_s: float
     allow: frozenset[int]
-    hidden: tuple[str, ...]
+    redact: Redaction
+    tls: SSLContext | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.url.origin()})"  # headers hold secrets
 
-    def redact(self, text: str) -> str:
-        """The text without the secrets of this request."""
-        for secret in self.hidden:
-            text = text.replace(secret, "***")
-        return text
 
-
-def build_request(firing: Firing, secrets: Secrets, settings: HttpSettings) -> Request:
+def build_request(firing: Firing, secrets: Secrets, settings: HttpSettings, contexts: TlsContexts) -> Request:
     """The request of a firing, with its secrets looked up now.
 
     Raises:
         Permanent: the action is no request that can be sent, or a secret is missing.
     """
-    action = firing.action
-    if unknown := sorted(set(action) - FIELDS):
-        raise Permanent(f"http.{unknown[0]} is not supported by this trigger; take it out of the sensor")
-    headers = {str(name): _text(value) for name, value in _object(action, "headers").items()}
-    hidden: list[str] = []
-    for name, value in _secret_headers(action, secrets):
-        headers[name] = value
-        hidden.append(value)
-    if (credentials := _basic(action, secrets)) is not None:
-        headers["Authorization"] = f"Basic {b64encode(':'.join(credentials).encode()).decode()}"
-        hidden += [credentials[1], headers["Authorization"].removeprefix("Basic ")]
-    url = _url(action)
-    if url.password:
-        hidden.append(url.password)
-    body = _body(action)
-    if body is not None and not _has(headers, "content-type"):
-        headers["Content-Type"] = "application/json"
-    if host := action.get("host"):
-        headers["Host"] = _text(host)
-    headers["Idempotency-Key"] = firing.id
-    _check_headers(headers)
-    # The longest first: a secret may be a part of another.
-    known = sorted({text for text in hidden if len(text) >= _SHORTEST_SECRET}, key=len, reverse=True)
-    return Request(_method(action), url, headers, body, _timeout(action, settings), _allowed(action), tuple(known))
+    fields = fields_of(firing, "http", secrets)
+    fields.only(FIELDS)
+    url = _url(fields)
+    body = _body(fields)
+    try:
+        headers = _headers(fields, firing.id, has_body=body is not None)
+        tls = contexts.get(fields, fields.action.get("tls"))
+    except (ConfigError, NotFound) as error:
+        raise Permanent(str(error)) from error
+    if tls is not None and url.scheme != "https":
+        raise Permanent("http.tls is for https:// only: change the url, or take tls out")
+    return Request(
+        method=_method(fields),
+        url=url,
+        headers=headers,
+        body=body,
+        timeout_s=_timeout(fields, settings),
+        allow=fields.allowed_statuses(),
+        redact=fields.redaction(),
+        tls=tls,
+    )
 
 
 def judge(status: int, reason: str, retry_after: str | None, allow: frozenset[int], now: datetime) -> None:
@@ -125,8 +114,26 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
     return min(max(seconds, 0.0), MAX_DELAY_S)
 
 
-def _url(action: Mapping[str, JsonValue]) -> URL:
-    text = action.get("url")
+def _headers(fields: Fields, firing_id: str, *, has_body: bool) -> dict[str, str]:
+    headers = fields.headers()
+    if (credentials := fields.basic_auth(fields.action.get("basicAuth"), "basicAuth")) is not None:
+        coded = b64encode(":".join(credentials).encode()).decode()
+        headers["Authorization"] = f"Basic {coded}"
+        fields.hidden.append(coded)
+    if has_body and not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = "application/json"
+    if host := fields.text("host"):
+        headers["Host"] = host
+    headers["Idempotency-Key"] = firing_id
+    for name, value in headers.items():
+        # An event's text may be in here: a line break would begin a header of its author's choice.
+        if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value) or not _is_token(name):
+            raise Permanent(f"http header {name[:80]!r} holds characters that a header cannot have")
+    return headers
+
+
+def _url(fields: Fields) -> URL:
+    text = fields.action.get("url")
     if not isinstance(text, str) or not text:
         raise Permanent("http.url is missing")
     try:
@@ -136,25 +143,26 @@ def _url(action: Mapping[str, JsonValue]) -> URL:
         raise Permanent(f"http.url is no URL: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host or port == 0:
         raise Permanent("http.url must be http://HOST... or https://HOST...")
+    if url.password:
+        fields.hidden.append(url.password)
     return url
 
 
-def _method(action: Mapping[str, JsonValue]) -> str:
-    method = _text(action.get("method") or "POST")
+def _method(fields: Fields) -> str:
+    method = fields.text("method") or "POST"
     if method not in METHODS:
         raise Permanent(f"http.method {method!r} is none of {', '.join(sorted(METHODS))}")
     return method
 
 
-def _body(action: Mapping[str, JsonValue]) -> bytes | None:
-    if (whole := action.get("body")) is not None:
-        return whole.encode() if isinstance(whole, str) else orjson.dumps(whole)
-    payload = action.get("payload")
-    return None if payload is None else orjson.dumps(payload)
+def _body(fields: Fields) -> bytes | None:
+    if fields.action.get("body") is None and fields.action.get("payload") is None:
+        return None
+    return fields.payload()
 
 
-def _timeout(action: Mapping[str, JsonValue], settings: HttpSettings) -> float:
-    value = action.get("timeout")
+def _timeout(fields: Fields, settings: HttpSettings) -> float:
+    value = fields.action.get("timeout")
     if not value:
         return settings.timeout_s
     try:
@@ -167,78 +175,5 @@ def _timeout(action: Mapping[str, JsonValue], settings: HttpSettings) -> float:
     return min(seconds, settings.max_timeout_s)
 
 
-def _allowed(action: Mapping[str, JsonValue]) -> frozenset[int]:
-    policy = _object(action, "policy")
-    if other := sorted(set(policy) - {"status"}):
-        raise Permanent(f"policy.{other[0]} is not supported for http; use policy.status.allow")
-    allow = _object(policy, "status").get("allow") or []
-    try:
-        return frozenset(int(status) for status in allow)
-    except (TypeError, ValueError):
-        raise Permanent(f"policy.status.allow must be a list of status codes, not {allow!r}") from None
-
-
-def _secret_headers(action: Mapping[str, JsonValue], secrets: Secrets) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for entry in cast("list[dict[str, Any]]", action.get("secureHeaders") or []):
-        name = entry.get("name")
-        if not isinstance(name, str) or not name:
-            raise Permanent("http.secureHeaders: an entry has no name")
-        found.append((name, _value_from(entry.get("valueFrom"), f"secureHeaders[{name}].valueFrom", secrets)))
-    return found
-
-
-def _value_from(source: JsonValue, where: str, secrets: Secrets) -> str:
-    chosen: dict[str, Any] = source if isinstance(source, dict) else {}
-    match chosen:
-        case {"secretKeyRef": {"name": str(name), "key": str(key)}}:
-            return secrets.secret(name, key).removesuffix("\n")
-        case {"configMapKeyRef": {"name": str(name), "key": str(key)}}:
-            return secrets.config(name, key).removesuffix("\n")
-        case _:
-            raise Permanent(f"http.{where} must be a secretKeyRef or configMapKeyRef with name and key")
-
-
-def _basic(action: Mapping[str, JsonValue], secrets: Secrets) -> tuple[str, str] | None:
-    given = _object(action, "basicAuth")
-    if not given:
-        return None
-    parts: list[str] = []
-    for part in ("username", "password"):
-        chosen = given.get(part)
-        match chosen:
-            case None:
-                parts.append("")
-            case {"name": str(name), "key": str(key)}:
-                parts.append(secrets.secret(name, key).removesuffix("\n"))
-            case _:
-                raise Permanent(f"http.basicAuth.{part} must name a secret: name and key")
-    return parts[0], parts[1]
-
-
-def _check_headers(headers: Mapping[str, str]) -> None:
-    for name, value in headers.items():
-        # An event's text may be in here: a line break would begin a header of its author's choice.
-        if any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value) or not _is_token(name):
-            raise Permanent(f"http header {name[:80]!r} holds characters that a header cannot have")
-
-
 def _is_token(name: str) -> bool:
     return bool(name) and all(c.isascii() and (c.isalnum() or c in "!#$%&'*+-.^_`|~") for c in name)
-
-
-def _has(headers: Mapping[str, str], wanted: str) -> bool:
-    return any(name.lower() == wanted for name in headers)
-
-
-def _object(holder: Mapping[str, JsonValue], name: str) -> dict[str, Any]:
-    value = holder.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise Permanent(f"{name} must be an object, not {type(value).__name__}")
-    return cast("dict[str, Any]", value)
-
-
-def _text(value: JsonValue) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from sqlalchemy import Connection
 
@@ -16,13 +17,19 @@ from retrain.clock import Clock, SystemClock
 from retrain.errors import NotFound, Transient
 from retrain.events import JsonValue
 from retrain.store.firings import FiringRow
-from triggers.settings import HttpSettings
+from triggers.settings import HttpSettings, NetworkSettings
+
+PLATFORM = frozenset({"dlqTrigger", "manifest"})
+"""Parts of an action that the dispatcher acts on itself; no kind sees them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Firing:
     """One decision to act. `action` is fully rendered, except for secrets, which it only names; `events` are event
-    keys; `attempts` counts the tries that failed before; `depth` is the lineage depth of its events."""
+    keys; `attempts` counts the tries that failed before; `depth` is the lineage depth of its events.
+
+    `manifest`: the file that names its events, written before it acts. `dlq`: the action that follows if it dies.
+    """
 
     id: str
     sensor: str
@@ -32,6 +39,11 @@ class Firing:
     events: tuple[str, ...] = ()
     depth: int = 0
     attempts: int = 0
+    priority: int = 0
+    tracked: bool = False
+    ordered: bool = False
+    manifest: str | None = None
+    dlq: Mapping[str, JsonValue] | None = None
 
     @property
     def kind(self) -> str:
@@ -45,12 +57,26 @@ class Firing:
         return {name: value for name, value in self.action.items() if name not in {"kind", "policy", "retryStrategy"}}
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """It has acted, and is not over yet: look again at `until`. That is no failure and uses up no attempt.
+
+    The kind is asked again with the same firing, so it must know what it did. `reason` says what is waited for.
+    """
+
+    until: datetime
+    reason: str
+    result: JsonValue = None
+
+
 @runtime_checkable
 class Trigger(Protocol):
     """A kind that acts on the world. May act twice on one firing after a crash, so it passes the firing's id on."""
 
-    async def fire(self, firing: Firing, attempt: int) -> JsonValue:
+    async def fire(self, firing: Firing, attempt: int) -> JsonValue | Later:
         """Act; what is returned is kept with the firing, so it holds no secret. `attempt` counts from 1.
+
+        Where the act made a run, the result is an object with its id as `run`.
 
         Raises:
             Transient: try again later (`RetryAfter`: not before that).
@@ -68,12 +94,50 @@ class StoreTrigger(Protocol):
 
     topic: str
 
-    def record(self, connection: Connection, firing: Firing, now: datetime) -> JsonValue:
+    def record(self, connection: Connection, firing: Firing, now: datetime) -> JsonValue | Later:
         """Write down what the firing asks for. Runs on the writer thread, in a savepoint; touches only `connection`.
+
+        Where it wrote down a run, the result is an object with its id as `run`.
 
         Raises:
             Permanent: what the firing asks for cannot be.
         """
+        ...
+
+
+class Objects(Protocol):
+    """A Kubernetes cluster, as the `k8s` trigger needs it. Without one, the local engine takes Workflows only.
+
+    `body` is a whole object as the sensor has it: apiVersion, kind, metadata, spec. Every call may come twice for one
+    firing, so what it leads to must be the same: a created object has a name, and AlreadyExists of an object that this
+    firing made (label `retrain.dev/firing`) is success. All give the object as it is afterwards.
+
+    Raises (all of them):
+        Transient: the API server is away, busy, or says Conflict.
+        Permanent: it refuses the object.
+    """
+
+    async def create(self, body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Create it."""
+        ...
+
+    async def update(self, body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Put it over the object of its name, field by field, lists as a whole; create it where there is none."""
+        ...
+
+    async def patch(self, body: Mapping[str, JsonValue], content_type: str) -> dict[str, JsonValue]:
+        """Patch the object of its name; create it where there is none (but not of a JSON patch).
+
+        `content_type` is that of the patch; for `application/json-patch+json` the operations stand under `patch`.
+        """
+        ...
+
+    async def delete(self, body: Mapping[str, JsonValue]) -> None:
+        """Delete the object of its name; nothing happens where there is none."""
+        ...
+
+    async def get(self, body: Mapping[str, JsonValue]) -> dict[str, JsonValue] | None:
+        """The object of its name as it is now; None where there is none."""
         ...
 
 
@@ -141,7 +205,11 @@ class Tools:
     secrets: Secrets = field(default_factory=StaticSecrets)
     clock: Clock = field(default_factory=SystemClock)
     http: HttpSettings = field(default_factory=HttpSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     promotions: FindPromotion = no_promotions
+    data: Path | None = None
+    """The platform's data directory: manifests of events are written below it, and nowhere else."""
+    objects: Objects | None = None
 
 
 Opener = Callable[[Tools], AbstractAsyncContextManager[Trigger | StoreTrigger]]
@@ -161,13 +229,20 @@ class RetryAfter(Transient):
 
 def firing_of(row: FiringRow) -> Firing:
     """A stored firing as the kinds see it."""
+    action: dict[str, JsonValue] = row.action if isinstance(row.action, dict) else {}
+    manifest, dlq = action.get("manifest"), action.get("dlqTrigger")
     return Firing(
         id=row.id,
         sensor=row.sensor,
         trigger=row.trigger,
         key=row.key,
-        action=row.action if isinstance(row.action, dict) else {},
+        action={name: value for name, value in action.items() if name not in PLATFORM},
         events=row.events,
         depth=row.depth,
         attempts=row.attempts,
+        priority=row.priority,
+        tracked=row.tracked,
+        ordered=row.ordered,
+        manifest=manifest if isinstance(manifest, str) else None,
+        dlq=cast("dict[str, JsonValue]", dlq) if isinstance(dlq, dict) else None,
     )

@@ -8,25 +8,33 @@ import orjson
 from sqlalchemy import Connection
 
 from retrain.errors import NotFound, Refused
-from retrain.store import deadletters, firings
+from retrain.store import deadletters, firings, outbox
+from triggers.announce import announcement
+from triggers.endings import tale_of_row
 from triggers.port import firing_of
 
 
 def redrive(connection: Connection, which: str, now: datetime) -> str:
     """Let a dead firing act again, from its first attempt; its id. `which` is its id or that of its dead letter.
 
-    It acts with the same id, so a receiver that honours `Idempotency-Key` is safe. Notify the signal "firings" after
-    the commit.
+    It acts with the same id, so a receiver that honours `Idempotency-Key` is safe; a tracked one is told of. Notify the
+    signals "firings" and "outbox" after the commit. An ordered one acts at once: its turn has passed.
+
+    Only firings can be redriven. A letter of kind "event" holds an event that could not be read, decided or published:
+    once its cause is gone, its body can be sent again.
 
     Raises:
-        NotFound: there is no such dead letter, or it holds no firing.
-        Refused: the firing is not dead (any more).
+        NotFound: there is no such firing or dead letter.
+        Refused: the letter holds no firing, or the firing is not dead (any more).
     """
     letter = deadletters.get(connection, which)
     firing_id = which
     if letter is not None:
         if letter.kind != "firing":
-            raise NotFound(f"dead letter {which!r} holds no firing but a {letter.kind}")
+            raise Refused(
+                f"dead letter {which!r} holds no firing but an {letter.kind} ({letter.reason}); "
+                "when its cause is gone, send its body again with `retrain events emit`"
+            )
         firing_id = orjson.loads(letter.body)["firing"]
     row = firings.get(connection, firing_id)
     if row is None:
@@ -36,4 +44,7 @@ def redrive(connection: Connection, which: str, now: datetime) -> str:
     if not firings.redrive(connection, firing_id, now):
         raise Refused(f"firing {firing_id} is {row.state}, not dead")
     deadletters.mark_firing_redriven(connection, firing_id, now)
+    if row.tracked:
+        tale = tale_of_row(row, deadletters.count_about(connection, firing_id))
+        outbox.add(connection, [announcement(tale, "redriven", now)], now)
     return firing_id

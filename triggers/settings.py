@@ -36,6 +36,27 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """The kinds nats, kafka, email, slack and awsLambda. Times in seconds.
+
+    `dial_s` bounds the opening of a connection, `answer_s` the wait for the server's word that it has a message.
+    `idle_s`: an unused connection is closed after that; `connections`: servers and logins that one kind keeps open.
+    `mails` and `lambdas`: threads that send mails, or wait for functions; `lambda_s`: how long a function may take.
+    `slack_url` and `aws_url` are where those services are; None means that the AWS library decides by the region.
+    """
+
+    dial_s: float = 10.0
+    answer_s: float = 30.0
+    idle_s: float = 600.0
+    connections: int = 64
+    mails: int = 8
+    lambdas: int = 32
+    lambda_s: float = 900.0
+    slack_url: str = "https://slack.com/api"
+    aws_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchSettings:
     """The dispatcher. Times in seconds.
 

@@ -1,4 +1,7 @@
-"""How an attempt ended, and what becomes of the firing: done, another attempt, or a dead letter. Pure."""
+"""How an attempt ended, and what becomes of the firing: done, another attempt, or a dead letter. Pure.
+
+A dead firing may have a trigger of its own for that (`dlqTrigger`): it fires with the same events.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 import orjson
 import structlog
@@ -13,8 +17,8 @@ import structlog
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, RetrainError
 from retrain.events import JsonValue
 from retrain.store.deadletters import DeadLetter
-from retrain.store.firings import FiringState, Settled
-from triggers.port import Firing, RetryAfter
+from retrain.store.firings import FiringRow, FiringState, Settled
+from triggers.port import Firing, Later, RetryAfter
 from triggers.retry import MAX_DELAY_S, Backoff, read_backoff
 
 log = structlog.get_logger()
@@ -31,14 +35,49 @@ FINAL = (Permanent, Refused, NotFound, ConfigError)
 class Verdict:
     """What to write down about one attempt; a `letter` where it was the last and failed."""
 
+    firing: Firing
     settled: Settled
     letter: DeadLetter | None = None
 
+    @property
+    def final(self) -> bool:
+        """Nothing more will come of the firing by itself."""
+        return self.settled.state != FiringState.PENDING
 
-def succeeded(firing: Firing, attempt: int, result: JsonValue, now: datetime) -> Verdict:
-    """The firing is done."""
-    kept = _bounded(result)
-    return Verdict(Settled(firing.id, FiringState.DONE, attempt, result=kept, finished=now))
+    @property
+    def waits(self) -> bool:
+        """It has acted and is not over: this was no failure."""
+        return not self.final and self.settled.attempts == self.firing.attempts
+
+
+def succeeded(firing: Firing, attempt: int, result: JsonValue | Later, now: datetime) -> Verdict:
+    """The firing is done, or is looked at again later."""
+    if isinstance(result, Later):
+        kept = _bounded(result.result)
+        state, until = FiringState.PENDING, result.until
+        return Verdict(firing, Settled(firing.id, state, firing.attempts, kept, result.reason, next_attempt=until))
+    return Verdict(firing, Settled(firing.id, FiringState.DONE, attempt, result=_bounded(result), finished=now))
+
+
+def dlq_firing(verdict: Verdict, now: datetime) -> FiringRow | None:
+    """The firing of the `dlqTrigger` that follows a dead one; None if it has none.
+
+    Its id follows from the letter's, so a firing that is redriven and dies again has another.
+    """
+    firing, letter = verdict.firing, verdict.letter
+    if letter is None or firing.dlq is None:
+        return None
+    return FiringRow(
+        id=f"f-{sha256(f'{firing.id} {letter.id}'.encode()).hexdigest()[:20]}",
+        sensor=firing.sensor,
+        trigger=f"{firing.trigger}.dlq",
+        key=firing.key,
+        events=firing.events,
+        action=dict(firing.dlq),
+        created=now,
+        depth=firing.depth,
+        priority=firing.priority,
+    )
 
 
 def failed(
@@ -60,7 +99,7 @@ def failed(
     if attempt >= backoff.steps:
         return _dead(firing, attempt, f"{text} (attempt {attempt} of {backoff.steps})", now)
     again = now + timedelta(seconds=_wait_s(error, attempt, backoff, chance))
-    return Verdict(Settled(firing.id, FiringState.PENDING, attempt, error=text, next_attempt=again))
+    return Verdict(firing, Settled(firing.id, FiringState.PENDING, attempt, error=text, next_attempt=again))
 
 
 def _wait_s(error: Exception, attempt: int, backoff: Backoff, chance: Callable[[], float]) -> float:
@@ -81,7 +120,7 @@ def _dead(firing: Firing, attempt: int, reason: str, now: datetime) -> Verdict:
         body=orjson.dumps(body | {"events": firing.events, "action": firing.action}),
         created=now,
     )
-    return Verdict(Settled(firing.id, FiringState.DEAD, attempt, error=reason, finished=now), letter)
+    return Verdict(firing, Settled(firing.id, FiringState.DEAD, attempt, error=reason, finished=now), letter)
 
 
 def _text(error: Exception) -> str:

@@ -1,26 +1,26 @@
 """From a rendered `argoWorkflow` action to the Workflow to run. Pure: the same firing gives the same Workflow.
 
-Upstream hands the action to the `argo` command, whose flags may stand in `args`; the flags that say what to run are
-understood here, the others are refused by name.
+Upstream hands the action to the `argo` command, whose flags may stand in `args`. What acts on workflows that are there
+is in `triggers.workflow_wish`.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
 from retrain.errors import Permanent
 from retrain.events import JsonValue
+from triggers import argo_flags, workflow_wish
 from triggers.port import Firing
 
-FIELDS = frozenset({"kind", "operation", "resource", "args", "retryStrategy"})
-OPERATIONS = ("submit", "submit-from")
-NOT_BUILT = frozenset({"suspend", "resubmit", "retry", "resume", "terminate", "stop"})
-"""Operations of upstream that act on a workflow that runs; `retrain runs` does these."""
+FIELDS = frozenset({"kind", "operation", "resource", "args", "retryStrategy", "policy"})
+SUBMITS = ("submit", "submit-from")
+OPERATIONS = (*SUBMITS, *workflow_wish.OPERATIONS)
 REFERENCES = ("WorkflowTemplate", "ClusterWorkflowTemplate")
 
 LABEL = "retrain.dev/"
@@ -47,32 +47,40 @@ def build_submission(firing: Firing) -> Submission:
     Raises:
         Permanent: the operation, the resource or a flag is not one that can be run here.
     """
-    action = firing.action
-    if unknown := sorted(set(action) - FIELDS):
-        raise Permanent(f"argoWorkflow.{unknown[0]} is not supported by this trigger; take it out of the sensor")
-    check_operation(action.get("operation"))
-    resource = action.get("resource")
+    operation = read_operation(firing)
+    resource = firing.action.get("resource")
     if not isinstance(resource, Mapping):
         raise Permanent("argoWorkflow has no resource; write the Workflow inline under source.resource")
-    manifest = _workflow(cast("Mapping[str, JsonValue]", resource), action.get("operation") == "submit-from")
-    _apply_flags(manifest, action.get("args") or [])
-    labels = _labels(firing)
-    metadata = cast("dict[str, Any]", manifest["metadata"])
+    manifest = _workflow(cast("Mapping[str, JsonValue]", resource), operation == "submit-from")
+    _apply_flags(manifest, operation, firing.action.get("args") or [])
+    return finished(manifest, firing)
+
+
+def finished(manifest: dict[str, JsonValue], firing: Firing) -> Submission:
+    """A Workflow with the name and the labels that its firing gives it. Changes the manifest.
+
+    Raises:
+        Permanent: its metadata is none.
+    """
+    labels = labels_from(firing)
+    metadata = manifest["metadata"] = _mapping(manifest.get("metadata"), "metadata")
     metadata["labels"] = {**_mapping(metadata.get("labels"), "metadata.labels"), **labels}
     metadata["name"] = _name(metadata, firing.id)
     return Submission(run_id_of(firing.id), manifest, labels)
 
 
-def check_operation(operation: JsonValue) -> None:
-    """Refuse what is not built; nothing said means `submit`.
+def read_operation(firing: Firing) -> str:
+    """The operation of an `argoWorkflow` firing; nothing said means `submit`.
 
     Raises:
-        Permanent: with the name of the operation.
+        Permanent: there is no such operation, or the action has a field that is none of this kind's.
     """
-    if operation in NOT_BUILT:
-        raise Permanent(f"argoWorkflow operation {operation!r} is not built yet; `retrain runs {operation}` does it")
-    if operation and operation not in OPERATIONS:
+    if unknown := sorted(set(firing.action) - FIELDS):
+        raise Permanent(f"argoWorkflow.{unknown[0]} is not supported by this trigger; take it out of the sensor")
+    operation = firing.action.get("operation") or "submit"
+    if operation not in OPERATIONS:
         raise Permanent(f"argoWorkflow operation {operation!r} is unknown; there are {', '.join(OPERATIONS)}")
+    return str(operation)
 
 
 def run_id_of(firing_id: str) -> str:
@@ -137,7 +145,8 @@ def _name(metadata: Mapping[str, Any], firing_id: str) -> str:
     return generated_name(str(prefix or "workflow-"), firing_id)
 
 
-def _labels(firing: Firing) -> dict[str, str]:
+def labels_from(firing: Firing) -> dict[str, str]:
+    """Where a run comes from, as labels."""
     labels = {
         LABEL + "sensor": label_value(firing.sensor),
         LABEL + "trigger": label_value(firing.trigger),
@@ -151,94 +160,38 @@ def _labels(firing: Firing) -> dict[str, str]:
 # ---- the flags of `argo submit` ----
 
 
-def _apply_flags(manifest: dict[str, JsonValue], args: JsonValue) -> None:
-    for flag, value in _flags(args):
-        _FLAGS[flag](manifest, value)
+def _apply_flags(manifest: dict[str, Any], operation: str, args: JsonValue) -> None:
+    metadata, spec = manifest["metadata"], manifest["spec"]
+    for said in argo_flags.read_flags(operation, args):
+        match said.flag:
+            case "parameter":
+                _set_parameter(spec, *argo_flags.parameter(said.value))
+            case "name":
+                metadata["name"] = said.value
+            case "generate-name":
+                metadata.pop("name", None)
+                metadata["generateName"] = said.value
+            case "entrypoint":
+                spec["entrypoint"] = said.value
+            case "serviceaccount":
+                spec["serviceAccountName"] = said.value
+            case "priority":
+                spec["priority"] = argo_flags.whole_number("--priority", said.value)
+            case "labels" | "annotations":
+                written = _mapping(metadata.get(said.flag), f"metadata.{said.flag}")
+                metadata[said.flag] = {**written, **argo_flags.pairs(said.flag, said.value)}
+            case _:
+                raise Permanent(f"argoWorkflow.args: --{said.flag} is not supported with {operation}")
 
 
-def check_args(args: JsonValue) -> None:
-    """Refuse flags that are not understood.
-
-    Raises:
-        Permanent: with the name of the flag.
-    """
-    for _ in _flags(args):
-        pass
-
-
-def _flags(args: JsonValue) -> Iterable[tuple[str, str]]:
-    if not isinstance(args, Sequence) or isinstance(args, str) or not all(isinstance(arg, str) for arg in args):
-        raise Permanent("argoWorkflow.args must be a list of texts such as -p and name=value")
-    waiting = iter(cast("Sequence[str]", args))
-    for arg in waiting:
-        name, equals, value = arg.partition("=") if arg.startswith("--") else (arg[:2], arg[2:], arg[2:])
-        flag = _LONG.get(name)
-        if flag is None:
-            raise Permanent(f"argoWorkflow.args: {name!r} is not supported; there are {', '.join(sorted(_LONG))}")
-        if not equals:
-            value = next(waiting, None)
-            if value is None:
-                raise Permanent(f"argoWorkflow.args: {name!r} needs a value")
-        yield flag, value
-
-
-def _set_parameter(manifest: dict[str, Any], text: str) -> None:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise Permanent(f"argoWorkflow.args: a parameter is name=value, not {text!r}")
-    arguments = manifest["spec"].setdefault("arguments", {})
+def _set_parameter(spec: dict[str, Any], name: str, value: str) -> None:
+    arguments = spec.setdefault("arguments", {})
     parameters: list[dict[str, JsonValue]] = arguments.setdefault("parameters", [])
     for parameter in parameters:
         if parameter.get("name") == name:
             parameter["value"] = value
             return
     parameters.append({"name": name, "value": value})
-
-
-def _set_name(manifest: dict[str, Any], text: str) -> None:
-    manifest["metadata"]["name"] = text
-
-
-def _set_prefix(manifest: dict[str, Any], text: str) -> None:
-    manifest["metadata"].pop("name", None)
-    manifest["metadata"]["generateName"] = text
-
-
-def _set_entrypoint(manifest: dict[str, Any], text: str) -> None:
-    manifest["spec"]["entrypoint"] = text
-
-
-def _set_account(manifest: dict[str, Any], text: str) -> None:
-    manifest["spec"]["serviceAccountName"] = text
-
-
-def _set_labels(manifest: dict[str, Any], text: str) -> None:
-    labels = manifest["metadata"].setdefault("labels", {})
-    for pair in text.split(","):
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise Permanent(f"argoWorkflow.args: labels are name=value,..., not {text!r}")
-        labels[name] = value
-
-
-_LONG = {
-    "-p": "parameter",
-    "--parameter": "parameter",
-    "--name": "name",
-    "--generate-name": "generate-name",
-    "--entrypoint": "entrypoint",
-    "--serviceaccount": "serviceaccount",
-    "-l": "labels",
-    "--labels": "labels",
-}
-_FLAGS: dict[str, Callable[[dict[str, Any], str], None]] = {
-    "parameter": _set_parameter,
-    "name": _set_name,
-    "generate-name": _set_prefix,
-    "entrypoint": _set_entrypoint,
-    "serviceaccount": _set_account,
-    "labels": _set_labels,
-}
 
 
 def _mapping(value: JsonValue, where: str) -> dict[str, Any]:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
+from sqlalchemy import Connection
 
 from deploy import Promoter
+from pipelines import control
+from pipelines.control import ResubmitOptions, RetryOptions, Verb
 from pipelines.logs import log_path, read_all
 from retrain.app import queries
 from retrain.app.services import Action
@@ -23,8 +26,9 @@ from triggers import redrive
 def actions(store: Store, clock: Clock, promoter: Promoter, data: Path) -> dict[str, Action]:
     """Every action of the platform."""
     return {
-        "runs.stop": partial(_control, store, "stop"),
-        "runs.terminate": partial(_control, store, "terminate"),
+        **{f"runs.{verb}": partial(_control, store, verb) for verb in control.VERBS},
+        "runs.retry": partial(_retry, store, clock),
+        "runs.resubmit": partial(_resubmit, store, clock),
         "runs.logs": partial(_logs, store, data),
         "promotions.rollback": partial(_rollback, store, promoter),
         "promotions.hold": partial(_hold, promoter),
@@ -36,10 +40,24 @@ def actions(store: Store, clock: Clock, promoter: Promoter, data: Path) -> dict[
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-async def _control(store: Store, verb: str, run: RunRow) -> None:
-    if not await store.write(lambda c: runs.ask(c, run.id, verb)):
-        raise Refused(f"{run.name} is over ({run.phase}); there is nothing to {verb}")
+async def _control(store: Store, verb: Verb, run: RunRow) -> None:
+    await store.write(lambda c: control.ask(c, run, verb))
     store.signals.notify("runs")
+
+
+async def _retry(store: Store, clock: Clock, run: RunRow, options: RetryOptions) -> None:
+    await store.write(lambda c: control.retry(c, run, options, clock.now()))
+    store.signals.notify("runs")
+
+
+async def _resubmit(store: Store, clock: Clock, run: RunRow, options: ResubmitOptions) -> RunRow:
+    def work(connection: Connection) -> RunRow | None:
+        return runs.get(connection, control.resubmit(connection, run, options, clock))
+
+    made = await store.write(work)
+    assert made is not None
+    store.signals.notify("runs")
+    return made
 
 
 async def _logs(store: Store, data: Path, run: RunRow, node: str | None) -> AsyncGenerator[bytes]:
@@ -109,5 +127,6 @@ async def _release(promoter: Promoter, name: str, *, environment: str | None = N
 
 async def _redrive(store: Store, clock: Clock, letter_id: str) -> dict[str, Any]:
     firing_id = await store.write(lambda c: redrive(c, letter_id, clock.now()))
-    store.signals.notify("firings")
+    for topic in ("firings", "outbox"):
+        store.signals.notify(topic)
     return {"firing": firing_id}

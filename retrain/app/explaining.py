@@ -19,19 +19,35 @@ def explain_file(file: Path, texts: Sequence[bytes], name: str | None = None) ->
     Raises:
         ConfigError: there is no such Sensor, it is wrong, or an event is none.
     """
-    document = select([one for one in load(file) if one.kind == "Sensor"], "Sensor", file, name)
-    model, findings = _read(document)
-    refuse(findings)
-    assert model is not None
-    # What cannot be acted on here may still be explained; what cannot be decided is refused by `explain` itself.
-    refuse(document.finding(one) for one in check(model) if one.code != "unsupported-kind")
+    model = read_sensor(file, name)
     return explain(model, [event for text in texts for event in read_events(text)])
 
 
-def _read(document: Document) -> tuple[SensorDocument | None, list[Finding]]:
+def read_sensor(file: Path, name: str | None = None) -> SensorDocument:
+    """The Sensor in `file`, the one called `name` if it holds several.
+
+    Raises:
+        ConfigError: there is no such Sensor, or it is wrong.
+    """
+    return sensor_of(load(file), file, name)
+
+
+def sensor_of(documents: Sequence[Document], file: Path, name: str | None) -> SensorDocument:
+    """The Sensor among the documents of a file.
+
+    Raises:
+        ConfigError: there is no such Sensor, several and no `name`, or it is wrong.
+    """
+    document = select([one for one in documents if one.kind == "Sensor"], "Sensor", file, name)
     if document.api_version == OURS:
-        return validate(document, SensorDocument, kinds=Installed(TRIGGERS))
-    return validate(document, SensorDocument, unknown="warning")
+        model, findings = validate(document, SensorDocument, kinds=Installed(TRIGGERS))
+    else:
+        model, findings = validate(document, SensorDocument, unknown="warning")
+    refuse(findings)
+    assert model is not None
+    # What cannot be acted on here may still be explained; what cannot be decided is refused when it is compiled.
+    refuse(document.finding(one) for one in check(model) if one.code != "unsupported-kind")
+    return model
 
 
 def load(file: Path) -> Sequence[Document]:

@@ -6,11 +6,14 @@ intake ends first, then what it feeds runs dry.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +21,7 @@ from socket import gethostname, socket
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import structlog
 from anyio.abc import TaskStatus
 
@@ -26,32 +30,40 @@ from deploy import Settings as PromoterSettings
 from deploy import place as place_git
 from eventsources import SourceHost, SourceSettings
 from eventsources.host import Tools as SourceTools
+from eventsources.host import wanted_of
 from pipelines.executor import Limits
 from pipelines.leaf import Surroundings, passed_on
 from pipelines.plan import Catalog
 from pipelines.runner import Runner, RunnerOptions
 from retrain.app.actions import actions
 from retrain.app.holding import announce, hold
+from retrain.app.known import Known, without_collecting
 from retrain.app.outbox import OutboxPublisher
 from retrain.app.parts import Parts, PartState, running
 from retrain.app.plain_errors import plainly
 from retrain.app.plugins import Kinds, all_kinds
 from retrain.app.project import Item, Project, load_project
+from retrain.app.reload import Reloader
 from retrain.app.secrets import ProjectSecrets
-from retrain.app.services import Services
+from retrain.app.sensing import Sensing
+from retrain.app.services import Figures, Services
 from retrain.app.settings import Settings
 from retrain.bus import EmbeddedServer, NatsBus, embedded, open_nats
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError
 from retrain.serving import Server, bind
 from retrain.store import Store, firings, open_store, promotions, runs
-from sensors import Sensor, SensorDocument
-from sensors.host import HostSettings, SensorHost
+from sensors import Sensor
+from sensors.host import SensorHost
+from sensors.settings import HostSettings
+from sensors.upkeep import Keep
 from triggers import Dispatcher, DispatchSettings, Tools
 
 log = structlog.get_logger()
 
 STORE = "store.db"
+MANIFESTS = "manifests"
+"""In the data directory: files that name the events of firings."""
 DOOR = "retrain.web"
 """Who answers HTTP: a module with `make_door`. The web stands above the app, which knows it by this name only."""
 
@@ -66,6 +78,14 @@ class Start:
     settings: Settings
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The project as it was read at the start, and what is remembered of its files."""
+
+    project: Project
+    known: Known
+
+
 def serve(start: Start, ready: Callable[[str], None]) -> int:
     """Run the platform until a signal ends it; the exit status. `ready` gets its URL once it answers.
 
@@ -76,19 +96,24 @@ def serve(start: Start, ready: Callable[[str], None]) -> int:
             taken.
     """
     kinds = all_kinds()
-    project = read_project(start.project)
+    known = Known()
+    with without_collecting():
+        project = read_project(start.project, known)
+    # What was loaded stays: the garbage collector need not look at it again and again.
+    gc.freeze()
     _check_door(start.settings)
+    options = {"use_uvloop": True}
     with hold(start.data), plainly():
-        return anyio.run(_serve, start, project, kinds, ready, backend="asyncio", backend_options={"use_uvloop": True})
+        return anyio.run(_serve, start, Read(project, known), kinds, ready, backend="asyncio", backend_options=options)
 
 
-def read_project(folder: Path) -> Project:
-    """The manifests of a folder.
+def read_project(folder: Path, known: Known | None = None) -> Project:
+    """The manifests of a folder. `known` remembers them for the next time.
 
     Raises:
         ConfigError: one of them has an error; the message has a line for each.
     """
-    project = load_project([folder])
+    project = load_project([folder], known=known)
     if project.errors:
         lines = [f"{f.file}:{f.line}:{f.column}: {f.message}" for f in project.errors]
         raise ConfigError("\n".join([*lines, "nothing was started"]))
@@ -106,13 +131,14 @@ def _check_door(settings: Settings) -> None:
         )
 
 
-async def _serve(start: Start, project: Project, kinds: Kinds, ready: Callable[[str], None]) -> int:
+async def _serve(start: Start, read: Read, kinds: Kinds, ready: Callable[[str], None]) -> int:
     listener = bind(start.settings.server.host, start.settings.server.port)
     async with anyio.create_task_group() as group:
         up = anyio.CancelScope()
         await group.start(_watch_signals, up)
         async with open_ground(start) as ground, running(start.settings.shutdown_s) as parts:
-            platform = Platform(start, project, kinds, ground, listener.getsockname()[1])
+            platform = Platform(start, read, kinds, ground, listener.getsockname()[1])
+            await group.start(_watch_hangup, platform.reloader)
             with up:
                 url = await _bring_up(platform, parts, listener)
                 announce(start.data, url)
@@ -133,6 +159,7 @@ async def _bring_up(platform: Platform, parts: Parts, listener: socket) -> str:
     # The door opens before the log is read: while the bus is away, `/readyz` says so.
     await parts.start("server", server.run, intake=True)
     await platform.start_intake(parts)
+    await parts.start("project", platform.reloader.run)
     return server.url
 
 
@@ -146,6 +173,14 @@ async def _watch_signals(up: anyio.CancelScope, *, task_status: TaskStatus[None]
                 # steps notice by themselves that their platform is gone.
                 os._exit(128 + number)
             up.cancel()
+
+
+async def _watch_hangup(reloader: Reloader, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    """SIGHUP asks for the project's files to be loaded again, as daemons have it."""
+    with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            reloader.ask()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +216,12 @@ async def open_ground(start: Start) -> AsyncGenerator[Ground]:
 class Platform:
     """All parts of one process, built from a project and not yet started."""
 
-    def __init__(self, start: Start, project: Project, kinds: Kinds, ground: Ground, port: int) -> None:
+    def __init__(self, start: Start, read: Read, kinds: Kinds, ground: Ground, port: int) -> None:
+        project = read.project
+        self.reloader = Reloader(start.project, read.known, self.take)
         self._start = start
         self._project = project
+        self._compiled: dict[str, tuple[Item, Sensor]] = {}
         self._kinds = kinds
         self._ground = ground
         self._owner = f"{gethostname()}-{sha256(str(start.data).encode()).hexdigest()[:10]}"
@@ -192,8 +230,13 @@ class Platform:
         self._promoter = self._build_promoter()
         self._dispatcher = self._build_dispatcher()
         self._sensors = self._build_sensors()
+        self._catalog = _catalog(project)
+        self._references: dict[tuple[str, str], dict[str, str]] = {}
+        self._refer()
         self._runner = self._build_runner()
         self.sources = self._build_sources(port)
+        host = self._sensors if "sensors" in start.roles else None
+        self._sensing = Sensing(ground.store, host, lambda: self._project.sensors)
         self.services = self._build_services()
 
     async def start_work(self, parts: Parts) -> None:
@@ -225,6 +268,31 @@ class Platform:
 
         await self._ground.store.write(work)
 
+    # --- another version of the project ---------------------------------------------------------------------------
+
+    async def take(self, project: Project) -> list[str]:
+        """Run this project from now on; notes for people. What is the same as before is not touched.
+
+        Raises:
+            ConfigError: something in it cannot be run. Nothing has changed.
+            Transient: the sensors cannot be changed now. Nothing has changed.
+        """
+        documents = [item.model for item in project.event_sources]
+        wanted_of(documents)
+        catalog = _catalog(project)
+        sensors = await anyio.to_thread.run_sync(self._compile, project)
+        if "sensors" in self._start.roles:
+            await self._sensors.apply(sensors)
+        self._secrets.replace(_bodies(project.secrets), _bodies(project.config_maps))
+        self._refer()
+        self._catalog = catalog
+        self._promoter.documents = {item.model.name: item.model for item in project.promotions}
+        if self.sources is not None:
+            await self.sources.apply(documents)
+        self._project = project
+        log.info("project.taken", sensors=len(sensors), sources=len(documents), promotions=len(project.promotions))
+        return []
+
     # --- building ------------------------------------------------------------------------------------------------
 
     def _build_promoter(self) -> Promoter:
@@ -234,7 +302,8 @@ class Platform:
         return Promoter(self._ground.store, documents, where, clock=self._ground.clock, settings=settings)
 
     def _build_dispatcher(self) -> Dispatcher:
-        tools = Tools(secrets=self._secrets, clock=self._ground.clock, promotions=self._promotion)
+        ground = self._ground
+        tools = Tools(secrets=self._secrets, clock=ground.clock, promotions=self._promotion, data=self._start.data)
         many = self._start.settings.sensors.concurrency
         settings = DispatchSettings(per_trigger=many, in_all=4 * many)
         return Dispatcher(self._ground.store, self._owner, self._kinds.triggers, tools=tools, settings=settings)
@@ -249,24 +318,41 @@ class Platform:
 
     def _build_sensors(self) -> SensorHost:
         ground = self._ground
-        sensors = [Sensor(item.model) for item in self._project.sensors]
-        settings = HostSettings(max_depth=self._start.settings.sensors.max_depth)
+        sensors = self._compile(self._project)
+        group, store = self._start.settings.sensors, self._start.settings.store
+        keep = Keep(decisions_for=timedelta(days=store.decisions_days), decisions=store.decisions_rows)
+        settings = HostSettings(max_depth=group.max_depth, keep=keep)
         return SensorHost(ground.bus, ground.store, ground.clock, sensors, sink=self._dispatcher, settings=settings)
+
+    def _compile(self, project: Project) -> list[Sensor]:
+        """The project's sensors; the very same as before where the document is.
+
+        Raises:
+            ConfigError: one of them cannot be compiled.
+        """
+        manifests, known = str(self._start.data / MANIFESTS), self._compiled
+        compiled: dict[str, tuple[Item, Sensor]] = {}
+        for item in project.sensors:
+            name: str = item.model.name
+            same = name in known and known[name][0] is item
+            compiled[name] = known[name] if same else (item, Sensor(item.model, manifests=manifests))
+        self._compiled = compiled
+        return [sensor for _, sensor in compiled.values()]
 
     def _build_runner(self) -> Runner:
         settings = self._start.settings.pipelines
-        catalog = Catalog.of([*_bodies(self._project.workflow_templates), *_bodies(self._project.config_maps)])
-        around = Surroundings(self._start.project, self._start.data, passed_on(os.environ), self._references())
+        around = Surroundings(self._start.project, self._start.data, passed_on(os.environ), self._references)
         limits = Limits(grace_s=settings.grace_s)
         if settings.max_steps is not None:
             limits = Limits(slots=settings.max_steps, grace_s=settings.grace_s)
         options = RunnerOptions(max_runs=settings.max_runs, lease_s=settings.lease_s, limits=limits, owner=self._owner)
-        return Runner(self._ground.store, self._ground.clock, around, lambda: catalog, options)
+        return Runner(self._ground.store, self._ground.clock, around, lambda: self._catalog, options)
 
-    def _references(self) -> dict[tuple[str, str], dict[str, str]]:
-        """Secrets and ConfigMaps of the project, as steps may refer to them."""
-        found = {("Secret", name): values for name, values in self._secrets.secrets().items()}
-        return {**found, **{("ConfigMap", name): values for name, values in self._secrets.configs().items()}}
+    def _refer(self) -> None:
+        """Let steps see the project's Secrets and ConfigMaps as they are now."""
+        self._references.clear()
+        for kind, found in (("Secret", self._secrets.secrets()), ("ConfigMap", self._secrets.configs())):
+            self._references.update({(kind, name): values for name, values in found.items()})
 
     def _build_sources(self, port: int) -> SourceHost | None:
         if "sources" not in self._start.roles:
@@ -290,8 +376,14 @@ class Platform:
             clock=ground.clock,
             states=self.states,
             sources=self._source_rows,
-            sensors=self._sensor_rows,
-            actions=actions(ground.store, ground.clock, self._promoter, self._start.data),
+            sensing=self._sensing,
+            figures=self._figures,
+            actions={
+                **actions(ground.store, ground.clock, self._promoter, self._start.data),
+                "firings.approve": partial(self._sensing.answer, granted=True),
+                "firings.reject": partial(self._sensing.answer, granted=False),
+                "project.reload": self.reloader.reload,
+            },
         )
 
     # --- what it says of itself ----------------------------------------------------------------------------------
@@ -301,6 +393,8 @@ class Platform:
         ground, roles = self._ground, self._start.roles
         waits = (ground.server.waiting_for if ground.server else None) or ground.bus.waiting_for
         found = [PartState("bus", waits is None, waits, vital=True)]
+        trouble = self.reloader.trouble
+        found.append(PartState("project", trouble is None, trouble))
         found.append(PartState("outbox", self._outbox.failing is None, self._outbox.failing))
         if "sensors" in roles:
             host = self._sensors.state()
@@ -309,8 +403,8 @@ class Platform:
         if "runner" in roles:
             found.append(PartState("runner", ready=True))
             for name, state in self._promoter.state().items():
-                trouble = state["reason"] or None
-                found.append(PartState(f"promotion {name}", trouble is None, trouble))
+                reason = state["reason"] or None
+                found.append(PartState(f"promotion {name}", reason is None, reason))
         for one in self.sources.states() if self.sources else []:
             found.append(PartState(f"source {one.name}", one.state == "listening", one.waiting_for))
         return found
@@ -335,22 +429,13 @@ class Platform:
             )
         return rows
 
-    def _sensor_rows(self) -> list[dict[str, Any]]:
-        return [self._sensor_row(item) for item in self._project.sensors]
+    def _figures(self) -> Figures:
+        ledger, now = self._sensors.ledger, self._sensors.state().now
+        return Figures(dict(ledger.outcomes), ledger.ticks, now)
 
-    def _sensor_row(self, item: Item) -> dict[str, Any]:
-        document: SensorDocument = item.model
-        waiting = self._sensors.waiting(document.name) if "sensors" in self._start.roles else []
-        return {
-            "name": document.name,
-            "file": item.document.file,
-            "line": item.document.line,
-            "dependencies": [one.name for one in document.spec.dependencies],
-            "triggers": [one.template.name for one in document.spec.triggers if one.template],
-            "waiting": [
-                {"trigger": w.trigger, "key": w.key, "have": list(w.have), "need": list(w.need)} for w in waiting
-            ],
-        }
+
+def _catalog(project: Project) -> Catalog:
+    return Catalog.of([*_bodies(project.workflow_templates), *_bodies(project.config_maps)])
 
 
 def _bodies(items: tuple[Item, ...]) -> list[dict[str, Any]]:

@@ -10,6 +10,9 @@ from typing import Any, cast
 
 from retrain.app import plugins
 from retrain.app.catalog import KINDS, OURS, Item, build, check_workflows
+from retrain.app.dest_checks import check_dests
+from retrain.app.known import Known
+from retrain.app.payload_checks import check_paths
 from retrain.manifests import Document, Finding, Kinds, Problem, Severity, read_paths
 
 OWN_SOURCE = "retrain"
@@ -56,17 +59,18 @@ _PLACES = {
 _WORKFLOWS = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate"})
 
 
-def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = ()) -> Project:
+def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = (), known: Known | None = None) -> Project:
     """Read all documents of files and directories. Never raises because of what they hold.
 
     `beside`: where else referred things may be found. What is wrong there is nobody's business here: a document with an
     error is passed over, and so is every Workflow, every document that `paths` have too, and a second of one name.
+    `known`: what of them was read before; only files that have changed since are read.
     """
-    loaded, installed = read_paths(paths), plugins.installed()
+    loaded, installed = read_paths(paths, known.load if known else None), plugins.installed()
     findings = list(loaded.findings)
     places: dict[str, list[Item]] = {place: [] for place in _PLACES.values()}
     for document in loaded.documents:
-        item, found = build(document, installed)
+        item, found = known.build(document, installed) if known else build(document, installed)
         findings += found
         if item is not None and document.kind in _PLACES:
             places[_PLACES[document.kind]].append(item)
@@ -75,6 +79,8 @@ def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = ())
         places[_PLACES[item.document.kind]].append(item)
     findings += _cross_check(places, [*loaded.documents, *(item.document for item in around)], set(loaded.files))
     order = {file: index for index, file in enumerate(loaded.files)}
+    if known:
+        known.forget_unused()
     findings.sort(key=lambda f: (order.get(f.file, -1), f.line, f.column))
     return Project(
         **{place: tuple(items) for place, items in places.items()},
@@ -126,7 +132,10 @@ def _between(documents: Sequence[Document]) -> Iterator[Finding]:
 class _Names:
     """What can be referred to."""
 
-    sources: dict[str, set[str]]
+    sources: dict[str, dict[str, str]]
+    """Of each EventSource the events, with the kind of source that each is of."""
+    bound: dict[tuple[str, str], str]
+    """(EventSource, event) -> the kind of source, the same once more."""
     templates: set[str]
     cluster_templates: set[str]
     promotions: set[str]
@@ -134,7 +143,7 @@ class _Names:
 
     @classmethod
     def of(cls, documents: Iterable[Document]) -> _Names:
-        names = cls({}, set(), set(), set(), [])
+        names = cls({}, {}, set(), set(), set(), [])
         first: dict[tuple[str, str, str], Document] = {}
         for document in documents:
             name = _mapping(document.body.get("metadata")).get("name")
@@ -151,8 +160,9 @@ class _Names:
         match document.kind:
             case "EventSource":
                 kinds = _mapping(document.body.get("spec")).items()
-                events = {event for kind, members in kinds if kind != "template" for event in _mapping(members)}
-                self.sources.setdefault(name, set()).update(events)
+                events = {event: kind for kind, members in kinds if kind != "template" for event in _mapping(members)}
+                self.sources.setdefault(name, {}).update(events)
+                self.bound.update({(name, event): kind for event, kind in events.items()})
             case "WorkflowTemplate":
                 self.templates.add(name)
             case "ClusterWorkflowTemplate":
@@ -168,6 +178,8 @@ def _sensor(document: Document, names: _Names) -> Iterator[Problem]:
     if names.sources:  # a sensor alone is not compared with sources that are elsewhere
         for index, dependency in enumerate(_list(spec.get("dependencies"))):
             yield from _dependency(_mapping(dependency), ("spec", "dependencies", index), names)
+    yield from check_paths(document.body, names.bound)
+    yield from check_dests(document.body)
     for index, trigger in enumerate(_list(spec.get("triggers"))):
         template = _mapping(_mapping(trigger).get("template"))
         path = ("spec", "triggers", index, "template")
@@ -183,14 +195,19 @@ def _sensor(document: Document, names: _Names) -> Iterator[Problem]:
 
 def _dependency(dependency: dict[str, Any], path: tuple[str | int, ...], names: _Names) -> Iterator[Problem]:
     source, event = dependency.get("eventSourceName"), dependency.get("eventName")
-    if source == OWN_SOURCE or not isinstance(source, str):
+    if source == OWN_SOURCE or not isinstance(source, str) or _is_pattern(source):
         return
     if source not in names.sources:
         message = f"no EventSource is named {source!r}{_hint(source, [*names.sources, OWN_SOURCE])}"
         yield Problem((*path, "eventSourceName"), "unknown-source", message, "warning")
-    elif isinstance(event, str) and event not in names.sources[source]:
+    elif isinstance(event, str) and event not in names.sources[source] and not _is_pattern(event):
         message = f"the EventSource {source!r} has no event {event!r}{_hint(event, names.sources[source])}"
         yield Problem((*path, "eventName"), "unknown-source", message, "warning")
+
+
+def _is_pattern(name: str) -> bool:
+    """Whether it stands for several names."""
+    return "*" in name or "?" in name
 
 
 def _promotion(template: dict[str, Any], path: tuple[str | int, ...], names: _Names) -> Iterator[Problem]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from pipelines.control import labels_of
 from retrain.errors import NotFound
 from retrain.events import Event
 from retrain.store import cursors, deadletters, decisions, events, firings, promotions, runs, sensors
@@ -65,21 +66,28 @@ def _decision(one: decisions.DecisionRow) -> Json:
         "reason": one.reason,
         "detail": one.detail,
         "time": stamp(one.time),
+        "trigger": one.trigger,
+        "key": one.key,
     }
 
 
 # --- sensors and firings ---------------------------------------------------------------------------------------------
 
 
-def list_decisions(connection: Connection, sensor: str, limit: int) -> list[Json]:
+def list_decisions(
+    connection: Connection, sensor: str, limit: int, which: decisions.DecisionFilter | None = None
+) -> list[Json]:
     """The newest decisions of one sensor, newest first."""
-    return [_decision(one) for one in decisions.of_sensor(connection, sensor, limit)]
+    return [_decision(one) for one in decisions.of_sensor(connection, sensor, limit, which)]
 
 
 def sensor_memory(connection: Connection, name: str) -> Json | None:
-    """What the sensor keeps in mind; None if it has not run here."""
-    row = sensors.load(connection).get(name)
-    return {"position": row.position, "updated": stamp(row.updated), "state": row.state} if row else None
+    """How far the sensor has read the log; None if it has not run here."""
+    row = sensors.get_many(connection, [name]).get(name)
+    if row is None:
+        return None
+    position = max(row.position, log_cursor(connection)) if row.joined else row.position
+    return {"position": position, "joined": bool(row.joined), "updated": stamp(row.updated)}
 
 
 def list_firings(connection: Connection, which: firings.FiringFilter, cursor: str | None, limit: int) -> Json:
@@ -97,6 +105,24 @@ def show_firing(connection: Connection, firing_id: str) -> Json:
     if row is None:
         raise NotFound(f"{firing_id}: no such firing; `retrain firings list` shows the ids")
     return {**firing(row), "action": row.action}
+
+
+def keys_of_firing(connection: Connection, firing_id: str) -> list[str]:
+    """The keys of all events of a firing, in their order.
+
+    Raises:
+        NotFound: no firing has that id.
+    """
+    row = firings.get(connection, firing_id)
+    if row is None:
+        raise NotFound(f"{firing_id}: no such firing; `retrain firings list` shows the ids")
+    return list(row.events)
+
+
+def event_lines(connection: Connection, keys: list[str]) -> list[bytes]:
+    """These events as lines of JSON; one that is not in the store any more is left out."""
+    found = events.get_many(connection, keys)
+    return [found[key].to_json() + b"\n" for key in keys if key in found]
 
 
 def firing(row: FiringRow) -> Json:
@@ -161,13 +187,16 @@ def workflow(row: RunRow, nodes: dict[str, Any] | None) -> Json:
         "namespace": row.namespace,
         "uid": row.id,
         "creationTimestamp": stamp(row.created),
-        "labels": {**(manifest.get("metadata", {}).get("labels") or {}), **row.labels},
+        "labels": labels_of(row),
     }
+    spec: Json = dict(manifest.get("spec") or {})
+    if row.control == "suspend":
+        spec["suspend"] = True
     return {
         "apiVersion": manifest.get("apiVersion", "argoproj.io/v1alpha1"),
         "kind": "Workflow",
         "metadata": metadata,
-        "spec": manifest.get("spec", {}),
+        "spec": spec,
         "status": {name: value for name, value in status.items() if value is not None},
     }
 

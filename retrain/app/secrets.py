@@ -20,11 +20,17 @@ class ProjectSecrets:
     def __init__(
         self, secrets: Iterable[Mapping[str, Any]], configs: Iterable[Mapping[str, Any]], environment: Mapping[str, str]
     ) -> None:
-        self._secrets = {_name(one): _secret(one) for one in secrets}
-        self._configs = {_name(one): {k: str(v) for k, v in (one.get("data") or {}).items()} for one in configs}
+        self._secrets: dict[str, dict[str, str]] = {}
+        self._configs: dict[str, dict[str, str]] = {}
+        self.replace(secrets, configs)
         self._environment = {
             n: v for n, v in environment.items() if n.startswith(("RETRAIN_SECRET_", "RETRAIN_CONFIG_"))
         }
+
+    def replace(self, secrets: Iterable[Mapping[str, Any]], configs: Iterable[Mapping[str, Any]]) -> None:
+        """From now on these are the project's documents."""
+        self._secrets = {_name(one): _secret(one) for one in secrets}
+        self._configs = {_name(one): {k: str(v) for k, v in (one.get("data") or {}).items()} for one in configs}
 
     def secret(self, name: str, key: str) -> str:
         """The value of `key` in the secret `name`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import anyio
 from sqlalchemy import Connection
 
 from retrain.app.parts import PartState
+from retrain.app.sensing import Sensing
 from retrain.app.settings import Settings
 from retrain.bus import Bus
 from retrain.clock import Clock
@@ -18,6 +20,15 @@ from retrain.store import Store
 
 T = TypeVar("T")
 Action = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the sensors have done since the start. `now`: how far the time of the log has come with them."""
+
+    decisions: Mapping[str, int]
+    timers: int
+    now: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,8 @@ class Services:
     clock: Clock
     states: Callable[[], list[PartState]]
     sources: Callable[[], list[dict[str, Any]]]
-    sensors: Callable[[], list[dict[str, Any]]]
+    sensing: Sensing
+    figures: Callable[[], Figures]
     actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
     closing: anyio.Event = field(default_factory=anyio.Event)
     """Set when the platform begins to stop: what would answer without end ends."""

@@ -36,6 +36,10 @@ class StoreGroup(Group):
 
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     """FULL keeps the last commits through a power cut too, for one disk sync each commit."""
+    decisions_days: Count = 30
+    """Days that decisions of sensors are kept on record."""
+    decisions_rows: Count = 5_000_000
+    """Decisions that are kept at most; the oldest go first."""
 
 
 class ServerGroup(Group):

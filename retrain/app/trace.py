@@ -129,6 +129,8 @@ class _Walk:
                 self._up_run(run)
             elif promotion := promotions.get(self._c, str(cause)):
                 self._up_promotion(promotion)
+            elif firing := firings.get(self._c, str(cause)):
+                self._up_firing(firing)
 
     def _up_firing(self, row: FiringRow) -> None:
         if self._keep_firing(row):
@@ -160,7 +162,7 @@ class _Walk:
         proposed = [p for p in promotions.related(self._c, known, []) if p.id not in self._promotions]
         for promotion in proposed:
             self._keep_promotion(promotion)
-        self._down_causes([promotion.id for promotion in proposed])
+        self._down_causes([*known, *(promotion.id for promotion in proposed)])
 
     def _down_runs(self, rows: Iterable[RunRow]) -> None:
         known = list(rows)
@@ -169,8 +171,10 @@ class _Walk:
         self._down_causes([row.id for row in known])
 
     def _down_causes(self, ids: list[str]) -> None:
-        told = [key for key in events.caused_by(self._c, ids) if key not in self._events]
-        for key, event in events.get_many(self._c, told).items():
+        new = [key for key in events.caused_by(self._c, ids) if key not in self._events]
+        # That a firing is done tells limits of it; to the story it adds nothing.
+        told = {k: e for k, e in events.get_many(self._c, new).items() if not (e.subject or "").startswith("firing.")}
+        for key, event in told.items():
             self._keep_event(key, event)
         if told:
             self._down_events(told)
@@ -209,6 +213,7 @@ class _Walk:
         for event in self._events.values():
             cause = str(event.extensions.get("retraincause"))
             link(("run", cause), ("event", event.id))
+            link(("firing", cause), ("event", event.id))
             link(("promotion", cause), ("event", event.id))
         for firing in self._firings.values():
             for key in firing.events:

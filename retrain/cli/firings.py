@@ -22,6 +22,9 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+STATES = ("pending", "running", "done", "dead", "shadow", "cancelled")
+
+
 @click.group()
 def firings() -> None:
     """Show what sensors have set off."""
@@ -29,7 +32,7 @@ def firings() -> None:
 
 @firings.command("list")
 @click.option("--sensor", help="Only firings of this sensor")
-@click.option("--state", type=click.Choice(["pending", "running", "done", "dead"]), help="Only firings in this state")
+@click.option("--state", type=click.Choice(STATES), help="Only firings in this state")
 @list_options
 @server_option
 @output_option
@@ -49,3 +52,37 @@ def show(firing_id: str, server: str | None, output: str) -> None:
     """Show one firing with the action that it stands for."""
     found = Client(server).get(f"/api/v1/firings/{quoted(firing_id)}")
     emit(found, output, name=lambda f: f["id"], table=lambda f: click.echo(json.dumps(f, indent=2, ensure_ascii=False)))
+
+
+reason_option = click.option("--reason", default="", help="Why; it goes on record")
+actor_option = click.option(
+    "--actor", envvar="USER", default="cli", show_default="$USER", help="Who; it goes on record"
+)
+
+
+@firings.command()
+@click.argument("firing_id")
+@reason_option
+@actor_option
+@server_option
+@output_option
+def approve(firing_id: str, reason: str, actor: str, server: str | None, output: str) -> None:
+    """Let a firing go that is over its budget and waits for this."""
+    _answer("approve", firing_id, reason, actor, server=server, output=output)
+
+
+@firings.command()
+@click.argument("firing_id")
+@reason_option
+@actor_option
+@server_option
+@output_option
+def reject(firing_id: str, reason: str, actor: str, server: str | None, output: str) -> None:
+    """Drop a firing that is over its budget and waits for approval."""
+    _answer("reject", firing_id, reason, actor, server=server, output=output)
+
+
+def _answer(verb: str, firing_id: str, reason: str, actor: str, *, server: str | None, output: str) -> None:
+    said = Client(server).post(f"/api/v1/firings/{quoted(firing_id)}/{verb}", {"reason": reason, "actor": actor})
+    text = f"{firing_id} of {said['sensor']}/{said['trigger']}: {said['verdict']}"
+    emit(said, output, name=lambda s: s["firing"], table=lambda _: click.echo(text))

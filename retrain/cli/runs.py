@@ -16,16 +16,21 @@ POLL_S = 0.5
 COLUMNS: tuple[Column, ...] = (
     ("AGE", lambda r: age(r["metadata"]["creationTimestamp"])),
     ("NAME", lambda r: r["metadata"]["name"]),
-    ("STATUS", lambda r: r["status"]["phase"]),
+    ("STATUS", lambda r: _status(r)),
     ("DURATION", lambda r: _duration(r["status"])),
     ("SENSOR", lambda r: r["metadata"]["labels"].get("retrain.dev/sensor")),
     ("MESSAGE", lambda r: r["status"].get("message")),
 )
 
 
+parameter_option = click.option(
+    "-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="Another value for a parameter of the workflow"
+)
+
+
 @click.group()
 def runs() -> None:
-    """List, watch, read and stop workflow runs."""
+    """List, watch and read workflow runs; stop them, suspend them, and try them again."""
 
 
 @runs.command("list")
@@ -107,8 +112,71 @@ def terminate(name: str, server: str | None, output: str) -> None:
     _ask("terminate", name, server, output)
 
 
-def _ask(verb: str, name: str, server: str | None, output: str) -> None:
-    done = Client(server).post(f"/api/v1/runs/{quoted(name)}/{verb}")
+@runs.command()
+@click.argument("name")
+@server_option
+@output_option
+def suspend(name: str, server: str | None, output: str) -> None:
+    """Let a run start nothing more: its steps go on, what follows from them waits."""
+    _ask("suspend", name, server, output)
+
+
+@runs.command()
+@click.argument("name")
+@server_option
+@output_option
+def resume(name: str, server: str | None, output: str) -> None:
+    """Let a run that was suspended go on."""
+    _ask("resume", name, server, output)
+
+
+@runs.command()
+@click.argument("name")
+@parameter_option
+@click.option(
+    "--restart-successful", is_flag=True, help="Run steps again that succeeded: those of --node-field-selector"
+)
+@click.option("--node-field-selector", metavar="FIELD=VALUE,...", help="Which, such as displayName=train")
+@server_option
+@output_option
+def retry(name: str, server: str | None, output: str, **words: Any) -> None:
+    """Go on with a run that failed: what succeeded stays, the rest runs again."""
+    body = {
+        "parameters": _values(words["parameter"]),
+        "restartSuccessful": words["restart_successful"],
+        "nodeFieldSelector": words["node_field_selector"] or "",
+    }
+    _ask("retry", name, server, output, body)
+
+
+@runs.command()
+@click.argument("name")
+@parameter_option
+@click.option("--priority", type=int, help="A run of a higher priority is worked on first [default: the old run's]")
+@server_option
+@output_option
+def resubmit(name: str, server: str | None, output: str, **words: Any) -> None:
+    """Run the workflow of a run once more, as a new run, with its arguments."""
+    body = {"parameters": _values(words["parameter"]), "priority": words["priority"]}
+    done = Client(server).post(f"/api/v1/runs/{quoted(name)}/resubmit", body)
+    said = f"{name} is resubmitted as {done['name']}"
+    emit(done, output, name=lambda d: d["name"], table=lambda _: click.echo(said, err=True))
+
+
+def _values(given: tuple[str, ...]) -> dict[str, str]:
+    from retrain.errors import ConfigError
+
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"-p {text!r}: a parameter is NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _ask(verb: str, name: str, server: str | None, output: str, body: dict[str, Any] | None = None) -> None:
+    done = Client(server).post(f"/api/v1/runs/{quoted(name)}/{verb}", body)
     said = f"{name} is asked to {verb}"
     emit(done, output, name=lambda d: d["name"], table=lambda _: click.echo(said, err=True))
 
@@ -119,6 +187,12 @@ def _get(client: Client, name: str) -> dict[str, Any]:
 
 def _name(run: dict[str, Any]) -> str:
     return str(run["metadata"]["name"])
+
+
+def _status(run: dict[str, Any]) -> str:
+    """The phase, as Argo's list says it."""
+    phase = str(run["status"]["phase"])
+    return f"{phase} (Suspended)" if run["spec"].get("suspend") and phase not in OVER else phase
 
 
 def _duration(status: dict[str, Any]) -> str:

@@ -7,21 +7,32 @@ from typing import Any
 
 import click
 
-from retrain.cli.client import Client, quoted, server_option
-from retrain.cli.output import Column, age, emit, output_option, table
+from retrain.cli.client import Client, list_options, quoted, server_option
+from retrain.cli.output import Column, age, emit, more, output_option, table
+from retrain.errors import ConfigError
 
 COLUMNS: tuple[Column, ...] = (
     ("SENSOR", lambda s: s["name"]),
     ("DEPENDENCIES", lambda s: ", ".join(s["dependencies"])),
     ("TRIGGERS", lambda s: ", ".join(s["triggers"])),
+    ("MODE", lambda s: "behind" if s["behind"] else s["mode"]),
+    ("OPEN", lambda s: s["open"]),
+    ("HELD", lambda s: s["held"]),
     ("FILE", lambda s: s["file"]),
 )
 DECISIONS: tuple[Column, ...] = (
     ("AGE", lambda d: age(d["time"])),
-    ("DEPENDENCY", lambda d: d["dependency"]),
+    ("DEPENDENCY", lambda d: d["dependency"] or (f"trigger {d['trigger']}" if d["trigger"] else None)),
+    ("KEY", lambda d: d["key"]),
     ("OUTCOME", lambda d: d["outcome"]),
     ("REASON", lambda d: d["reason"]),
     ("EVENT", lambda d: d["event"]),
+)
+ASIDE: tuple[Column, ...] = (
+    ("SET ASIDE", lambda r: r["name"]),
+    ("SINCE", lambda r: age(r["since"])),
+    ("REMOVED", lambda r: "whole" if r["removed"] else "parts"),
+    ("CELLS", lambda r: ", ".join(f"{part}: {n}" for part, n in r["cells"].items())),
 )
 OUTCOMES: tuple[Column, ...] = (
     ("EVENT", lambda e: e["id"]),
@@ -29,6 +40,9 @@ OUTCOMES: tuple[Column, ...] = (
     ("OUTCOME", lambda e: e["outcome"]),
     ("REASON", lambda e: e["reason"]),
 )
+
+
+KEYS_OF_A_PAGE = 1000
 
 
 @click.group()
@@ -47,40 +61,75 @@ def list_(server: str | None, output: str) -> None:
 
 @sensors.command()
 @click.argument("name")
+@click.option("--outcome", help="Only decisions with this outcome, such as filtered or expired")
+@click.option("--trigger", help="Only decisions about what this trigger waits for")
+@click.option("--key", help="Only decisions about this key")
+@list_options
 @server_option
 @output_option
-def show(name: str, server: str | None, output: str) -> None:
+def show(name: str, server: str | None, output: str, **words: Any) -> None:
     """Show one sensor: what it waits for, and its newest decisions with their reasons."""
-    emit(Client(server).get(f"/api/v1/sensors/{quoted(name)}"), output, name=lambda s: s["name"], table=_show)
+    found = Client(server).get(f"/api/v1/sensors/{quoted(name)}", **words)
+    emit(found, output, name=lambda s: s["name"], table=_show)
+    if output == "table":
+        more(found)
 
 
 @sensors.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE|NAME")
 @click.option(
     "--event",
     "files",
-    required=True,
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     help="A CloudEvent, a list of them, or one a line; may be given again",
 )
 @click.option("--name", help="Which sensor, where FILE holds several")
+@server_option
 @output_option
-def explain(file: Path, files: tuple[Path, ...], name: str | None, output: str) -> None:
-    """Show what the sensor in FILE makes of events, without a platform: what passes, what fires, what it waits for."""
+def explain(file: str, files: tuple[Path, ...], name: str | None, server: str | None, output: str) -> None:
+    """Show what the sensor in FILE makes of events, without a platform: what passes, what fires, what it waits for.
+
+    Without --event: show everything that the sensor NAME waits for on the running platform.
+    """
+    if not files:
+        emit(_all_keys(Client(server), file), output, name=lambda s: s["name"], table=_show)
+        return
     from retrain.app.explaining import explain_file
 
+    if not Path(file).is_file():
+        raise ConfigError(f"{file}: there is no such file")
     texts = [click.open_file(str(one), "rb").read() for one in files]
-    emit(explain_file(file, texts, name), output, name=lambda e: e["sensor"], table=_explain)
+    emit(explain_file(Path(file), texts, name), output, name=lambda e: e["sensor"], table=_explain)
+
+
+def _all_keys(client: Client, name: str) -> dict[str, Any]:
+    """A sensor with all that it waits for, from every page."""
+    path = f"/api/v1/sensors/{quoted(name)}"
+    found = page = client.get(path, limit=KEYS_OF_A_PAGE)
+    while page["next"]:
+        page = client.get(path, limit=KEYS_OF_A_PAGE, cursor=page["next"])
+        for part in ("waiting", "silences"):
+            found[part] += page[part]
+    return {**found, "next": None}
 
 
 def _list(page: dict[str, Any]) -> None:
     table(COLUMNS, page["items"], empty="this project has no sensors")
+    if page["removed"]:
+        click.echo()
+        table(ASIDE, page["removed"], empty="")
 
 
 def _show(found: dict[str, Any]) -> None:
     click.echo(f"{found['name']}  ({found['file']}:{found['line']})")
-    _waiting(found.get("waiting", []))
+    _waiting(found["waiting"])
+    for one in found["silences"]:
+        key = f" {one['key']}" if one["key"] else ""
+        click.echo(f"silent {one['dependency']}{key}: since {one['since']}, counts at {one['due'] or 'no time'}")
+    for lane in found["lanes"]:
+        running = ", ".join(one["firing"] for one in lane["active"]) or "nothing"
+        click.echo(f"limits of {lane['trigger']}: active {running}; held {lane['held']}; spent {lane['spent']:g}")
     table(DECISIONS, found["decisions"], empty="it has decided nothing yet")
 
 
@@ -96,4 +145,11 @@ def _explain(found: dict[str, Any]) -> None:
 def _waiting(waiting: list[dict[str, Any]]) -> None:
     for one in waiting:
         have = ", ".join(one["have"]) or "nothing"
-        click.echo(f"waits {one['trigger']}: has {have}, needs {', '.join(one['need'])}")
+        key = f" [{one['key']}]" if one.get("key") else ""
+        until = f", until {one['until']}" if one.get("until") else ""
+        if held := one.get("held"):
+            click.echo(f"holds {one['trigger']}{key}: {held[0]['firing']}, {held[0]['reason']}{until}")
+            continue
+        need = f", needs {', '.join(one['need'])}" if one["need"] else ""
+        progress = f", {one['progress']}" if one.get("progress") else ""
+        click.echo(f"waits {one['trigger'] or 'window of'}{key}: has {have}{need}{progress}{until}")

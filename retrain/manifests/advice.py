@@ -89,6 +89,8 @@ def _other(model: type[BaseModel], path: tuple[str | int, ...], error: Any, kind
         case "union_tag_not_found":
             field = str(context["discriminator"]).strip("'")
             return Advice((*path, field), "missing-field", f"the field {field!r} is missing")
+        case "too_short":
+            return Advice(path, "wrong-value", f"must have at least {context['min_length']} members")
         case "value_error" | "assertion_error":
             return Advice(path, "wrong-value", str(context["error"]))
         case _:

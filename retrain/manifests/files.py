@@ -9,7 +9,7 @@ Helm charts, whose templates are not YAML.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -40,6 +40,10 @@ CORE = frozenset({"ConfigMap", "Secret", "PersistentVolumeClaim", "List"})
 _UNREAD = frozenset({"no-such-path", "unreadable", "too-large"})
 _NEAR = 0.8
 """How alike two groups are that differ by a typing error."""
+
+
+Keep = Callable[[Path, Callable[[Path], tuple[list[Document], list[Finding]]]], tuple[list[Document], list[Finding]]]
+"""Gives the documents of a file and what is wrong with it: from memory, or by the function that reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,11 @@ def load_paths(paths: Iterable[str | Path]) -> tuple[list[Document], list[Findin
     return list(loaded.documents), list(loaded.findings)
 
 
-def read_paths(paths: Iterable[str | Path]) -> Loaded:
-    """As `load_paths`, with the names of the files. A file that two of the paths lead to is read once."""
+def read_paths(paths: Iterable[str | Path], keep: Keep | None = None) -> Loaded:
+    """As `load_paths`, with the names of the files. A file that two of the paths lead to is read once.
+
+    `keep` may give what a file of a directory held when it was read last, instead of having it read.
+    """
     files: list[str] = []
     skipped: list[str] = []
     documents: list[Document] = []
@@ -92,7 +99,10 @@ def read_paths(paths: Iterable[str | Path]) -> Loaded:
         if real in seen:
             continue
         seen.add(real)
-        found, wrong = load_file(path) if named else _load_beside(path)
+        if named:
+            found, wrong = load_file(path)
+        else:
+            found, wrong = _load_beside(path) if keep is None else keep(path, _load_beside)
         if not named and not wrong and not any(is_ours(d.api_version, d.kind) for d in found):
             skipped.append(str(path))
             continue
@@ -119,12 +129,13 @@ def _walk(paths: Iterable[str | Path]) -> Iterator[tuple[bool, Path]]:
     """Files with whether the user named them himself."""
     for path in map(Path, paths):
         if path.is_dir():
-            yield from ((False, file) for file in _manifests_under(path))
+            yield from ((False, file) for file in manifests_under(path))
         else:
             yield True, path
 
 
-def _manifests_under(root: Path) -> Iterator[Path]:
+def manifests_under(root: str | Path) -> Iterator[Path]:
+    """The files of a directory that may be manifests, in the order in which they are read."""
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not Path(folder, f, "Chart.yaml").exists())
         for name in sorted(names):

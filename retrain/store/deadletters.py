@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from retrain.store.rows import Page, insert_new, page
 from retrain.store.tables import deadletters
@@ -51,9 +51,21 @@ def get(connection: Connection, letter_id: str) -> DeadLetter | None:
 
 
 def mark_firing_redriven(connection: Connection, firing_id: str, now: datetime) -> None:
-    """Note that a firing got another chance, on every letter about it (`d-<firing's digits>-...`)."""
-    about = deadletters.c.id.startswith(f"d-{firing_id.removeprefix('f-')}-", autoescape=True)
-    connection.execute(update(deadletters).where(about, deadletters.c.redriven.is_(None)).values(redriven=now))
+    """Note that a firing got another chance, on every letter about it."""
+    unmarked = (_about(firing_id), deadletters.c.redriven.is_(None))
+    connection.execute(update(deadletters).where(*unmarked).values(redriven=now))
+
+
+def count_about(connection: Connection, firing_id: str) -> int:
+    """How often a firing has died."""
+    query = select(func.count()).select_from(deadletters).where(_about(firing_id))
+    return connection.execute(query).scalar_one()
+
+
+def _about(firing_id: str) -> ColumnElement[bool]:
+    # A range of the primary key, which has an index: the letters of a firing are `d-<its digits>-<when, in hex>`.
+    start = f"d-{firing_id.removeprefix('f-')}-"
+    return deadletters.c.id.between(f"{start}0", f"{start}g")
 
 
 def listing(connection: Connection, *, cursor: str | None = None, limit: int = 50) -> Page[DeadLetter]:

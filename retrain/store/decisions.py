@@ -1,63 +1,102 @@
-"""Why something happened, or did not: one row for each event and each dependency that it concerned."""
+"""Why something happened, or did not: one row for each event and each dependency that it concerned, and for each thing
+that a timer or a lane decided. Kept for a time that the settings say."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from retrain.events import JsonValue
-from retrain.store.rows import MAX_PAGE
-from retrain.store.tables import decisions
+from retrain.store.rows import MAX_PAGE, insert_raw
+from retrain.store.tables import decisions, dumps, to_microseconds
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRow:
-    """`outcome`: passed, filtered, error, unmatched or duplicate; `reason` says it in words."""
+class DecisionRow(NamedTuple):
+    """`outcome`: what became of it (passed, filtered, expired, held, ...); `reason` says it in words. `event_key` is
+    None where a timer decided, `dependency` where a lane or a timer did."""
 
-    event_key: str
+    event_key: str | None
     sensor: str
     dependency: str | None
     outcome: str
     reason: str
     detail: JsonValue
     time: datetime
+    trigger: str | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFilter:
+    """Which decisions to show; None means any."""
+
+    outcome: str | None = None
+    trigger: str | None = None
+    key: str | None = None
+
+
+_NAMES = ("event_key", "sensor", "dependency", "outcome", "reason", "detail", "time", "trigger", "key")
+_OLDEST = select(decisions.c.id, decisions.c.time).order_by(decisions.c.id).limit(bindparam("most"))
+_FORGET = delete(decisions).where(decisions.c.id <= bindparam("last"))
+_ENDS = select(func.min(decisions.c.id).label("first"), func.max(decisions.c.id).label("last"))
 
 
 def add(connection: Connection, rows: Sequence[DecisionRow]) -> None:
     """Put decisions on record."""
-    if rows:
-        connection.execute(insert(decisions), [_values(row) for row in rows])
+    insert_raw(connection, decisions, _NAMES, [_raw(row) for row in rows], new=False)
 
 
-def _values(row: DecisionRow) -> dict[str, object]:
-    return {
-        "event_key": row.event_key,
-        "sensor": row.sensor,
-        "dependency": row.dependency,
-        "outcome": row.outcome,
-        "reason": row.reason,
-        "detail": row.detail,
-        "time": row.time,
-    }
+def _raw(row: DecisionRow) -> tuple[object, ...]:
+    event_key, sensor, dependency, outcome, reason, detail, time, trigger, key = row
+    written = dumps(detail) if detail is not None else None
+    return event_key, sensor, dependency, outcome, reason, written, to_microseconds(time), trigger, key
 
 
 def of_event(connection: Connection, event_key: str) -> list[DecisionRow]:
     """What every sensor made of one event, in the order in which it was decided."""
-    return _rows(connection, decisions.c.event_key == event_key, newest=False)
+    return _rows(connection, [decisions.c.event_key == event_key], newest=False)
 
 
-def of_sensor(connection: Connection, sensor: str, limit: int = 50) -> list[DecisionRow]:
+def of_sensor(
+    connection: Connection, sensor: str, limit: int = 50, which: DecisionFilter | None = None
+) -> list[DecisionRow]:
     """The newest decisions of one sensor, newest first."""
-    return _rows(connection, decisions.c.sensor == sensor, newest=True, limit=limit)
+    where = [decisions.c.sensor == sensor]
+    which = which or DecisionFilter()
+    for column, wanted in (
+        (decisions.c.outcome, which.outcome),
+        (decisions.c.trigger, which.trigger),
+        (decisions.c.key, which.key),
+    ):
+        if wanted is not None:
+            where.append(column == wanted)
+    return _rows(connection, where, newest=True, limit=limit)
 
 
-def _rows(connection: Connection, where: object, *, newest: bool, limit: int = MAX_PAGE) -> list[DecisionRow]:
+def prune(connection: Connection, before: datetime, keep_rows: int | None, most: int = 1000) -> int:
+    """Delete up to `most` of the oldest decisions that were made before then, or that are beyond `keep_rows`; how many.
+
+    Numbers grow with time, so the oldest are the first: no index on time is kept for this.
+    """
+    oldest = connection.execute(_OLDEST, {"most": most}).all()
+    if not oldest:
+        return 0
+    ends = connection.execute(_ENDS).one()
+    floor = ends.last - keep_rows if keep_rows is not None else ends.first - 1
+    old = [row.id for row in oldest if row.time < before or row.id <= floor]
+    if not old:
+        return 0
+    return connection.execute(_FORGET, {"last": max(old)}).rowcount
+
+
+def _rows(connection: Connection, where: Sequence[object], *, newest: bool, limit: int = MAX_PAGE) -> list[DecisionRow]:
     order = decisions.c.id.desc() if newest else decisions.c.id
-    query = select(decisions).where(where).order_by(order).limit(min(limit, MAX_PAGE))  # pyright: ignore[reportArgumentType]
+    query = select(decisions).where(*where).order_by(order).limit(min(limit, MAX_PAGE))  # pyright: ignore[reportArgumentType]
     return [
-        DecisionRow(r.event_key, r.sensor, r.dependency, r.outcome, r.reason, r.detail, r.time)
+        DecisionRow(r.event_key, r.sensor, r.dependency, r.outcome, r.reason, r.detail, r.time, r.trigger, r.key)
         for r in connection.execute(query)
     ]

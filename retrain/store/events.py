@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, select
 
 from retrain.errors import ConfigError
 from retrain.events import Event, from_json
-from retrain.store.rows import MAX_PAGE, Page, insert_new
-from retrain.store.tables import event_refs, events
+from retrain.store.rows import MAX_PAGE, Page, insert_new, insert_raw
+from retrain.store.tables import event_refs, events, to_microseconds
 
 OBJECT = "retrainobject"
 """The extension attribute in which a source names the thing that an event tells of: `s3://bucket/key`, `file:///path`."""
@@ -21,13 +22,13 @@ CHUNK = 500
 _POSITIONS = select(events.c.key, events.c.position).where(events.c.key.in_(bindparam("keys", expanding=True)))
 
 
-@dataclass(frozen=True, slots=True)
-class SeenEvent:
-    """An event as the log showed it."""
+class SeenEvent(NamedTuple):
+    """An event as the log showed it. `key`: its key, where that is at hand; else it is computed."""
 
     event: Event
     position: int
     received: datetime
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +43,33 @@ class EventFilter:
 
 def add(connection: Connection, seen: Sequence[SeenEvent]) -> None:
     """Keep the events; one that is known already (by key or position) stays as it was."""
-    insert_new(connection, events, [_row(one) for one in seen])
-    refs = [{"ref": str(ref), "event_key": one.event.key} for one in seen if (ref := one.event.extensions.get(OBJECT))]
+    insert_raw(connection, events, _NAMES, [_row(one) for one in seen], new=True)
+    refs = [
+        {"ref": str(ref), "event_key": one.event.key}
+        for one in seen
+        if one.event.extensions and (ref := one.event.extensions.get(OBJECT))
+    ]
     insert_new(connection, event_refs, refs)
 
 
-def _row(seen: SeenEvent) -> dict[str, object]:
+_NAMES = ("key", "id", "source", "subject", "type", "time", "position", "received", "cause", "body")
+
+
+def _row(seen: SeenEvent) -> tuple[object, ...]:
     event = seen.event
     cause = event.extensions.get("retraincause")
-    return {
-        "key": event.key,
-        "id": event.id,
-        "source": event.source,
-        "subject": event.subject,
-        "type": event.type,
-        "time": event.time,
-        "position": seen.position,
-        "received": seen.received,
-        "cause": str(cause) if cause is not None else None,
-        "body": event.to_json().decode(),
-    }
+    return (
+        seen.key or event.key,
+        event.id,
+        event.source,
+        event.subject,
+        event.type,
+        to_microseconds(event.time) if event.time is not None else None,
+        seen.position,
+        to_microseconds(seen.received),
+        str(cause) if cause is not None else None,
+        event.to_json().decode(),
+    )
 
 
 def positions(connection: Connection, keys: Iterable[str]) -> dict[str, int]:

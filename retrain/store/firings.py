@@ -1,26 +1,34 @@
 """Firings: the outbox between a decision and its action. A row is written with the decision and acted on apart.
 
 pending --claim--> running --done--> done
-   ^                  |  \\--dead--> dead --redrive--> pending
-   +------retry-------+
+   |  ^               |  \\--dead--> dead --redrive--> pending
+   |  +-----retry-----+
+   +--cancel--> cancelled            shadow: written down so, and never acted on
+
+An `ordered` firing is acted on after the earlier ones of its sensor, trigger and key: while one of them is open, it is
+parked (due at `PARKED`), and whoever settles that one makes it due.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, text, update
 
 from retrain.events import JsonValue
 from retrain.store.rows import Page, insert_new, page
 from retrain.store.tables import firing_events, firings
 
+PARKED = datetime(9000, 1, 1, tzinfo=UTC)
+"""When an ordered firing is due that waits for an earlier one."""
+
 # Built once: these are part of every event's way, and building one takes longer than carrying it out.
 _KNOWN = select(firings.c.id).where(firings.c.id.in_(bindparam("ids", expanding=True)))
+_HELD = _KNOWN.where(firings.c.owner == bindparam("holder"))
 _SETTLE = (
     update(firings)
     .where(firings.c.id == bindparam("which"), firings.c.owner == bindparam("holder"))
@@ -44,6 +52,43 @@ class FiringState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     DEAD = "dead"
+    SHADOW = "shadow"
+    CANCELLED = "cancelled"
+
+
+OPEN = (FiringState.PENDING, FiringState.RUNNING)
+"""States of firings that are still to act, or do so now."""
+
+_LANE = (
+    # Said as it stands in the index, or SQLite does not use it.
+    text("firings.ordered <> 0"),
+    firings.c.sensor == bindparam("lane_sensor"),
+    firings.c.trigger == bindparam("lane_trigger"),
+    firings.c.key == bindparam("lane_key"),
+)
+_LATEST = select(firings.c.created, firings.c.state).where(*_LANE).order_by(firings.c.created.desc()).limit(1)
+_FOLLOWING = (
+    select(firings.c.id, firings.c.next_attempt)
+    .where(*_LANE, firings.c.created > bindparam("after"), firings.c.state.in_(OPEN))
+    .order_by(firings.c.created)
+    .limit(1)
+)
+_FIRST = firings.c.priority.desc(), firings.c.next_attempt
+_DUE = (
+    select(firings)
+    .where(firings.c.state == FiringState.PENDING, firings.c.next_attempt <= bindparam("now"))
+    .order_by(*_FIRST)
+    .limit(bindparam("most"))
+)
+_ABANDONED = (
+    select(firings)
+    .where(
+        firings.c.state == FiringState.RUNNING,
+        or_(firings.c.lease_until.is_(None), firings.c.lease_until < bindparam("now")),
+    )
+    .order_by(*_FIRST)
+    .limit(bindparam("most"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +96,8 @@ class FiringRow:
     """One firing. `events`: keys of the events that made it, in the order of the dependencies.
 
     `owner` and `lease_until`: who acts on it now. A row may be written as owned already, by a process that will act on
-    it at once; when it dies, the lease runs out and anybody may claim the row.
+    it at once; when it dies, the lease runs out and anybody may claim the row. `tracked`: its end is told as an event.
+    `priority`: a higher one is claimed first. `ordered`: see the top of this file.
     """
 
     id: str
@@ -70,6 +116,9 @@ class FiringRow:
     result: JsonValue = None
     error: str | None = None
     finished: datetime | None = None
+    tracked: bool = False
+    priority: int = 0
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +144,52 @@ class FiringFilter:
 
 
 def add(connection: Connection, rows: Sequence[FiringRow]) -> None:
-    """Write firings down; one whose id is known stays as it was."""
+    """Write firings down; one whose id is known stays as it was. Ordered ones are lined up."""
+    rows = lined_up(connection, rows)
     insert_new(connection, firings, [_values(row) for row in rows])
     links = [{"firing_id": row.id, "event_key": key, "ordinal": i} for row in rows for i, key in enumerate(row.events)]
     insert_new(connection, firing_events, links)
+
+
+def lined_up(connection: Connection, rows: Sequence[FiringRow]) -> list[FiringRow]:
+    """The rows, where each ordered one stands behind those of its lane: later by its `created`, and parked while an
+    earlier one is open. Doing so twice changes nothing."""
+    lanes: dict[_Lane, tuple[datetime, bool] | None] = {}
+    return [_behind(connection, row, lanes) if row.ordered and row.state in OPEN else row for row in rows]
+
+
+_Lane = tuple[str, str, str]
+"""Sensor, trigger and key."""
+
+
+def _behind(connection: Connection, row: FiringRow, lanes: dict[_Lane, tuple[datetime, bool] | None]) -> FiringRow:
+    lane = (row.sensor, row.trigger, row.key)
+    if lane not in lanes:
+        latest = connection.execute(_LATEST, _words(*lane)).first()
+        # Those of a lane act one after the other, so when the latest is over all of them are.
+        lanes[lane] = (latest.created, latest.state in OPEN) if latest else None
+    before = lanes[lane]
+    if before is not None:
+        created = max(row.created, before[0] + timedelta(microseconds=1))
+        row = replace(row, created=created, next_attempt=PARKED if before[1] else row.next_attempt)
+    lanes[lane] = (row.created, True)
+    return row
+
+
+def _words(sensor: str, trigger: str, key: str) -> dict[str, str]:
+    return {"lane_sensor": sensor, "lane_trigger": trigger, "lane_key": key}
+
+
+def release_next(connection: Connection, firing_id: str, now: datetime) -> bool:
+    """Make the firing due that waited for this ordered one, which is over; False if none did."""
+    over = connection.execute(select(firings).where(firings.c.id == firing_id)).one()
+    lane = _words(over.sensor, over.trigger, over.key)
+    following = connection.execute(_FOLLOWING, {**lane, "after": over.created}).first()
+    # One that is due or acts already does not wait for this one: this one was redriven.
+    if following is None or following.next_attempt != PARKED:
+        return False
+    connection.execute(update(firings).where(firings.c.id == following.id).values(next_attempt=now))
+    return True
 
 
 def unknown(connection: Connection, rows: Sequence[FiringRow]) -> list[FiringRow]:
@@ -126,18 +217,19 @@ def _values(row: FiringRow) -> dict[str, object]:
         "owner": row.owner,
         "lease_until": row.lease_until,
         "error": row.error,
+        "tracked": int(row.tracked),
+        "priority": row.priority,
+        "ordered": int(row.ordered),
     }
 
 
 def claim(
     connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int = 100
 ) -> list[FiringRow]:
-    """Take up to `limit` firings that are due and nobody's (or whose lease has run out), oldest first."""
-    free = or_(firings.c.lease_until.is_(None), firings.c.lease_until < now)
-    due = firings.c.next_attempt <= now
-    open_ = firings.c.state.in_([FiringState.PENDING, FiringState.RUNNING])
-    query = select(firings).where(open_, due, free).order_by(firings.c.next_attempt).limit(limit)
-    rows = connection.execute(query).all()
+    """Take up to `limit` firings that are due, or whose lease has run out: by priority, then the older first."""
+    rows = list(connection.execute(_DUE, {"now": now, "most": limit}).all())
+    if len(rows) < limit:
+        rows += connection.execute(_ABANDONED, {"now": now, "most": limit - len(rows)}).all()
     if not rows:
         return []
     taken = (
@@ -163,18 +255,20 @@ def renew(connection: Connection, owner: str, ids: Iterable[str], lease_until: d
 
 def release(connection: Connection, owner: str) -> None:
     """Give back what `owner` holds and has not settled: a process that starts takes its dead predecessor's."""
-    open_ = firings.c.state.in_([FiringState.PENDING, FiringState.RUNNING])
     connection.execute(
         update(firings)
-        .where(firings.c.owner == owner, open_)
+        .where(firings.c.owner == owner, firings.c.state.in_(OPEN))
         .values(state=FiringState.PENDING, owner=None, lease_until=None)
     )
 
 
 def held(connection: Connection, owner: str, ids: Iterable[str]) -> set[str]:
     """Which of these firings `owner` still holds."""
-    query = select(firings.c.id).where(firings.c.id.in_(list(ids)), firings.c.owner == owner)
-    return set(connection.execute(query).scalars())
+    wanted = list(ids)
+    found: set[str] = set()
+    for start in range(0, len(wanted), 500):
+        found.update(connection.execute(_HELD, {"ids": wanted[start : start + 500], "holder": owner}).scalars())
+    return found
 
 
 def settle(connection: Connection, owner: str, settled: Sequence[Settled]) -> None:
@@ -204,6 +298,39 @@ def redrive(connection: Connection, firing_id: str, now: datetime) -> bool:
         .values(state=FiringState.PENDING, attempts=0, next_attempt=now, error=None, finished=None)
     )
     return connection.execute(statement).rowcount == 1
+
+
+def cancel(
+    connection: Connection, ids: Iterable[str], now: datetime, *, reason: str, in_hand: Collection[str] = ()
+) -> list[FiringRow]:
+    """Take firings back that have not acted: those that are cancelled now. The others stay as they are.
+
+    `reason` becomes their error.
+    `in_hand`: kinds of which also a claimed one is taken back, because whoever holds it looks before it acts.
+    """
+    rows = connection.execute(select(firings).where(firings.c.id.in_(list(ids)), firings.c.state.in_(OPEN))).all()
+    idle = [row for row in rows if row.state == FiringState.PENDING or (row.action or {}).get("kind") in in_hand]
+    if not idle:
+        return []
+    which = firings.c.id.in_([row.id for row in idle])
+    values = {"state": FiringState.CANCELLED, "error": reason, "finished": now, "owner": None, "lease_until": None}
+    connection.execute(update(firings).where(which).values(**values))
+    for row in idle:
+        if row.ordered and row.next_attempt != PARKED:
+            release_next(connection, row.id, now)
+    return [replace(one, state=FiringState.CANCELLED, error=reason) for one in _with_events(connection, idle)]
+
+
+def wake(connection: Connection, firing_id: str, now: datetime) -> bool:
+    """Let a firing that waits for its next attempt have it now; False if it does not wait."""
+    waits = (firings.c.id == firing_id, firings.c.state == FiringState.PENDING, firings.c.next_attempt != PARKED)
+    return connection.execute(update(firings).where(*waits).values(next_attempt=now)).rowcount == 1
+
+
+def origin(connection: Connection, firing_id: str) -> tuple[str, str] | None:
+    """The sensor and the trigger of a firing."""
+    row = connection.execute(select(firings.c.sensor, firings.c.trigger).where(firings.c.id == firing_id)).first()
+    return (row.sensor, row.trigger) if row else None
 
 
 def get(connection: Connection, firing_id: str) -> FiringRow | None:
@@ -269,4 +396,7 @@ def _firing(row: Row[Any], events: tuple[str, ...]) -> FiringRow:
         result=row.result,
         error=row.error,
         finished=row.finished,
+        tracked=bool(row.tracked),
+        priority=row.priority,
+        ordered=bool(row.ordered),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, delete, func, or_, select, update
 
 from retrain.events import JsonValue
 from retrain.store.rows import Page, insert_new, page, upsert, values_of
@@ -16,12 +16,16 @@ from retrain.store.tables import nodes, runs
 
 OPEN = ("Pending", "Running")
 """Phases of runs that are not over."""
+ENDING = ("stop", "terminate")
+"""Values of `control` that end a run; the others are `suspend` (nobody works on it) and `resume`."""
+RETRIES = "retrain.dev/retries"
+"""The label that counts them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """One run. `manifest` is the Workflow as submitted, `templates` what it names, once it has begun; `phase` and
-    `outputs` are as Argo has them."""
+    `outputs` are as Argo has them. `control`: what was asked for last. A higher `priority` is worked on first."""
 
     id: str
     name: str
@@ -42,6 +46,13 @@ class RunRow:
     outputs: JsonValue = None
     control: str | None = None
     templates: JsonValue = None
+    priority: int = 0
+
+    @property
+    def retries(self) -> int:
+        """How often the run was tried again after it had ended."""
+        said = self.labels.get(RETRIES) or "0"
+        return int(said) if said.isdecimal() and len(said) < 10 else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +74,16 @@ _CLAIMABLE = (
     .where(
         runs.c.phase.in_(OPEN),
         or_(runs.c.owner.is_(None), runs.c.lease_until.is_(None), runs.c.lease_until < bindparam("now")),
+        or_(runs.c.control.is_(None), runs.c.control != "suspend"),
     )
-    .order_by(runs.c.created, runs.c.id)
+    .order_by(runs.c.priority.desc(), runs.c.created, runs.c.id)
     .limit(bindparam("most"))
 )
 
 
 def claim(connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int) -> list[RunRow]:
-    """Take up to `limit` open runs that nobody holds (or whose lease has run out), oldest first."""
+    """Take up to `limit` open runs that nobody holds (or whose lease has run out): the higher priority first, then the
+    older. Suspended ones are left where they are."""
     rows = connection.execute(_CLAIMABLE, {"now": now, "most": limit}).all()
     if rows:
         connection.execute(
@@ -128,9 +141,66 @@ def load_nodes(connection: Connection, run_id: str) -> dict[str, JsonValue]:
 
 
 def ask(connection: Connection, run_id: str, control: str) -> bool:
-    """Ask the run's owner to `stop` or `terminate` it; False if it is over (or there is none)."""
-    statement = update(runs).where(runs.c.id == run_id, runs.c.phase.in_(OPEN)).values(control=control)
-    return connection.execute(statement).rowcount == 1
+    """Ask the run's owner to `stop`, `terminate`, `suspend` or `resume` it; False if it is over (or there is none).
+
+    Whoever was asked to end a run is not asked to do less.
+    """
+    statement = update(runs).where(runs.c.id == run_id, runs.c.phase.in_(OPEN))
+    if control != "terminate":
+        stronger = ("terminate",) if control == "stop" else ENDING
+        statement = statement.where(or_(runs.c.control.is_(None), runs.c.control.not_in(stronger)))
+    return connection.execute(statement.values(control=control)).rowcount == 1
+
+
+def let_go(connection: Connection, owner: str, run_id: str) -> None:
+    """Give one run back."""
+    mine = (runs.c.id == run_id, runs.c.owner == owner)
+    connection.execute(update(runs).where(*mine).values(owner=None, lease_until=None))
+
+
+def reopen(connection: Connection, run_id: str, **changes: Any) -> bool:
+    """Make a run that is over Running and nobody's; False if it is open (or there is none). `changes`: columns."""
+    values = {"phase": "Running", "message": "", "finished": None, "control": None, "owner": None, **changes}
+    over = (runs.c.id == run_id, runs.c.phase.not_in(OPEN))
+    return connection.execute(update(runs).where(*over).values(lease_until=None, **values)).rowcount == 1
+
+
+def replace_nodes(connection: Connection, run_id: str, kept: Mapping[str, JsonValue]) -> None:
+    """Make these all the nodes that a run has."""
+    connection.execute(delete(nodes).where(nodes.c.run_id == run_id))
+    save_nodes(connection, run_id, kept)
+
+
+def relabel(connection: Connection, run_id: str, labels: Mapping[str, str]) -> None:
+    """Give a run these labels, in the place of those it has."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(labels=dict(labels)))
+
+
+def still_open(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Which of these runs are not over."""
+    query = select(runs.c.id).where(runs.c.id.in_(list(ids)), runs.c.phase.in_(OPEN))
+    return set(connection.execute(query).scalars())
+
+
+def named(connection: Connection, name: str, namespace: str = "") -> RunRow | None:
+    """The newest run of this name."""
+    query = select(runs).where(runs.c.name == name)
+    if namespace:
+        query = query.where(runs.c.namespace == namespace)
+    row = connection.execute(query.order_by(runs.c.created.desc()).limit(1)).first()
+    return _run(row) if row else None
+
+
+def labelled(connection: Connection, fits: Callable[[RunRow], bool], phases: Sequence[str], most: int) -> list[RunRow]:
+    """The newest runs in one of these phases that fit, `most` at most."""
+    query = select(runs).where(runs.c.phase.in_(phases)).order_by(runs.c.created.desc())
+    found: list[RunRow] = []
+    for row in connection.execute(query.execution_options(yield_per=100)):
+        if fits(run := _run(row)):
+            found.append(run)
+        if len(found) == most:
+            break
+    return found
 
 
 _ASKED = select(runs.c.id, runs.c.control).where(

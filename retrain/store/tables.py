@@ -20,15 +20,16 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def to_microseconds(time: datetime) -> int:
     """An aware time as whole microseconds since 1970."""
-    return (time - _EPOCH) // _MICROSECOND
+    past = time - _EPOCH
+    return (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
 
 
 def from_microseconds(value: int) -> datetime:
@@ -49,6 +50,11 @@ class Time(TypeDecorator[datetime]):
         return None if value is None else from_microseconds(value)
 
 
+def dumps(value: Any) -> str:
+    """A JSON value as the database keeps it."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
 class Json(TypeDecorator[Any]):
     """Any JSON value as compact text. Python's None is SQL's NULL."""
 
@@ -56,7 +62,7 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+        return None if value is None else dumps(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else orjson.loads(value)
@@ -69,6 +75,12 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+_DUE = text("due IS NOT NULL")
+_EXPIRES = text("expires IS NOT NULL")
+_RETIRED = text("retired IS NOT NULL")
+_ORDERED = text("ordered <> 0")
 
 
 def _text(name: str) -> Column[str]:
@@ -115,6 +127,8 @@ cursors = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("position", BigInteger, nullable=False),
+    Column("now", Time, comment="how far the time of the log has come with this reader"),
+    Column("version", BigInteger, nullable=False, default=0, server_default="0", comment="grows with every move"),
 )
 
 sensors = Table(
@@ -123,21 +137,59 @@ sensors = Table(
     Column("name", Text, primary_key=True),
     _text("digest"),
     Column("position", BigInteger, nullable=False),
-    Column("state", Json, nullable=False),
+    Column("state", Json, comment="what a Retrain before windows kept; becomes cells when the sensor runs next"),
     Column("updated", Time, nullable=False),
+    Column("joined", Integer, nullable=False, default=1, server_default="1", comment="1: it reads with the cursor"),
+    Column("shape", Json, comment="digests of its parts, as far as they matter to its cells"),
+    Column("now", Time, comment="the time of the log at `position`, for one that has not joined"),
+    Column("removed", Time, comment="since when no manifest has it; its cells are set aside"),
 )
+
+sensor_cells = Table(
+    "sensor_cells",
+    metadata,
+    Column("sensor", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("timeline", Integer, comment="whose timers: 0 of the live log, 1 of the past; none: they stand still"),
+    Column("due", Time, comment="when a timer looks at it"),
+    Column("expires", Time, comment="when it may be deleted; nobody decides anything then"),
+    Column("retired", Time, comment="since when its part is in no manifest"),
+    Column("body", Text, nullable=False, comment="the cell without its members, as JSON"),
+    Column("members", Text, comment="the members that are not in sensor_members, as a JSON list"),
+    Column("chunked", Integer, nullable=False, default=0, server_default="0", comment="members in sensor_members"),
+    Index("ix_sensor_cells_due", "timeline", "due", sqlite_where=_DUE, postgresql_where=_DUE),
+    Index("ix_sensor_cells_expires", "expires", sqlite_where=_EXPIRES, postgresql_where=_EXPIRES),
+    Index("ix_sensor_cells_retired", "retired", sqlite_where=_RETIRED, postgresql_where=_RETIRED),
+)
+"""What sensors keep in mind: one row for each thing that is waited for, by key. Never read as a whole."""
+
+sensor_members = Table(
+    "sensor_members",
+    metadata,
+    Column("sensor", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, comment="number of its first member, from 0"),
+    Column("body", Text, nullable=False, comment="a JSON list of members"),
+)
+"""Members of cells that hold many: written once, when they come."""
 
 decisions = Table(
     "decisions",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    _text("event_key"),
+    Column("event_key", Text, comment="none: a timer decided"),
     _text("sensor"),
     Column("dependency", Text),
     _text("outcome"),
     _text("reason"),
     Column("detail", Json),
     Column("time", Time, nullable=False),
+    Column("trigger", Text),
+    Column("key", Text, nullable=False, default="", server_default=""),
     Index(None, "event_key"),
     Index(None, "sensor", "id"),
 )
@@ -159,9 +211,15 @@ firings = Table(
     Column("result", Json),
     Column("error", Text),
     Column("finished", Time),
+    _count("tracked"),
+    _count("priority"),
+    _count("ordered"),
     Index(None, "state", "next_attempt"),
     Index(None, "created"),
     Index(None, "sensor", "created"),
+    Index(
+        "ix_firings_ordered", "sensor", "trigger", "key", "created", sqlite_where=_ORDERED, postgresql_where=_ORDERED
+    ),
 )
 
 firing_events = Table(
@@ -194,6 +252,7 @@ runs = Table(
     _count("attempts"),
     Column("outputs", Json),
     Column("control", Text, comment="what a person asked for: stop or terminate"),
+    _count("priority"),
     Index(None, "phase", "lease_until"),
     Index(None, "created"),
     Index(None, "name"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import FastAPI, Query, Request
@@ -15,12 +16,14 @@ from retrain.app.parts import PartState, ready
 from retrain.app.services import Services
 from retrain.app.trace import trace
 from retrain.errors import ConfigError, EventError, NotFound, Permanent, Refused, RetrainError, Transient
+from retrain.store.decisions import DecisionFilter
 from retrain.store.events import EventFilter
 from retrain.store.firings import FiringFilter
 from retrain.store.promotions import PromotionFilter
 from retrain.store.runs import RunFilter
 from retrain.web import metrics
 from retrain.web.openapi import describe
+from retrain.web.run_bodies import ResubmitBody, RetryBody
 from retrain.web.tail import Tail
 
 STATUS: tuple[tuple[type[RetrainError], int], ...] = (
@@ -32,6 +35,9 @@ STATUS: tuple[tuple[type[RetrainError], int], ...] = (
     (Permanent, 422),
 )
 """What each error is in HTTP; the first that fits counts."""
+
+EVENTS_AT_ONCE = 500
+"""Events of a firing that are in memory at once."""
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items of one page")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
@@ -110,14 +116,20 @@ def _sensors(api: FastAPI, services: Services) -> None:
 
     @api.get("/api/v1/sensors")
     async def list_sensors() -> dict[str, Any]:
-        return {"items": services.sensors(), "next": None}
+        return await services.sensing.list()
 
     @api.get("/api/v1/sensors/{name}")
-    async def show_sensor(name: str, limit: Limit = 50) -> dict[str, Any]:
-        found = next((one for one in services.sensors() if one["name"] == name), None)
-        if found is None:
-            raise NotFound(f"{name}: no such sensor; `retrain sensors list` shows the names")
-        decided = await services.ask(queries.list_decisions, name, limit)
+    async def show_sensor(
+        name: str,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        outcome: str | None = None,
+        trigger: str | None = None,
+        key: str | None = None,
+    ) -> dict[str, Any]:
+        found = await services.sensing.show(name, cursor, limit)
+        which = DecisionFilter(outcome, trigger, key)
+        decided = await services.ask(queries.list_decisions, name, limit, which)
         return {**found, "memory": await services.ask(queries.sensor_memory, name), "decisions": decided}
 
     @api.get("/api/v1/firings")
@@ -129,6 +141,16 @@ def _sensors(api: FastAPI, services: Services) -> None:
     @api.get("/api/v1/firings/{firing_id}")
     async def show_firing(firing_id: str) -> dict[str, Any]:
         return await services.ask(queries.show_firing, firing_id)
+
+    @api.get("/api/v1/firings/{firing_id}/events", response_class=Response)
+    async def firing_events(firing_id: str) -> StreamingResponse:
+        keys = await services.ask(queries.keys_of_firing, firing_id)
+        return StreamingResponse(_event_lines(services, keys), media_type="application/x-ndjson")
+
+    @api.post("/api/v1/firings/{firing_id}/{verdict}")
+    async def answer_firing(firing_id: str, verdict: Literal["approve", "reject"], request: Request) -> Any:
+        words = {"reason": "", "actor": "api", **await _words(request)}
+        return await _act(services, f"firings.{verdict}", firing_id, **words)
 
 
 def _runs(api: FastAPI, services: Services) -> None:
@@ -147,6 +169,18 @@ def _runs(api: FastAPI, services: Services) -> None:
         row = await services.ask(queries.find_run, name)
         lines = await _act(services, "runs.logs", row, node)
         return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
+
+    @api.post("/api/v1/runs/{name}/retry")
+    async def retry_run(name: str, how: RetryBody | None = None) -> dict[str, Any]:
+        row = await services.ask(queries.find_run, name)
+        await _act(services, "runs.retry", row, (how or RetryBody()).options())
+        return {"name": row.name, "asked": "retry"}
+
+    @api.post("/api/v1/runs/{name}/resubmit")
+    async def resubmit_run(name: str, how: ResubmitBody | None = None) -> dict[str, Any]:
+        row = await services.ask(queries.find_run, name)
+        made = await _act(services, "runs.resubmit", row, (how or ResubmitBody()).options())
+        return {"name": made.name, "asked": "resubmit", "run": made.id, "of": row.name}
 
     @api.post("/api/v1/runs/{name}/{verb}")
     async def control_run(name: str, verb: str) -> dict[str, Any]:
@@ -189,9 +223,19 @@ def _rest(api: FastAPI, services: Services) -> None:
     async def list_deadletters(cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
         return await services.ask(queries.list_deadletters, cursor, limit)
 
+    @api.post("/api/v1/reload")
+    async def reload() -> Any:
+        return await _act(services, "project.reload")
+
     @api.post("/api/v1/deadletters/{letter_id}/redrive")
     async def redrive(letter_id: str) -> Any:
         return await _act(services, "deadletters.redrive", letter_id)
+
+
+async def _event_lines(services: Services, keys: Sequence[str]) -> AsyncIterator[bytes]:
+    """Events one a line, few at a time in memory however many there are."""
+    for start in range(0, len(keys), EVENTS_AT_ONCE):
+        yield b"".join(await services.ask(queries.event_lines, keys[start : start + EVENTS_AT_ONCE]))
 
 
 async def _act(services: Services, name: str, *words: Any, **more: Any) -> Any:

@@ -30,7 +30,15 @@ async def page(services: Services) -> bytes:
     _plain(registry, "retrain_deadletters", "Dead letters that nobody has redriven", counts["deadletters"])
     if last is not None:
         _plain(registry, "retrain_log_last_position", "Position of the newest event in the log", last)
-        _plain(registry, "retrain_log_lag", "Events in the log that the sensors have not read", max(0, last - cursor))
+        unread = max(0, last - cursor)
+        _plain(registry, "retrain_log_lag", "Events in the log that the sensors have not read", unread)
+        _plain(
+            registry,
+            "retrain_log_lag_seconds",
+            "Age of the last event read, while others wait",
+            _lag_s(services, unread),
+        )
+    _sensing(registry, services)
     for kind, label in (("firings", "state"), ("runs", "phase"), ("promotions", "state")):
         _by(registry, f"retrain_{kind}", f"{kind.capitalize()} by {label}", label, counts[kind])
     parts = {state.name: int(state.ready) for state in services.states()}
@@ -38,6 +46,17 @@ async def page(services: Services) -> bytes:
     received = {f"{one['source']}/{one['event']}": one.get("received", 0) for one in services.sources()}
     _by(registry, "retrain_source_received", "Events taken in since the process started", "source", received)
     return generate_latest(registry)
+
+
+def _sensing(registry: CollectorRegistry, services: Services) -> None:
+    figures = services.figures()
+    _by(registry, "retrain_decisions", "Decisions since the start, by outcome", "outcome", dict(figures.decisions))
+    _plain(registry, "retrain_timers", "Timers that have happened since the start", figures.timers)
+    rows = services.sensing.rows()
+    open_ = {one["name"]: one["open"] for one in rows if one["open"]}
+    held = {one["name"]: one["held"] for one in rows if one["held"]}
+    _by(registry, "retrain_open_keys", "Windows and joins that wait for more, by sensor", "sensor", open_)
+    _by(registry, "retrain_held", "Matches that are held back, by sensor", "sensor", held)
 
 
 async def _last_position(services: Services) -> int | None:
@@ -48,6 +67,11 @@ async def _last_position(services: Services) -> int | None:
         except BusError:
             return None
     return None
+
+
+def _lag_s(services: Services, unread: int) -> float:
+    now = services.figures().now
+    return max(0.0, (services.clock.now() - now).total_seconds()) if unread and now is not None else 0.0
 
 
 def _plain(registry: CollectorRegistry, name: str, text: str, value: float) -> None:

@@ -371,7 +371,7 @@ async def test_a_missing_secret_is_a_dead_letter_that_names_it(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"tls": {"insecureSkipVerify": True}}, "http.tls is not supported"),
+        ({"tls": {"insecureSkipVerify": True}}, "http.tls is for https:// only"),
         ({"method": "TRACE"}, "http.method 'TRACE'"),
         ({"url": "file:///etc/passwd"}, "http.url must be"),
         ({"url": "http://[::1"}, "http.url is no URL"),

@@ -82,7 +82,8 @@ async def test_a_thousand_firings_are_a_thousand_runs(tmp_path: Path) -> None:
     [
         ({"resource": {**WORKFLOW, "spec": {"entrypoint": "main", "templats": []}}}, "the workflow cannot run"),
         ({"resource": {**WORKFLOW, "spec": {**WORKFLOW["spec"], "suspend": True}}}, "not built yet"),
-        ({"operation": "terminate"}, "operation 'terminate' is not built yet"),
+        ({"operation": "terminate"}, "argoWorkflow terminate needs the workflow's metadata.name"),
+        ({"operation": "stop", "resource": {"metadata": {"name": "gone"}}}, "there is no workflow 'gone'"),
     ],
 )
 async def test_a_workflow_that_cannot_run_is_a_dead_letter_that_says_why(

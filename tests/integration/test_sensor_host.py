@@ -15,10 +15,12 @@ from retrain.bus import MemoryBus
 from retrain.clock import FakeClock
 from retrain.errors import BusError, ConfigError, Transient
 from retrain.events import Event
-from retrain.store import Store, cursors, deadletters, decisions, events, firings, open_store
+from retrain.store import Store, cells, cursors, deadletters, decisions, events, firings, open_store
 from retrain.store.firings import FiringFilter, FiringRow, FiringState
 from sensors import Sensor, SensorDocument
-from sensors.host import HostSettings, SensorHost
+from sensors.host import SensorHost
+from sensors.memory import read_cells
+from sensors.settings import HostSettings
 
 pytestmark = pytest.mark.integration
 
@@ -157,6 +159,9 @@ async def test_a_crash_before_the_commit_replays_the_batch_and_nothing_twice(bus
         def offer(self, rows: Any) -> None:
             raise AssertionError
 
+        def cancel(self, connection: Connection, ids: Any) -> None:
+            raise AssertionError
+
     crashing = make(bus, store, sensor(), sink=Crashing())
     await store.write(lambda c: cursors.save(c, "sensors", 0))
     with pytest.RaisesGroup(pytest.RaisesExc(Crash), flatten_subgroups=True):
@@ -230,7 +235,9 @@ async def test_a_changed_sensor_keeps_what_still_has_a_meaning(bus: MemoryBus, s
         await bus.publish_many([event("a", "1"), event("b", "2")])
         await reach(host, 2)
         await host.apply([sensor(names=("a", "c"))])
-        assert [(w.have, w.need) for w in host.waiting("s")] == [(("a",), ("c",))]
+        found = await store.read(lambda c: read_cells(c, cells.of_sensor(c, "s")))
+        waiting = host.sensor("s").waiting(found.items(), FakeClock().now())
+        assert [(w.have, w.need) for w in waiting] == [(("a",), ("c",))]
         await bus.publish(event("c", "3"))
         await reach(host, 3)
     (row,) = await fired(store)

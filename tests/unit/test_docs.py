@@ -109,7 +109,7 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("folder", ["digits", "sources"])
+@pytest.mark.parametrize("folder", ["digits", "sensors", "sources"])
 def test_every_manifest_of_the_examples_lints_without_a_finding(folder: str, tmp_path: Path) -> None:
     report = lint([filled(tmp_path) / folder])
 
@@ -118,7 +118,7 @@ def test_every_manifest_of_the_examples_lints_without_a_finding(folder: str, tmp
 
 
 def test_every_example_is_in_a_folder_that_is_linted() -> None:
-    assert {file.relative_to(EXAMPLES).parts[0] for file in EXAMPLES.rglob("*.yaml")} == {"digits", "sources"}
+    assert {file.relative_to(EXAMPLES).parts[0] for file in EXAMPLES.rglob("*.yaml")} == {"digits", "sensors", "sources"}
 
 
 def manifests() -> Iterator[Any]:

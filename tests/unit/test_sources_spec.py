@@ -66,8 +66,8 @@ def test_right_sources_have_no_problems() -> None:
         ({"kafka": {"k": {"url": "x"}}}, ("spec.kafka", "unsupported-kind")),
         ({"webhook": {"a": {"endpoint": "/"}}, "file": {"a": FILE}}, ("spec.file.a", "duplicate-name")),
         ({"webhook": {"a": {}}}, ("spec.webhook.a.endpoint", "missing-field")),
-        ({"webhook": {"a": {"endpoint": "/", "method": "PUT"}}}, ("spec.webhook.a.method", "invalid-value")),
-        ({"webhook": {"a": {"endpoint": "/", "port": "http"}}}, ("spec.webhook.a.port", "invalid-value")),
+        ({"webhook": {"a": {"endpoint": "/", "method": "PUT"}}}, ("spec.webhook.a.method", "wrong-value")),
+        ({"webhook": {"a": {"endpoint": "/", "port": "http"}}}, ("spec.webhook.a.port", "wrong-value")),
         ({"webhook": {"a": {"endpoint": "/{x:y}"}}}, ("spec.webhook.a.endpoint", "unsupported-field")),
         (
             {"webhook": {"a": {"endpoint": "/", "filter": {"expression": "true"}}}},
@@ -81,19 +81,19 @@ def test_right_sources_have_no_problems() -> None:
             {"webhook": {"a": {"endpoint": "x"}, "b": {"endpoint": "/x", "method": "post"}}},
             ("spec.webhook.b.endpoint", "duplicate-route"),
         ),
-        ({"file": {"f": {**FILE, "eventType": "CREATED"}}}, ("spec.file.f.eventType", "invalid-value")),
+        ({"file": {"f": {**FILE, "eventType": "CREATED"}}}, ("spec.file.f.eventType", "wrong-value")),
         (
             {"file": {"f": {**FILE, "watchPathConfig": {"directory": "d", "path": "x"}}}},
-            ("spec.file.f.watchPathConfig.directory", "invalid-value"),
+            ("spec.file.f.watchPathConfig.directory", "wrong-value"),
         ),
         (
             {"file": {"f": {**FILE, "watchPathConfig": {"directory": "/d", "pathRegexp": "("}}}},
-            ("spec.file.f.watchPathConfig.pathRegexp", "invalid-value"),
+            ("spec.file.f.watchPathConfig.pathRegexp", "wrong-value"),
         ),
         ({"file": {"f": {**FILE, "settle": "1s"}}}, ("spec.file.f.settle", "unknown-field")),
         ({"minio": {"m": {**MINIO, "bucket": {}}}}, ("spec.minio.m.bucket", "missing-field")),
-        ({"minio": {"m": {**MINIO, "endpoint": "http://x"}}}, ("spec.minio.m.endpoint", "invalid-value")),
-        ({"minio": {"m": {**MINIO, "events": ["ObjectCreated"]}}}, ("spec.minio.m.events.0", "invalid-value")),
+        ({"minio": {"m": {**MINIO, "endpoint": "http://x"}}}, ("spec.minio.m.endpoint", "wrong-value")),
+        ({"minio": {"m": {**MINIO, "events": ["ObjectCreated"]}}}, ("spec.minio.m.events.0", "wrong-value")),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(spec: dict[str, Any], found: tuple[str, str]) -> None:
@@ -103,8 +103,8 @@ def test_what_is_wrong_is_said_with_its_place(spec: dict[str, Any], found: tuple
 def test_what_only_ours_has_is_checked_there() -> None:
     ours = {"watchPathConfig": {"directory": "inbox"}, "settle": "soon", "reconcile": {"every": "1ms"}}
     assert problems({"file": {"f": ours}}, "retrain.dev/v1") == [
-        ("spec.file.f.settle", "invalid-value"),
-        ("spec.file.f.reconcile.every", "invalid-value"),
+        ("spec.file.f.settle", "wrong-value"),
+        ("spec.file.f.reconcile.every", "wrong-value"),
     ]
 
 

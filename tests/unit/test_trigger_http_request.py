@@ -14,13 +14,14 @@ from triggers import Firing, HttpSettings, RetryAfter, StaticSecrets
 from triggers.addresses import may_talk_to
 from triggers.http_request import build_request, judge, read_retry_after
 from triggers.settings import METADATA
+from triggers.tls import TlsContexts
 
 NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
 
 
 def build(**action: Any) -> Any:
     action = {"kind": "http", "url": "http://host/x"} | action
-    return build_request(Firing("f-1", "s", "t", "", action), StaticSecrets(), HttpSettings())
+    return build_request(Firing("f-1", "s", "t", "", action), StaticSecrets(), HttpSettings(), TlsContexts())
 
 
 def test_a_body_is_json_and_nothing_at_all_where_there_is_no_payload() -> None:

@@ -97,6 +97,8 @@ def test_the_flags_of_argo_submit_are_understood() -> None:
         "--entrypoint=e",
         "-l",
         "a=b,c=",
+        "--annotations=why=data",
+        "--priority=3",
     ]
 
     manifest = build_submission(a_firing(args=args)).manifest
@@ -108,13 +110,14 @@ def test_the_flags_of_argo_submit_are_understood() -> None:
     ]
     assert manifest["metadata"]["name"].startswith("x-")
     assert manifest["spec"]["entrypoint"] == "e"
+    assert manifest["spec"]["priority"] == 3
+    assert manifest["metadata"]["annotations"] == {"why": "data"}
     assert {"a": "b", "c": ""}.items() <= manifest["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"operation": "resume"}, "operation 'resume' is not built yet"),
         ({"operation": "fly"}, "operation 'fly' is unknown"),
         ({"operation": "submit-from"}, "needs a WorkflowTemplate"),
         ({"resource": None}, "no resource"),
@@ -122,6 +125,11 @@ def test_the_flags_of_argo_submit_are_understood() -> None:
         ({"resource": {"kind": "WorkflowTemplate"}}, "metadata.name is missing"),
         ({"resource": {"spec": []}}, "spec must be an object"),
         ({"args": ["--watch"]}, "'--watch' is not supported"),
+        ({"args": ["--memoized"]}, "'--memoized' is not supported with submit"),
+        ({"args": ["-f", "x.yaml"]}, "'-f' of submit reads a file of the machine"),
+        ({"args": ["--dry-run"]}, "'--dry-run' of submit would do nothing"),
+        ({"args": ["--priority", "high"]}, "--priority is a whole number"),
+        ({"args": ["other"]}, "'other' is not supported"),
         ({"args": ["-p"]}, "'-p' needs a value"),
         ({"args": ["-p", "x"]}, "a parameter is name=value"),
         ({"args": "-p x=1"}, "must be a list"),

@@ -1,0 +1,196 @@
+"""`sensors replay`: the platform's recorded log through a sensor of its own or one that is handed in, side by side with
+another. Reads the store on a thread of its own, so that the platform goes on; writes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from retrain.app.catalog import Item
+from retrain.app.explaining import refuse, sensor_of
+from retrain.app.queries import stamp
+from retrain.errors import ConfigError, NotFound
+from retrain.events import EventKey, parse_time
+from retrain.manifests import load_text
+from retrain.store import events, firings, history
+from retrain.store.tables import firings as firing_table
+from retrain.store.tables import runs as run_table
+from sensors import Sensor, SensorDocument
+from sensors.addresses import SOURCE
+from sensors.outcome import Fired, Waiting
+from sensors.replay import Difference, Recorded, Replayed, differ, replay
+
+Json = dict[str, Any]
+
+MOST_SHOWN = 1000
+"""Firings of an answer. How many there are in all is told besides."""
+LIFECYCLE = (
+    *("firing.done", "firing.failed", "firing.redriven", "run.succeeded", "run.failed"),
+    *("approval.granted", "approval.rejected"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked. `sensor`: the name of one that runs here; `manifest`: the text of a file with one, called `name`
+    where it holds several. `diff`: the name of the one to compare with."""
+
+    sensor: str | None = None
+    manifest: str | None = None
+    name: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    diff: str | None = None
+
+
+def read_request(body: Json) -> Request:
+    """What a body asks for.
+
+    Raises:
+        ConfigError: a field is unknown or wrong.
+    """
+    known = {"sensor", "manifest", "name", "from", "to", "diff"}
+    if unknown := sorted(set(body) - known):
+        raise ConfigError(f"unknown field {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    texts: dict[str, str | None] = {}
+    for field in known:
+        value = body.get(field)
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{field} is text, not {type(value).__name__}")
+        texts[field] = value
+    if (texts["sensor"] is None) == (texts["manifest"] is None):
+        raise ConfigError("either sensor (a name) or manifest (a file's text) says what to replay")
+    since, until = _time("from", texts["from"]), _time("to", texts["to"])
+    return Request(texts["sensor"], texts["manifest"], texts["name"], since, until, texts["diff"])
+
+
+def _time(field: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_time(text if "T" in text.upper() else f"{text}T00:00:00Z")
+    except ValueError as error:
+        raise ConfigError(f"{field}: {error}") from error
+
+
+def run_request(connection: Connection, request: Request, items: Sequence[Item], now: datetime) -> Json:
+    """Replay, and say what would have been.
+
+    Raises:
+        ConfigError: the manifest is wrong.
+        NotFound: no sensor has the name.
+    """
+    sensor = Sensor(_find(items, request.sensor) if request.sensor else _parse(request.manifest or "", request.name))
+    other = Sensor(_find(items, request.diff)) if request.diff else None
+    began = time.perf_counter()
+    first, end = history.positions_between(connection, request.since, request.until)
+    until = min(now, request.until or now)
+    replayed = _replay(connection, sensor, first, end, until)
+    answer: Json = {
+        "sensor": sensor.name,
+        "from": stamp(request.since),
+        "to": stamp(until),
+        **_describe(replayed),
+    }
+    if other is not None:
+        before = _replay(connection, other, first, end, until)
+        names = {**before.names, **replayed.names}
+        answer["diff"] = {"with": other.name, **_describe_difference(differ(before.firings, replayed.firings), names)}
+    return answer | {"tookSeconds": round(time.perf_counter() - began, 3)}
+
+
+def _find(items: Sequence[Item], name: str | None) -> SensorDocument:
+    for item in items:
+        if item.model.name == name:
+            return item.model
+    raise NotFound(f"{name}: no such sensor; `retrain sensors list` shows the names")
+
+
+def _parse(text: str, name: str | None) -> SensorDocument:
+    documents, findings = load_text(text, "manifest")
+    refuse(findings)
+    return sensor_of(documents, Path("manifest"), name)
+
+
+def _replay(connection: Connection, sensor: Sensor, first: int, end: int, until: datetime) -> Replayed:
+    addresses = None
+    if not sensor.matchers:
+        addresses = sensor.addresses | {(SOURCE, name) for name in LIFECYCLE}
+    # Its own connection reads events by key while the log is read on.
+    with connection.engine.connect() as beside:
+        known = Recorded(_made(beside, sensor.name), _run_time(beside, sensor.name), _loader(beside))
+        return replay(sensor, history.read(connection, first, end, addresses), until, known)
+
+
+def _loader(connection: Connection) -> Callable[[EventKey], Any]:
+    def load(key: EventKey) -> Any:
+        found = events.get_many(connection, [key])
+        if key not in found:
+            raise NotFound(f"event {key} is not in the store any more")
+        return found[key]
+
+    return load
+
+
+def _made(connection: Connection, sensor: str) -> frozenset[str]:
+    acted = (firings.FiringState.SHADOW, firings.FiringState.CANCELLED)
+    query = select(firing_table.c.id).where(firing_table.c.sensor == sensor, firing_table.c.state.not_in(acted))
+    return frozenset(connection.execute(query).scalars())
+
+
+def _run_time(connection: Connection, sensor: str) -> timedelta:
+    """How long a run of the sensor takes: the median of the last hundred."""
+    query = (
+        select(run_table.c.started, run_table.c.finished)
+        .join(firing_table, firing_table.c.id == run_table.c.firing_id)
+        .where(firing_table.c.sensor == sensor, run_table.c.finished.is_not(None), run_table.c.started.is_not(None))
+        .order_by(run_table.c.finished.desc())
+        .limit(100)
+    )
+    took = [(row.finished - row.started).total_seconds() for row in connection.execute(query)]
+    return timedelta(seconds=median(took)) if took else timedelta()
+
+
+def _describe(came: Replayed) -> Json:
+    return {
+        "events": came.events,
+        "outcomes": dict(sorted(came.outcomes.items())),
+        "count": len(came.firings),
+        "firings": [_firing(one, came.names) for one in came.firings[:MOST_SHOWN]],
+        "waiting": [_waiting(one) for one in came.waiting[:MOST_SHOWN]],
+        "assumed": came.assumed,
+    }
+
+
+def _describe_difference(found: Difference, names: dict[str, str]) -> Json:
+    return {
+        "same": found.same,
+        "added": [_firing(one, names) for one in found.added[:MOST_SHOWN]],
+        "removed": [_firing(one, names) for one in found.removed[:MOST_SHOWN]],
+        "moved": [
+            {"from": _firing(one, names), "to": _firing(other, names)} for one, other in found.moved[:MOST_SHOWN]
+        ],
+        "counts": {"added": len(found.added), "removed": len(found.removed), "moved": len(found.moved)},
+    }
+
+
+def _firing(one: Fired, names: dict[str, str]) -> Json:
+    return {
+        "id": one.id,
+        "trigger": one.trigger,
+        "key": one.key,
+        "at": stamp(one.created),
+        "events": [names.get(key, key) for key in one.events],
+        "error": one.error,
+    }
+
+
+def _waiting(one: Waiting) -> Json:
+    return {"trigger": one.trigger, "key": one.key, "have": list(one.have), "need": list(one.need)}
