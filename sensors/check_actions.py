@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from retrain.expressions import compile_dest, compile_path
@@ -14,6 +15,8 @@ from sensors.check_triggers import Scope
 from sensors.plugged import check_body, parameters_of
 from sensors.shapes import Parameter, ParameterSource
 from sensors.trigger_spec import BUILT, ArgoWorkflow, Http, K8s, Kafka, Retrain, Source, Template, kinds_of
+from sensors.variable_table import portable_source
+from sensors.variables import variables_in
 from sensors.window_values import WINDOWS
 
 OPERATIONS = ("", "overwrite", "append", "prepend")
@@ -21,16 +24,21 @@ WORKFLOW_OPERATIONS = ("submit", "submit-from", "resubmit", "retry", "resume", "
 OBJECT_OPERATIONS = ("create", "update", "patch", "delete")
 SOURCES = ("resource", "inline", "configmap", "file", "git", "url", "s3")
 NEEDED: dict[str, tuple[str, ...]] = {
-    "awsLambda": ("functionName", "region"),
+    "awsLambda": ("functionName", "region", "payload"),
     "email": ("host", "subject", "body", "from", "to"),
     "http": ("url",),
-    "kafka": ("url", "topic"),
-    "nats": ("url", "subject"),
+    "kafka": ("url", "topic", "payload"),
+    "nats": ("url", "subject", "payload"),
     "promotion": ("name",),
     "retrain": ("eventName",),
     "slack": ("channel", "slackToken"),
 }
 """What each kind of trigger cannot do without, unless a parameter brings it."""
+WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
+    "kafka": ("version", "flushFrequency", "partition"),
+    "log": ("intervalSeconds",),
+}
+"""Fields that are known, and change nothing."""
 INSTEAD = "; send it by an http trigger, or bring the kind by a plugin"
 OURS = frozenset({"promotion", "retrain"})
 """Kinds of trigger that only retrain.dev/v1 has."""
@@ -71,12 +79,11 @@ def _check_kind(template: Template, at: Where, scope: Scope) -> Iterator[Problem
         payload = getattr(body, "payload", ())
         yield from check_parameters(payload, (*here, "payload"), scope, may_be_whole=may_be_whole)
         match body:
-            case K8s():
-                yield from _check_operation(body.operation, OBJECT_OPERATIONS, here)
+            case K8s() | ArgoWorkflow():
+                known = OBJECT_OPERATIONS if isinstance(body, K8s) else WORKFLOW_OPERATIONS
+                yield from _check_operation(body.operation, known, here)
                 yield from _check_source(body.source, (*here, "source"))
-            case ArgoWorkflow():
-                yield from _check_operation(body.operation, WORKFLOW_OPERATIONS, here)
-                yield from _check_source(body.source, (*here, "source"))
+                yield from _check_variables(body.source, (*here, "source", "resource"), scope)
             case Http():
                 yield from check_parameters(body.dynamic_headers, (*here, "dynamicHeaders"), scope)
             case Kafka() if body.schema_registry is not None:
@@ -100,6 +107,28 @@ def _check_needed(kind: str, body: Any, here: Where, scope: Scope) -> Iterator[P
             # Upstream's manifests load, and may be filled by the trigger's own parameters.
             severity = "error" if scope.ours else "warning"
             yield Problem((*here, name), "missing-field", f"{kind} has no {name}: it can send nothing", severity)
+
+    for name in WITHOUT_EFFECT.get(kind, ()):
+        if name in written:
+            yield Problem((*here, name), "ignored-field", f"{kind}.{name} is read and changes nothing", "warning")
+    if (tls := getattr(body, "tls", None)) is not None and tls.insecure_skip_verify:
+        message = "the server's certificate is not checked: anybody in between can read and answer"
+        yield Problem((*here, "tls", "insecureSkipVerify"), "insecure", message, "warning")
+
+
+def _check_variables(source: Source | None, at: Where, scope: Scope) -> Iterator[Problem]:
+    """Variables that only we fill, in a manifest that is Argo's: how to say the same there."""
+    if scope.ours or source is None:
+        return
+    bound = {one.name: one.event_source_name for one in scope.dependencies}
+    for index, name in variables_in(source.resource):
+        where = (*at, "spec", "arguments", "parameters", index, "value")
+        message = f"{{{{inputs.parameters.{name}}}}} is filled here from the event; Argo Events knows no such variable"
+        if (said := portable_source(name, bound)) is not None:
+            src = ", ".join(f"{field}: {value}" for field, value in said.items())
+            dest = f"spec.arguments.parameters.{index}.value"
+            message += f". There write, beside source, parameters: [{{src: {{{src}}}, dest: {dest}}}]"
+        yield Problem(where, "not-portable", message, "warning")
 
 
 def _check_operation(operation: str, known: Sequence[str], here: Where) -> Iterator[Problem]:
@@ -156,8 +185,10 @@ def _check_parameter_source(src: ParameterSource, here: Where, scope: Scope) -> 
         message = f"unknown dependency {name!r}{scope.hint(name)}"
         yield Problem((*here, "dependencyName"), "unknown-dependency", message, severity)
     for field, text in (("dataTemplate", src.data_template), ("contextTemplate", src.context_template)):
-        if text:
-            yield from compiles(compile_template, text, (*here, field), "bad-template")
+        for problem in compiles(compile_template, text, (*here, field), "bad-template") if text else ():
+            # Upstream finds out with each event, and takes the key or the value then.
+            falls_back = src.data_key or src.context_key or src.value is not None
+            yield replace(problem, severity="warning") if falls_back and not scope.ours else problem
     for field, text in (("dataKey", src.data_key), ("contextKey", src.context_key)):
         if text:
             yield from compiles(compile_path, text, (*here, field), "bad-path")

@@ -22,14 +22,14 @@ TYPES = ("bool", "number", "string")
 LOGICAL = ("", "and", "or")
 
 
-def check_filters(filters: Filters, at: Where) -> Iterator[Problem]:
+def check_filters(filters: Filters, at: Where, *, ours: bool) -> Iterator[Problem]:
     """Every problem of a dependency's `filters`."""
     yield from check_logical(filters.data_logical_operator, (*at, "dataLogicalOperator"))
     yield from check_logical(filters.expr_logical_operator, (*at, "exprLogicalOperator"))
     for index, one in enumerate(filters.exprs):
         yield from _check_expr_filter(one, (*at, "exprs", index))
     for index, one in enumerate(filters.data):
-        yield from _check_data_filter(one, (*at, "data", index))
+        yield from _check_data_filter(one, (*at, "data", index), ours=ours)
     if filters.context is not None:
         yield from _check_context_filter(filters.context, (*at, "context"))
     if filters.time is not None:
@@ -91,7 +91,7 @@ def _check_context_filter(one: ContextFilter, at: Where) -> Iterator[Problem]:
             yield Problem((*at, name), "ignored-field", message, "warning")
 
 
-def _check_data_filter(one: DataFilter, at: Where) -> Iterator[Problem]:
+def _check_data_filter(one: DataFilter, at: Where, *, ours: bool) -> Iterator[Problem]:
     yield from compiles(compile_path, one.path, (*at, "path"), "bad-path")
     if one.template:
         yield from compiles(compile_template, one.template, (*at, "template"), "bad-template")
@@ -112,7 +112,7 @@ def _check_data_filter(one: DataFilter, at: Where) -> Iterator[Problem]:
     elif one.type == "bool" and one.comparator == "!=":
         message = "the comparator of a bool filter is ignored: this is an equality"
         yield Problem((*at, "comparator"), "ignored-field", message, "warning")
-    if one.comparator == "!=" and one.type != "bool" and len(one.value) > 1:
+    if not ours and one.comparator == "!=" and one.type != "bool" and len(one.value) > 1:
         message = "'!=' with several values passes if any of them differs, so nearly always; write one filter for each"
         yield Problem((*at, "value"), "always-passes", message, "warning")
 

@@ -13,6 +13,7 @@ from sensors.check_actions import check_parameters, check_template, unsupported
 from sensors.check_filters import Where, check_filters, check_logical, check_transform
 from sensors.check_triggers import Scope, check_decision, check_dependency, names_of
 from sensors.dependency_spec import Dependency
+from sensors.render import chosen_by_event
 from sensors.trigger_spec import Trigger
 
 __all__ = ["Scope", "check_dependencies", "check_triggers", "unsupported"]
@@ -39,7 +40,12 @@ def check_dependencies(dependencies: Sequence[Dependency], scope: Scope) -> Iter
             if not written:
                 yield Problem((*at, field), "missing-field", f"a dependency needs {field}")
         if counts[one.name] > 1:
-            yield Problem((*at, "name"), "duplicate-name", f"several dependencies are named {one.name!r}")
+            message = f"several dependencies are named {one.name!r}"
+            # Upstream loads it; the last of them counts, here too.
+            if scope.ours:
+                yield Problem((*at, "name"), "duplicate-name", message)
+            else:
+                yield Problem((*at, "name"), "duplicate-name", f"{message}: only the last of them counts", "warning")
         yield from _check_ours(one, dependency_spec.OURS, at, scope)
         if scope.ours:
             yield from check_dependency(one, at)
@@ -47,7 +53,7 @@ def check_dependencies(dependencies: Sequence[Dependency], scope: Scope) -> Iter
         if one.transform is not None:
             yield from check_transform(one.transform, (*at, "transform"))
         if one.filters is not None:
-            yield from check_filters(one.filters, (*at, "filters"))
+            yield from check_filters(one.filters, (*at, "filters"), ours=scope.ours)
 
 
 def check_triggers(triggers: Sequence[Trigger], scope: Scope) -> Iterator[Problem]:
@@ -88,6 +94,9 @@ def _check_execution(one: Trigger, at: Where, scope: Scope) -> Iterator[Problem]
     if one.retry_strategy is not None and not one.at_least_once and not scope.ours:
         message = "without atLeastOnce Argo Events ignores the retryStrategy; here it holds"
         yield Problem((*at, "retryStrategy"), "not-portable", message, "warning")
+    if chosen := chosen_by_event(one):
+        message = f"a parameter changes {chosen}: an event does not choose here where the object comes from"
+        yield Problem((*at, "parameters"), "unsupported-kind", message)
     policy, template = one.policy, one.template
     if policy is None or template is None:
         return

@@ -26,7 +26,7 @@ from sensors.silence import SilenceRule
 from sensors.telling import span
 from sensors.trigger_rule import TriggerRule
 from sensors.turn import Turn
-from sensors.window import NOTHING, Rule, earliest
+from sensors.window import Rule, Told, earliest
 
 
 class DependencyRule:
@@ -136,19 +136,21 @@ class DependencyRule:
             return
         rule = self._rule
         cell_id = CellId("batch", self.name, key)
-        before = cast("Batch | None", turn.get(cell_id)) or Batch((), turn.now, turn.now)
-        told = NOTHING
+        before = cast("Batch | None", turn.get(cell_id))
+        told: tuple[Told, ...] = ()
         if rule.reads:
-            told = rule.read(turn.content(self.name, member.event), self.name, member.event)
-            member = member._replace(mark=told.mark)
-        cell = rule.fold(before, add(before.parts, self.name, (member,)), (told,), turn.now)
+            told = (rule.read(turn.content(self.name, member.event), self.name, member.event),)
+            member = member._replace(mark=told[0].mark)
+        opened = turn.now if before is None else before.opened
+        parts = add(() if before is None else before.parts, self.name, (member,))
+        due = earliest(self._deadline.due(opened), rule.ripens(opened, turn.now))
+        cell = Batch(parts, opened, turn.now, due, *rule.count_in(before, told))
         if rule.is_complete(cell):
             turn.put(cell_id, None)
             self.deliver(turn, cell.parts[0].since(0), key)
             return
-        due = earliest(self._deadline.due(cell.opened), rule.ripens(cell))
-        turn.put(cell_id, Batch(cell.parts, cell.opened, cell.last, due, cell.total, cell.marks))
-        note = f"; {told.note}" if told.note else ""
+        turn.put(cell_id, cell)
+        note = f"; {told[0].note}" if told and told[0].note else ""
         turn.tell_dependency(self.name, key, f"its window is open: {rule.progress(cell)}{note}")
 
     def deliver(self, turn: Turn, members: Sequence[Member], key: str) -> None:

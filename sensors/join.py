@@ -16,7 +16,7 @@ from sensors.cells import CellId, Join, Parts
 from sensors.chain import Chain, Member
 from sensors.deadline import Deadline, alert, give_up, late_words
 from sensors.turn import Met, Turn
-from sensors.window import NOTHING, Rule, Told, earliest
+from sensors.window import Rule, Told, earliest
 
 
 class Collector(Protocol):
@@ -113,31 +113,30 @@ class Windowed:
     def take(self, turn: Turn, dependency: str, members: Sequence[Member], key: str) -> Met | str:
         cell_id = CellId("join", self._trigger, key)
         before = cast("Join | None", turn.get(cell_id))
-        cell, notes = self._fold(turn, before or Join((), turn.now, turn.now), dependency, members)
-        have = [part.dependency for part in cell.parts]
+        fresh, told = self._read(turn, dependency, members)
+        parts = add(() if before is None else before.parts, dependency, fresh)
+        have = [part.dependency for part in parts]
         holds = self._condition.holds(have)
+        opened = turn.now if before is None else before.opened
+        ripe = self._rule.ripens(opened, turn.now) if holds else None
+        due = earliest(self._deadline.due(opened), ripe)
+        cell = Join(parts, opened, turn.now, due, *self._rule.count_in(before, told))
         if holds and (self._rule.is_complete(cell) or self._rule.is_overdue(cell, turn.now)):
             if before is not None:
                 turn.put(cell_id, None)
-            return Met(cell.parts, key, _oldest(cell.parts))
-        ripe = self._rule.ripens(cell) if holds else None
-        due = earliest(self._deadline.due(cell.opened), ripe)
-        turn.put(cell_id, Join(cell.parts, cell.opened, cell.last, due, cell.total, cell.marks))
+            return Met(parts, key, _oldest(parts))
+        turn.put(cell_id, cell)
         need = self._condition.need(have)
         words = f"waits for {', '.join(need)}" if need else "waits for its window"
-        return f"{words}: {self._rule.progress(cell)}" + "".join(f"; {note}" for note in notes)
+        notes = "".join(f"; {note}" for note in dict.fromkeys(one.note for one in told if one.note))
+        return f"{words}: {self._rule.progress(cell)}{notes}"
 
-    def _fold(self, turn: Turn, cell: Join, dependency: str, members: Sequence[Member]) -> tuple[Join, list[str]]:
-        told: list[Told] = []
-        fresh: list[Member] = []
-        for one in members:
-            read = NOTHING
-            if self._rule.reads:
-                read = self._rule.read(turn.content(dependency, one.event), dependency, one.event)
-            told.append(read)
-            fresh.append(one if read.mark == one.mark else one._replace(mark=read.mark))
-        notes = list(dict.fromkeys(one.note for one in told if one.note))
-        return self._rule.fold(cell, add(cell.parts, dependency, fresh), told, turn.now), notes
+    def _read(self, turn: Turn, dependency: str, members: Sequence[Member]) -> tuple[Sequence[Member], Sequence[Told]]:
+        """The members with their marks, and what the window counts of each."""
+        if not self._rule.reads:
+            return [one if one.mark is None else one._replace(mark=None) for one in members], ()
+        told = [self._rule.read(turn.content(dependency, one.event), dependency, one.event) for one in members]
+        return [one._replace(mark=read.mark) for one, read in zip(members, told, strict=True)], told
 
     def tick(self, turn: Turn, cell_id: CellId, cell: Join) -> Met | None:
         if self._condition.holds([part.dependency for part in cell.parts]) and self._rule.is_ripe(cell, turn.now):

@@ -7,7 +7,7 @@ the payload.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from pydantic import ValidationError
@@ -20,8 +20,10 @@ from sensors import plugged
 from sensors.match import Match
 from sensors.parameters import Parameters, RenderError
 from sensors.render_kinds import RENDERERS
+from sensors.shapes import Parameter
 from sensors.sources import FETCHED, NoSources, Object, Sources, compile_object, identity, kind_of
 from sensors.trigger_spec import (
+    KINDS,
     ArgoWorkflow,
     Http,
     K8s,
@@ -42,17 +44,21 @@ Render = Callable[[Match], Action]
 NO_SOURCES = NoSources()
 OBJECTS = ("argoWorkflow", "k8s")
 """Kinds of trigger with an object that comes from a source."""
+_PARAMETERS = ("parameters", "payload", "dynamic_headers")
 _POLICIES = {"http": "status", "awsLambda": "status", **dict.fromkeys(OBJECTS, "k8s")}
 """The part of `policy` that says for a kind of trigger what counts as success."""
 
 
-def compile_trigger(trigger: Trigger, sources: Sources = NO_SOURCES) -> Render:
+def compile_trigger(trigger: Trigger, sources: Sources = NO_SOURCES, *, ours: bool = True) -> Render:
     """How to make the action of a trigger. `sources` gives the texts that are not in the manifest.
+
+    `ours`: it is of retrain.dev/v1. Otherwise what only that has means nothing in its parameters, as upstream drops it.
 
     Raises:
         ConfigError: it has no kind or several, its kind cannot be rendered yet, a parameter in it is wrong, or its
             object cannot be had.
     """
+    trigger = trigger if ours else _without_windows(trigger)
     template = trigger.template or Template()
     common = _common(trigger)
     if not trigger.parameters:
@@ -68,6 +74,27 @@ def chosen_by_event(trigger: Trigger) -> str:
     """The field by which an event would choose where the object comes from; "" if none does."""
     places = tuple(f"{kind}.source.{place}" for kind in OBJECTS for place in FETCHED)
     return next((one.dest for one in trigger.parameters if one.dest.startswith(places)), "")
+
+
+def _without_windows(trigger: Trigger) -> Trigger:
+    template = trigger.template
+    if template is None:
+        return trigger
+    bodies: dict[str, Shape] = {}
+    for field in KINDS:
+        body: Shape | None = getattr(template, field)
+        if body is not None:
+            lists = {name: _plain(found) for name in _PARAMETERS if (found := getattr(body, name, ()))}
+            bodies[field] = body.model_copy(update=lists)
+    kept = {"template": template.model_copy(update=bodies), "parameters": _plain(trigger.parameters)}
+    return trigger.model_copy(update=kept)
+
+
+def _plain(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    return tuple(
+        one.model_copy(update={"src": one.src.model_copy(update={"window": ""})}) if one.src is not None else one
+        for one in parameters
+    )
 
 
 def _compile_changing(template: Template, parameters: Parameters, sources: Sources) -> Render:

@@ -26,11 +26,14 @@ Span = tuple[int, int]
 class Schedule:
     """When a trigger may fire. Get one from `compile_schedule`."""
 
-    __slots__ = ("_spans", "_zone", "never_open")
+    __slots__ = ("_asked", "_opens", "_spans", "_zone", "never_open")
 
     def __init__(self, spans: tuple[Span, ...], where: tzinfo) -> None:
         self._spans = spans
         self._zone = where
+        # Matches are held one after the other until the same moment.
+        self._asked: datetime | None = None
+        self._opens: datetime | None = None
         self.never_open = not spans
 
     def is_open(self, now: datetime) -> bool:
@@ -39,9 +42,14 @@ class Schedule:
         return any(start <= minute < stop for start, stop in self._spans)
 
     def opens(self, now: datetime) -> datetime | None:
-        """The first moment after `now` in which it may fire; None if there is none."""
+        """The first moment after `now`, at which it is closed, in which it may fire; None if there is none."""
         if self.never_open:
             return None
+        if self._asked is None or self._opens is None or not self._asked <= now < self._opens:
+            self._asked, self._opens = now, self._find(now)
+        return self._opens
+
+    def _find(self, now: datetime) -> datetime | None:
         local = now.astimezone(self._zone)
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
         monday = midnight - timedelta(days=midnight.weekday())
@@ -70,19 +78,20 @@ def compile_schedule(written: ScheduleSpec) -> Schedule:
         ConfigError: a day, a time of day or the time zone is none.
     """
     where = zone(written.timezone)
-    opened = [span for hours in written.open for span in _spans(hours)] if written.open else [(0, WEEK)]
-    closed = [span for hours in written.closed for span in _spans(hours)]
-    inside = [any(a <= m < b for a, b in opened) and not any(a <= m < b for a, b in closed) for m in range(WEEK)]
+    inside = bytearray(WEEK) if written.open else bytearray(b"\1" * WEEK)
+    for value, some in ((b"\1", written.open), (b"\0", written.closed)):
+        for start, stop in (span for hours in some for span in _spans(hours)):
+            inside[start:stop] = value * (stop - start)
     return Schedule(tuple(_runs(inside)), where)
 
 
-def _runs(inside: list[bool]) -> list[Span]:
+def _runs(inside: bytearray) -> list[Span]:
     runs: list[Span] = []
-    for minute, is_in in enumerate(inside):
-        if is_in and runs and runs[-1][1] == minute:
-            runs[-1] = (runs[-1][0], minute + 1)
-        elif is_in:
-            runs.append((minute, minute + 1))
+    start = inside.find(1)
+    while start >= 0:
+        stop = inside.find(0, start)
+        runs.append((start, stop if stop >= 0 else WEEK))
+        start = inside.find(1, runs[-1][1])
     return runs
 
 

@@ -78,7 +78,7 @@ class S3(Shape):
 
 
 class Source(Shape):
-    """Where the object of a trigger comes from. Built are `resource` (written out) and `inline` (the same as text)."""
+    """Where the object of a trigger comes from: one of these. sources.py tells how each is read."""
 
     resource: dict[str, JsonValue] | None = None
     inline: str | None = None

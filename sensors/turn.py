@@ -17,8 +17,8 @@ from sensors.transform import MakeContent
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What all parts of a sensor know of it. `order`: the place of each dependency. `manifests`: where the files lie
-    that name all events of a firing."""
+    """What all parts of a sensor know of it. `order`: the place of each dependency. `silent`: those whose silence
+    counts. `manifests`: where the files lie that name all events of a firing."""
 
     name: str
     order: Mapping[str, int]

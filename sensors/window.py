@@ -7,20 +7,18 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from retrain.errors import ConfigError
 from retrain.events import EventKey
 from retrain.expressions import parse_float
-from sensors.cells import Batch, Join, Parts
+from sensors.cells import Batch, Join
 from sensors.chain import Marks
 from sensors.content import Content
 from sensors.decision_spec import Expect, Window
 from sensors.keys import NoKey, ReadKey, compile_key
 from sensors.lookup import Lookup, compile_lookup
 from sensors.telling import counted
-
-W = TypeVar("W", Batch, Join)
 
 
 class Told(NamedTuple):
@@ -83,14 +81,14 @@ class Rule:
         if self._of and self._by is None and None in self._default_by.values():
             raise ConfigError("expect lists members, so it needs by: the path of what in an event names its member")
 
-    def fold(self, cell: W, parts: Parts, told: Iterable[Told], now: datetime) -> W:
-        """The cell with these parts, where those of which `told` tells came `now`."""
-        total, marks = cell.total, cell.marks
+    def count_in(self, before: Batch | Join | None, told: Iterable[Told]) -> tuple[float, Marks | None]:
+        """The sum and the marks of a window with what its new events say."""
+        total, marks = (0.0, None) if before is None else (before.total, before.marks)
         for one in told:
             total = max(-MOST, min(MOST, total + one.number))
             if one.mark is not None:
                 marks = (marks or Marks()).add(one.mark)
-        return type(cell)(parts, cell.opened, now, cell.due, total, marks)
+        return total, marks
 
     def read(self, content: Content, dependency: str, event: EventKey) -> Told:
         """What the window counts of an event."""
@@ -141,10 +139,10 @@ class Rule:
         """Whether `maxWait` is over."""
         return self.max_wait is not None and now >= cell.opened + self.max_wait
 
-    def ripens(self, cell: Batch | Join) -> datetime | None:
-        """When it will be ripe, if nothing else comes."""
-        quiet = None if self.quiet is None else cell.last + self.quiet
-        longest = None if self.max_wait is None else cell.opened + self.max_wait
+    def ripens(self, opened: datetime, last: datetime) -> datetime | None:
+        """When it will be ripe, if nothing else comes after the last."""
+        quiet = None if self.quiet is None else last + self.quiet
+        longest = None if self.max_wait is None else opened + self.max_wait
         return earliest(quiet, longest)
 
     def progress(self, cell: Batch | Join) -> str:
@@ -160,7 +158,11 @@ class Rule:
 
 def earliest(*moments: datetime | None) -> datetime | None:
     """The first of those that are there."""
-    return min((one for one in moments if one is not None), default=None)
+    first = None
+    for one in moments:
+        if one is not None and (first is None or one < first):
+            first = one
+    return first
 
 
 def _size(cell: Batch | Join) -> int:

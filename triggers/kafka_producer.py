@@ -7,6 +7,7 @@ one call is on its way goes with the next. Its word that a record is stored come
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ PROTOCOLS = {
     (True, True): "SASL_SSL",
 }
 """By whether there is TLS, and a login."""
+
+# It logs every failed try, many a second while a broker is away. What matters comes back as an error of a firing.
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 log = structlog.get_logger()
 

@@ -24,15 +24,15 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from retrain.events import JsonValue
-from retrain.expressions.expr_builtins import BUILTINS
-from retrain.expressions.expr_compile import Compiler, Given
-from retrain.expressions.expr_frame import Frame, LimitError
-from retrain.expressions.expr_functions import Callables, argo, given
-from retrain.expressions.expr_nodes import Node
-from retrain.expressions.expr_parser import parse
-from retrain.expressions.expr_predicates import Run
-from retrain.expressions.expr_text import as_result
-from retrain.expressions.expr_tokens import ExprError
+from retrain.expressions.expr.builtins import BUILTINS
+from retrain.expressions.expr.compile import Compiler, Given
+from retrain.expressions.expr.frame import Frame, LimitError
+from retrain.expressions.expr.functions import Callables, argo, given
+from retrain.expressions.expr.nodes import Node
+from retrain.expressions.expr.parser import parse
+from retrain.expressions.expr.predicates import Run
+from retrain.expressions.expr.text import as_result
+from retrain.expressions.expr.tokens import ExprError
 
 __all__ = ["Expr", "ExprError", "compile_expr"]
 

@@ -21,15 +21,15 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from retrain.expressions import sprig
-from retrain.expressions.template_builtins import BUILTINS, LOGIC, REFUSED
-from retrain.expressions.template_compile import compile_trees
-from retrain.expressions.template_frame import UNSET, Body, Frame, Run
-from retrain.expressions.template_functions import Function, Surroundings
-from retrain.expressions.template_meter import swap
-from retrain.expressions.template_nodes import Tree
-from retrain.expressions.template_parser import parse
-from retrain.expressions.template_values import TemplateError, Value, whole
+from retrain.expressions.sprig import table as sprig
+from retrain.expressions.template.builtins import BUILTINS, LOGIC, REFUSED
+from retrain.expressions.template.compile import compile_trees
+from retrain.expressions.template.frame import UNSET, Body, Frame, Run
+from retrain.expressions.template.functions import Function, Surroundings
+from retrain.expressions.template.meter import swap
+from retrain.expressions.template.nodes import Tree
+from retrain.expressions.template.parser import parse
+from retrain.expressions.template.values import TemplateError, Value, whole
 
 __all__ = ["Template", "TemplateError", "compile_template"]
 

@@ -41,7 +41,7 @@ BUSY_S = 5.0
 PATIENCE_S = 60.0
 """Seconds after which a write gives up on the lock. Writes take milliseconds: by then something is stuck."""
 READERS = 4
-CACHE_KIB = 4096
+CACHE_KIB = 32768
 
 
 @dataclass(slots=True)

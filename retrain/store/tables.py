@@ -162,6 +162,7 @@ sensor_cells = Table(
     Index("ix_sensor_cells_due", "timeline", "due", sqlite_where=_DUE, postgresql_where=_DUE),
     Index("ix_sensor_cells_expires", "expires", sqlite_where=_EXPIRES, postgresql_where=_EXPIRES),
     Index("ix_sensor_cells_retired", "retired", sqlite_where=_RETIRED, postgresql_where=_RETIRED),
+    sqlite_with_rowid=False,  # one tree instead of two: cells are small, and asked for by their whole key
 )
 """What sensors keep in mind: one row for each thing that is waited for, by key. Never read as a whole."""
 

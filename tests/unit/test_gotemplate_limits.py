@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from retrain.expressions import sprig
 from retrain.expressions.gotemplate import TemplateError, compile_template
-from retrain.expressions.template_builtins import BUILTINS
+from retrain.expressions.template.builtins import BUILTINS
 
 NOW = datetime(2026, 11, 20, 10, 11, 12, tzinfo=UTC)
 DOUBLING = "{{ $l := list 1 }}{{ range until 60 }}{{ $l = list $l $l }}{{ end }}"

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("retrain", "eventsources", "sensors", "pipelines", "deploy")
 MAKERS = {"Problem": 1, "Advice": 1, "compiles": 3, "_compiles": 3}
 """Callables that take a code, and which of their arguments it is."""
-CODE = re.compile(r"[a-z]+(-[a-z]+)+")
+CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
 def codes() -> set[str]:

@@ -129,6 +129,21 @@ def test_a_call_of_other_sensors_has_a_name_and_a_payload() -> None:
     assert render({"retrain": named})["eventName"] == "b"
 
 
+def test_under_argos_name_a_window_means_nothing() -> None:
+    """Upstream drops the field, and then takes what is left for its own."""
+    count = {"src": {"dependencyName": "d", "dataKey": "body.a", "window": "count"}, "dest": "p"}
+    headers = [{**count, "dest": "X-P"}]
+    one = trigger(
+        {"http": {"url": "http://x/", "payload": [count], "dynamicHeaders": headers}},
+        parameters=[{**count, "dest": "http.method"}],
+    )
+
+    ours, argos = compile_trigger(one)(MATCH), compile_trigger(one, ours=False)(MATCH)
+
+    assert (ours["payload"], ours["headers"], ours["method"]) == ({"p": "1"}, {"X-P": "1"}, "1")
+    assert (argos["payload"], argos["headers"], argos["method"]) == ({"p": "b"}, {"X-P": "b"}, "b")
+
+
 def test_a_candidate_is_filled() -> None:
     promotion = {"name": "p", "candidate": {"uri": "u"}, "parameters": [{"src": N, "dest": "metrics.n"}]}
 

@@ -113,6 +113,7 @@ def _cells() -> None:
         ),
         sa.Column("chunked", sa.Integer(), server_default="0", nullable=False, comment="members in sensor_members"),
         sa.PrimaryKeyConstraint("sensor", "kind", "part", "key", name=op.f("pk_sensor_cells")),
+        sqlite_with_rowid=False,
     )
     for name, columns in (("due", ["timeline", "due"]), ("expires", ["expires"]), ("retired", ["retired"])):
         where = sa.text(f"{name} IS NOT NULL")
