@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.report import draw
 
-MODULES = ("bus", "webhook", "chain", "steps", "promotion", "footprint")
+MODULES = ("bus", "webhook", "chain", "evaluation", "sensors", "joins", "steps", "promotion", "footprint")
 LIMIT_S = 600
 
 

@@ -193,21 +193,18 @@ def restart(count: int) -> list[Row]:
         project.mkdir()
         data.mkdir()
         (project / "s.yaml").write_text(to_yaml(document(0)))
+        (empty := Path(name) / "empty").mkdir()
         anyio.run(old_log, data, count)
-        took: list[float] = []
-        for _ in range(3):
-            with started(project, data, Path(name) / "log") as world:
-                took.append(world.ready_s)
-    return [
-        Row(
-            f"restart with {count:,} events in the log",
-            min(took),
-            "s",
-            goal=2,
-            at_least=False,
-            median=statistics.median(took),
-        )
-    ]
+        took = {data: list[float](), empty: list[float]()}
+        for _ in range(4):
+            for place, values in took.items():
+                with started(project, place, Path(name) / "log") as world:
+                    values.append(world.ready_s)
+        # Of the empty one all but the first start: that one makes the stream and the tables.
+        typical = statistics.median(took[data])
+        what = f"restart with {count:,} events in the log"
+        peer = min(took[empty][1:])
+    return [Row(what, min(took[data]), "s", peer, "an empty log", goal=2, at_least=False, median=typical)]
 
 
 def main() -> None:

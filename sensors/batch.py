@@ -21,7 +21,7 @@ from retrain.store.deadletters import DeadLetter
 from retrain.store.decisions import DecisionRow
 from retrain.store.events import SeenEvent
 from retrain.store.firings import FiringRow, FiringState
-from sensors.cells import CellId
+from sensors.cells import Cell, CellId
 from sensors.explain import describe_check
 from sensors.firing import depth_of
 from sensors.letters import letter_of_event, letter_of_firing
@@ -73,12 +73,14 @@ class Batch:
 class Setting:
     """What holds for a whole batch.
 
-    `now`: how far the time of the log has come, None before its first event. `known`: where in the log its events were
-    first, as far as that is written down. `load` gives older events. `wall`: the time of day, for the record.
+    `now`: how far the time of the log has come, None before its first event. `wall`: the time of day, for the record.
+    `keys`: of its records' events. `known`: where in the log these were first, as far as that is written down. `load`
+    gives older events.
     """
 
     now: datetime | None
     wall: datetime
+    keys: Sequence[EventKey]
     known: Mapping[str, int]
     load: Load
     max_depth: int
@@ -110,22 +112,21 @@ class Turn:
         batch, it ends among them (`more`), and `taken` says how many of the records are part of it.
         """
         batch = self.batch
-        for record in records:
+        for record, key in zip(records, self._setting.keys, strict=True):
             now = record.received if batch.now is None else max(batch.now, record.received)
             if not self.tick(now):
                 batch.more = True
                 return
-            self.take(record, now)
+            self._take(record, key, now)
         batch.more = until is not None and not self.tick(until)
 
     # --- records ---
 
-    def take(self, record: Record, now: datetime) -> None:
-        """The next event of the log."""
+    def _take(self, record: Record, key: EventKey, now: datetime) -> None:
         batch = self.batch
         batch.taken += 1
         batch.now, batch.position = now, record.position
-        event, key = record.event, record.event.key
+        event = record.event
         places = self._places
         caring = [
             place
@@ -145,8 +146,16 @@ class Turn:
             self._refuse(event, key, caring, depth)
             return
         for place in caring:
-            sensor = place.sensor
-            self.run(sensor, key, lambda s=sensor: s.step(self._desk.look(s.name), event, now, self.load))
+            self._step(place.sensor, event, key, now)
+
+    def _step(self, sensor: Sensor, event: Event, key: EventKey, now: datetime) -> None:
+        try:
+            step = sensor.step(self._desk.look(sensor.name), event, now, self.load)
+        # Whatever is wrong in one sensor must not stop the others.
+        except Exception as error:  # noqa: BLE001 - it is logged there
+            self._failed(sensor, key, error)
+        else:
+            self._absorb(sensor.name, key, step)
 
     # --- timers ---
 
@@ -178,28 +187,35 @@ class Turn:
         """Let a sensor decide, and note what comes of it. If it raises, that is put on record instead; None then."""
         try:
             step = work()
-        # Whatever is wrong in one sensor must not stop the others.
-        except Exception as error:
-            log.exception("sensor.failed", sensor=sensor.name, event_key=key)
-            text = str(error) if isinstance(error, RetrainError) else f"{type(error).__name__} in the sensor's code"
-            self._say(sensor.name, key, Decision(None, Outcome.ERROR, text))
+        except Exception as error:  # noqa: BLE001 - it is logged there
+            self._failed(sensor, key, error)
             return None
         self._absorb(sensor.name, key, step)
         return step
+
+    def _failed(self, sensor: Sensor, key: EventKey | None, error: Exception) -> None:
+        log.error("sensor.failed", sensor=sensor.name, event_key=key, exc_info=error)
+        text = str(error) if isinstance(error, RetrainError) else f"{type(error).__name__} in the sensor's code"
+        self._say(sensor.name, key, Decision(None, Outcome.ERROR, text))
 
     def _absorb(self, name: str, key: EventKey | None, step: Step) -> None:
         """Note what came of a step of a sensor. `key`: of the event at hand."""
         for decision in step.decisions:
             self._say(name, key, decision)
-        for cell_id, cell in step.changes.items():
+        if step.changes:
+            self._change(name, step.changes)
+        for fired in step.firings:
+            self._fire(name, fired)
+        if step.emitted or step.stops:
+            self.batch.emitted += step.emitted
+            self.batch.stops += step.stops
+
+    def _change(self, name: str, changes: Mapping[CellId, Cell | None]) -> None:
+        for cell_id, cell in changes.items():
             place = named(name, cell_id)
             self._desk.put(place, cell)
             if cell is not None and cell.due is not None:
                 self._timers.push(cell.due, place)
-        for fired in step.firings:
-            self._fire(name, fired)
-        self.batch.emitted += step.emitted
-        self.batch.stops += step.stops
 
     def load(self, key: EventKey) -> Event:
         """An event that is at hand, or in the store."""

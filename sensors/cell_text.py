@@ -147,7 +147,7 @@ def _lane_body(cell: Lane) -> dict[str, JsonValue]:
 
 
 _BODIES: dict[type, Callable[[Any], dict[str, JsonValue]]] = {
-    Seen: lambda cell: {"event": cell.event, "due": _stamp(cell.due)},
+    Seen: lambda cell: {"event": cell.event, "name": cell.name, "due": _stamp(cell.due)},
     Batch: _window_body,
     Join: _window_body,
     Silence: lambda cell: {"last": cell.last, "since": _stamp(cell.since), "due": _stamp(cell.due)},
@@ -201,7 +201,7 @@ def _read_active(rows: Iterable[Any]) -> tuple[Active, ...]:
 
 
 _READERS: dict[str, Callable[[dict[str, Any], Parts], Cell]] = {
-    "seen": lambda body, _: Seen(body["event"], _time(body["due"])),
+    "seen": lambda body, _: Seen(body["event"], body["name"], _time(body["due"])),
     "batch": lambda body, parts: _read_window(Batch, body, parts),
     "join": lambda body, parts: _read_window(Join, body, parts),
     "silence": lambda body, _: Silence(body["last"], _time(body["since"]), _time(body["due"])),

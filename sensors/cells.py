@@ -48,10 +48,11 @@ Parts = tuple[Chain, ...]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`event` counts; others with the same key are duplicates of it before `due`."""
+    """`event` counts, whose id is `name`; others with the same key are duplicates of it before `due`."""
 
     kind: ClassVar[Kind] = "seen"
     event: EventKey
+    name: str
     due: datetime
 
 

@@ -197,6 +197,9 @@ def check_dependency(one: Dependency, at: Where) -> Iterator[Problem]:
     for index, path in enumerate(one.key or ()):
         yield from compiles(compile_path, path, (*at, "key", index), "bad-path")
     if one.dedupe is not None:
+        if one.dedupe.key is None and one.key is None:
+            message = "dedupe needs a key: what makes two events the same. (The same event twice counts once anyway.)"
+            yield Problem((*at, "dedupe", "key"), "missing-field", message)
         for index, path in enumerate(one.dedupe.key or ()):
             yield from compiles(compile_path, path, (*at, "dedupe", "key", index), "bad-path")
     if one.window is not None:

@@ -69,8 +69,10 @@ def check_triggers(triggers: Sequence[Trigger], scope: Scope) -> Iterator[Proble
             message = f"several triggers are named {one.template.name!r}"
             yield Problem((*at, "template", "name"), "duplicate-name", message)
     used = {name for one in triggers for name in names_of(one, scope)}
+    if not triggers or not used <= set(scope.names):
+        return  # a name that is not there is told already, and may have meant this one
     for index, one in enumerate(scope.dependencies):
-        if one.name and triggers and one.name not in used:
+        if one.name and one.name not in used:
             message = f"no trigger is about {one.name!r}: its events change nothing"
             yield Problem(("spec", "dependencies", index, "name"), "unused-dependency", message, "warning")
 

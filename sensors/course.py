@@ -19,6 +19,8 @@ from sensors.step import Sensor
 from sensors.timetable import Timetable
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FAR = datetime(9000, 1, 1, tzinfo=UTC)
+"""Times of events are anybody's: arithmetic with years of the calendar's end would fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Course:
 
     def begin(self, now: datetime) -> list[Taken]:
         """The sensors are here for the first time: silence counts from now on."""
-        self.now = max(self.now, now)
+        self.now = max(self.now, min(now, FAR))
         taken = [Taken(name, self.now, None, None, one.begin(self.now)) for name, one in self.sensors.items()]
         for one in taken:
             self._apply(one)
@@ -71,7 +73,7 @@ class Course:
 
     def take(self, event: Event, received: datetime) -> list[Taken]:
         """What comes of an event that arrived then, and before it of the timers that were due."""
-        now = max(self.now, received)
+        now = max(self.now, min(received, FAR))
         taken = self.run_until(now)
         self.now = now
         taken += self._take(event)

@@ -28,7 +28,7 @@ MOST_IDS = 100
 class Reset:
     """Moments at which what waits is forgotten, by cron."""
 
-    __slots__ = ("_after", "_crons", "_next")
+    __slots__ = ("_crons", "_memo")
 
     def __init__(self, written: Sequence[ConditionsReset]) -> None:
         """Compile.
@@ -41,17 +41,16 @@ class Reset:
             if one.by_time is None or not one.by_time.cron:
                 raise ConfigError("conditionsReset needs byTime.cron: when to forget")
             self._crons.append((compile_cron(one.by_time.cron), zone(one.by_time.timezone)))
-        # Cells are opened one after the other, most of them between the same two ticks.
-        self._after: datetime | None = None
-        self._next: datetime | None = None
+        # Cells are opened one after the other, most of them between the same two ticks: (after what, the next tick).
+        self._memo: tuple[datetime, datetime | None] | None = None
 
     def next(self, opened: datetime) -> datetime | None:
         """The first tick after what was opened then."""
-        if self._after is not None and self._after <= opened and (self._next is None or opened < self._next):
-            return self._next
-        found = earliest(*(cron.next(opened, where) for cron, where in self._crons))
-        self._after, self._next = opened, found
-        return found
+        memo = self._memo
+        if memo is None or memo[0] > opened or (memo[1] is not None and memo[1] <= opened):
+            found = earliest(*(cron.next(opened, where) for cron, where in self._crons))
+            memo = self._memo = (opened, found)
+        return memo[1]
 
     def which(self, tick: datetime) -> str:
         """The cron expression of a tick."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import cast
 
-from retrain.errors import ConfigError, RetrainError
+from retrain.errors import ConfigError
 from retrain.events import JsonValue
 from sensors.addresses import Address, Matches, compile_address
 from sensors.cells import Batch, CellId, Seen
@@ -123,8 +123,9 @@ class DependencyRule:
         cell_id = CellId("seen", self.name, key)
         before = cast("Seen | None", turn.get(cell_id))
         if before is not None and turn.now < before.due:
-            return f"of event {_id(turn, before)} (key {key!r}), within {span(self._ttl)}"
-        turn.put(cell_id, Seen(turn.key, turn.now + self._ttl))
+            return f"of event {before.name} (key {key!r}), within {span(self._ttl)}"
+        name = "" if turn.event is None else turn.event.id
+        turn.put(cell_id, Seen(turn.key, name, turn.now + self._ttl))
         return None
 
     # --- its window ---
@@ -185,10 +186,3 @@ def refused(name: str, verdict: Verdict) -> Decision:
     """What becomes of an event that the filters do not let through."""
     outcome = Outcome.ERROR if verdict.failed else Outcome.FILTERED
     return Decision(name, outcome, verdict.reason, verdict.checks)
-
-
-def _id(turn: Turn, seen: Seen) -> str:
-    try:
-        return turn.name_of(seen.event)
-    except RetrainError:
-        return seen.event

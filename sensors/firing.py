@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import NamedTuple, cast
 
 import orjson
 
 from retrain.errors import RetrainError
-from retrain.events import Event, EventKey
+from retrain.events import Event, EventKey, JsonValue
 from sensors.cells import Parts
 from sensors.match import Match
 from sensors.outcome import Fired
-from sensors.render import Action, Render, compile_trigger
+from sensors.parameters import RenderError
+from sensors.render import Action, Render
 from sensors.trigger_spec import Trigger
 from sensors.turn import Met, Turn
 
+CompileTrigger = Callable[[Trigger], Render]
+
 LISTED = 100
 """Events of a firing that the store lists with it; for more there is always a manifest."""
+
+LEVELS = 200
+"""Levels of nesting of an action. The JSON writer takes 254, and whoever shows or sends the action nests it further."""
 
 
 def firing_id(sensor: str, trigger: str, keys: Sequence[EventKey]) -> str:
@@ -51,14 +57,14 @@ class Identity(NamedTuple):
 class Maker:
     """Makes the firings of one trigger. `tracked`: their end is to be told."""
 
-    def __init__(self, trigger: Trigger, *, priority: int, tracked: bool) -> None:
-        """Compile.
+    def __init__(self, trigger: Trigger, compile_one: CompileTrigger, *, priority: int, tracked: bool) -> None:
+        """Compile. `compile_one`: how a trigger is rendered.
 
         Raises:
             ConfigError: the template, or that of the dlqTrigger, cannot be rendered.
         """
-        self._render: Render = compile_trigger(trigger)
-        self._render_dlq = None if trigger.dlq_trigger is None else compile_trigger(trigger.dlq_trigger)
+        self._render: Render = compile_one(trigger)
+        self._render_dlq = None if trigger.dlq_trigger is None else compile_one(trigger.dlq_trigger)
         self._ordered = trigger.ordered
         self._priority = priority
         self._tracked = tracked
@@ -81,10 +87,11 @@ class Maker:
         error = None
         try:
             action = self._act(match)
+            text = _write(action)
             depth = _depth(turn, parts)
         except RetrainError as problem:
-            action, error, depth = cast("Action", {}), str(problem), 0
-        if error is None and (len(keys) > LISTED or (self._may_refer and manifest.encode() in orjson.dumps(action))):
+            action, text, error, depth = cast("Action", {}), b"", str(problem), 0
+        if error is None and (len(keys) > LISTED or (self._may_refer and manifest.encode() in text)):
             action = {**action, "manifest": manifest}
         tracked = self._tracked and not frame.shadow
         made = (firing, name, met.key, keys, action, depth, turn.now, error)
@@ -95,6 +102,22 @@ class Maker:
         if self._render_dlq is None:
             return action
         return {**action, "dlqTrigger": self._render_dlq(match)}
+
+
+def _write(action: Action) -> bytes:
+    """An action as JSON, in lists around it that take the room which others need.
+
+    Raises:
+        RenderError: it cannot be written down, and who would write it down must not stumble over it.
+    """
+    around: JsonValue = action
+    for _ in range(254 - LEVELS):
+        around = [around]
+    try:
+        return orjson.dumps(around)
+    except TypeError as error:
+        why = f"it is nested deeper than {LEVELS} levels" if "Recursion" in str(error) else str(error)
+        raise RenderError(f"the action cannot be written as JSON: {why}") from error
 
 
 def _depth(turn: Turn, parts: Parts) -> int:

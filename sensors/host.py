@@ -341,14 +341,15 @@ class SensorHost:
 
     async def _tick(self) -> None:
         """Let timers happen that are due by the clock, once the log is read to its end: what lies in it comes first."""
-        position = self._cursor.position
+        # The time comes before the look at the log: what arrives from now on may be earlier than a later timer.
+        position, until = self._cursor.position, self.clock.now()
         records = await self._bus.read(position, limit=self._settings.batch)
         if records:
             await self._take(records)
             return
         async with self._turn:
             if self._cursor.position == position:
-                await self._run_live((), self.clock.now())
+                await self._run_live((), until)
 
     # --- keeping in order ---
 

@@ -106,7 +106,9 @@ class LaneRule:
         if waits is None:
             return None
         held_id = CellId("held", self._name, waits.firing)
-        held = cast("Held", turn.get(held_id))
+        held = turn.get(held_id)
+        if not isinstance(held, Held):
+            return None
         parts = held.parts
         for part in met.parts:
             parts = add(parts, part.dependency, part.since(0))
@@ -182,7 +184,12 @@ class LaneRule:
 
     def _release(self, turn: Turn, lane: Lane, one: Queued) -> Lane:
         held_id = CellId("held", self._name, one.firing)
-        held = cast("Held", turn.get(held_id))
+        held = turn.get(held_id)
+        if not isinstance(held, Held):
+            turn.decide(
+                self._name, one.match_key, Outcome.FORGOTTEN, "the events of this held match are not kept any more"
+            )
+            return lane
         turn.put(held_id, None)
         met = Met(held.parts, held.match_key, held.opened)
         lane, fired = self._fire(turn, lane, one.lane_key, met, None)

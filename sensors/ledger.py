@@ -109,13 +109,13 @@ class Ledger:
         """What holds for a batch of these records."""
 
         def load(key: EventKey) -> Event:
-            found = events.get_many(connection, [key])
-            if key not in found:
+            found = events.get(connection, key)
+            if found is None:
                 raise NotFound(f"event {key}, which was waiting, is not in the store any more")
-            return found[key]
+            return found
 
-        known = events.positions(connection, [record.event.key for record in records]) if records else {}
-        return Setting(now, wall, known, load, self._max_depth)
+        keys = [record.event.key for record in records]
+        return Setting(now, wall, keys, events.positions(connection, keys), load, self._max_depth)
 
     def write_down(self, connection: Connection, batch: Batch) -> list[FiringRow]:
         """Write a batch down, but for its cells; the firings that are new."""

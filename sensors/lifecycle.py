@@ -126,7 +126,7 @@ def _field(event: Event, name: str) -> JsonValue:
 
 
 def _rejection(event: Event) -> str:
-    by, reason = _field(event, "by"), _field(event, "reason")
+    by, reason = _field(event, "actor"), _field(event, "reason")
     return "approval rejected" + (f" by {by}" if by else "") + (f": {reason}" if reason else "")
 
 

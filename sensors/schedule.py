@@ -26,14 +26,13 @@ Span = tuple[int, int]
 class Schedule:
     """When a trigger may fire. Get one from `compile_schedule`."""
 
-    __slots__ = ("_asked", "_opens", "_spans", "_zone", "never_open")
+    __slots__ = ("_memo", "_spans", "_zone", "never_open")
 
     def __init__(self, spans: tuple[Span, ...], where: tzinfo) -> None:
         self._spans = spans
         self._zone = where
-        # Matches are held one after the other until the same moment.
-        self._asked: datetime | None = None
-        self._opens: datetime | None = None
+        # Matches are held one after the other until the same moment: (when it was asked, what was found).
+        self._memo: tuple[datetime, datetime | None] | None = None
         self.never_open = not spans
 
     def is_open(self, now: datetime) -> bool:
@@ -45,9 +44,10 @@ class Schedule:
         """The first moment after `now`, at which it is closed, in which it may fire; None if there is none."""
         if self.never_open:
             return None
-        if self._asked is None or self._opens is None or not self._asked <= now < self._opens:
-            self._asked, self._opens = now, self._find(now)
-        return self._opens
+        memo = self._memo
+        if memo is None or memo[1] is None or not memo[0] <= now < memo[1]:
+            memo = self._memo = (now, self._find(now))
+        return memo[1]
 
     def _find(self, now: datetime) -> datetime | None:
         local = now.astimezone(self._zone)

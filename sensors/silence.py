@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 
 from retrain.errors import RetrainError
@@ -15,6 +15,9 @@ from sensors.decision_spec import Absent
 from sensors.outcome import Outcome
 from sensors.telling import moment, span
 from sensors.turn import Turn
+
+LATEST = datetime(9900, 1, 1, tzinfo=UTC)
+"""A start behind it is as good as never, and there would be no moment to tell it."""
 
 
 class SilenceRule:
@@ -60,7 +63,7 @@ class SilenceRule:
 
     def _due(self, since: datetime) -> datetime:
         start = since if self._starting_at is None else max(since, self._starting_at)
-        return start + self._length
+        return min(start, LATEST) + self._length
 
     def _event(self, turn: Turn, key: str, cell: Silence, due: datetime) -> Event:
         sensor = turn.frame.name

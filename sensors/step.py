@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Literal
 
@@ -24,8 +25,10 @@ from sensors.content import Content
 from sensors.dependency_rule import DependencyRule, refused
 from sensors.firing import depth_of, firing_id
 from sensors.outcome import Decision, Fired, Load, Look, Outcome, Step, Waiting
+from sensors.render import NO_SOURCES, compile_trigger
 from sensors.shape import Shape, merge, shape_of, without_foreign
 from sensors.silence import silent_key
+from sensors.sources import Sources
 from sensors.spec import SensorDocument
 from sensors.transform import compile_transform
 from sensors.trigger_rule import TriggerRule
@@ -59,8 +62,11 @@ class Sensor:
     """A compiled Sensor. `digest` changes with its spec; `start` says where in the log it begins. `addresses` and
     `matchers` say which events concern it, besides those of which it is the owner (addresses.py)."""
 
-    def __init__(self, document: SensorDocument, *, manifests: str = "manifests") -> None:
-        """Compile. `manifests`: the directory in which firings find the files that name all their events.
+    def __init__(
+        self, document: SensorDocument, *, manifests: str = "manifests", sources: Sources = NO_SOURCES
+    ) -> None:
+        """Compile. `manifests`: the directory in which firings find the files that name all their events; `sources`:
+        who reads the objects of triggers that are not written in the manifest.
 
         Raises:
             ConfigError: something in it is wrong or not built; `check` finds all of that and says where.
@@ -77,8 +83,9 @@ class Sensor:
         order = tuple(written)
         by = {name: one.by for name, one in self._dependencies.items()}
         self._triggers: dict[str, TriggerRule] = {}
+        compile_one = partial(compile_trigger, sources=sources, ours=document.ours)
         for one in spec.triggers:
-            rule = TriggerRule(one, order, by, spec.priority or 0)
+            rule = TriggerRule(one, order, by, spec.priority or 0, compile_one)
             if rule.name in self._triggers:
                 raise ConfigError(f"several triggers are named {rule.name!r}")
             self._triggers[rule.name] = rule

@@ -14,7 +14,7 @@ from sensors.cells import TRIGGER, CellId, Count, Join
 from sensors.chain import Chain, Member
 from sensors.deadline import Deadline, Reset
 from sensors.decision_spec import Concurrency
-from sensors.firing import Maker
+from sensors.firing import CompileTrigger, Maker
 from sensors.gates import (
     Gate,
     Rate,
@@ -41,8 +41,15 @@ JOIN_KEY = "key"
 class TriggerRule:
     """A trigger. `names`: the dependencies that it is about; `lane` where it has limits."""
 
-    def __init__(self, trigger: Trigger, order: Sequence[str], by: Mapping[str, ReadKey | None], priority: int) -> None:
-        """Compile. `order`: all dependencies; `by`: what tells the events of one apart.
+    def __init__(
+        self,
+        trigger: Trigger,
+        order: Sequence[str],
+        by: Mapping[str, ReadKey | None],
+        priority: int,
+        compile_one: CompileTrigger,
+    ) -> None:
+        """Compile. `order`: all dependencies; `by`: what tells the events of one apart; `compile_one`: as `Maker`.
 
         Raises:
             ConfigError: something in it is wrong.
@@ -57,7 +64,7 @@ class TriggerRule:
         gates, drop = _compile_gates(trigger)
         tracked = any(gate.name == "concurrency" for gate in gates) or _spends(trigger)
         own = trigger.priority if trigger.priority is not None else priority
-        self._maker = Maker(trigger, priority=own, tracked=tracked)
+        self._maker = Maker(trigger, compile_one, priority=own, tracked=tracked)
         # It is always there, for what a lane of an older spec holds; matches go through it only if it limits them.
         self.lane = LaneRule(self.name, self._maker, gates, drop, _compile_on_lane(trigger.concurrency))
         self.lifecycle = Lifecycle(self.lane, trigger.budget if _spends(trigger) else None)

@@ -1,5 +1,5 @@
 """`sensors replay`: the platform's recorded log through a sensor of its own or one that is handed in, side by side with
-another. Reads the store on a thread of its own, so that the platform goes on; writes nothing."""
+another. In a process of its own, which only reads: the platform does not notice."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from anyio import to_process
 from sqlalchemy import Connection, select
 
 from retrain.app.catalog import Item
@@ -19,7 +20,7 @@ from retrain.app.queries import stamp
 from retrain.errors import ConfigError, NotFound
 from retrain.events import EventKey, parse_time
 from retrain.manifests import load_text
-from retrain.store import events, firings, history
+from retrain.store import events, firings, history, reading
 from retrain.store.tables import firings as firing_table
 from retrain.store.tables import runs as run_table
 from sensors import Sensor, SensorDocument
@@ -80,29 +81,42 @@ def _time(field: str, text: str | None) -> datetime | None:
         raise ConfigError(f"{field}: {error}") from error
 
 
-def run_request(connection: Connection, request: Request, items: Sequence[Item], now: datetime) -> Json:
-    """Replay, and say what would have been.
+async def replay_aside(store: Path, request: Request, items: Sequence[Item], now: datetime) -> Json:
+    """Replay in another process, and say what would have been. Ended with the caller.
 
     Raises:
         ConfigError: the manifest is wrong.
         NotFound: no sensor has the name.
     """
-    sensor = Sensor(_find(items, request.sensor) if request.sensor else _parse(request.manifest or "", request.name))
-    other = Sensor(_find(items, request.diff)) if request.diff else None
+    document = _find(items, request.sensor) if request.sensor else _parse(request.manifest or "", request.name)
+    other = _find(items, request.diff) if request.diff else None
+    return await to_process.run_sync(run, store, request, (document, other), now, cancellable=True)
+
+
+def run(store: Path, request: Request, documents: tuple[SensorDocument, SensorDocument | None], now: datetime) -> Json:
+    """What the log would have made of the first of the sensors, and what is different from the second.
+
+    Raises:
+        ConfigError: a sensor cannot be compiled.
+    """
+    document, other = documents
+    sensor, against = Sensor(document), None if other is None else Sensor(other)
     began = time.perf_counter()
-    first, end = history.positions_between(connection, request.since, request.until)
     until = min(now, request.until or now)
-    replayed = _replay(connection, sensor, first, end, until)
-    answer: Json = {
-        "sensor": sensor.name,
-        "from": stamp(request.since),
-        "to": stamp(until),
-        **_describe(replayed),
-    }
-    if other is not None:
-        before = _replay(connection, other, first, end, until)
-        names = {**before.names, **replayed.names}
-        answer["diff"] = {"with": other.name, **_describe_difference(differ(before.firings, replayed.firings), names)}
+    with reading(store) as connection:
+        first, end = history.positions_between(connection, request.since, request.until)
+        replayed = _replay(connection, sensor, first, end, until)
+        answer: Json = {
+            "sensor": sensor.name,
+            "from": stamp(request.since),
+            "to": stamp(until),
+            **_describe(replayed),
+        }
+        if against is not None:
+            before = _replay(connection, against, first, end, until)
+            names = {**before.names, **replayed.names}
+            found = differ(before.firings, replayed.firings)
+            answer["diff"] = {"with": against.name, **_describe_difference(found, names)}
     return answer | {"tookSeconds": round(time.perf_counter() - began, 3)}
 
 

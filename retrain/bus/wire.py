@@ -5,6 +5,9 @@ from __future__ import annotations
 from retrain.errors import EventError, Permanent
 from retrain.events import CONTEXT, MAX_ATTRIBUTE, Event, from_json
 
+LEVELS = 253
+"""Levels of nesting of an event's data. The JSON writer takes 254, and the event around the data is one of them."""
+
 
 def encode(event: Event, max_bytes: int) -> bytes:
     """The event's bytes.
@@ -16,7 +19,8 @@ def encode(event: Event, max_bytes: int) -> bytes:
     try:
         body = event.to_json()
     except (TypeError, ValueError) as error:
-        raise Permanent(f"event {event.id!r} of {event.source!r} cannot be written as JSON: {error}") from error
+        why = f"its data is nested deeper than {LEVELS} levels" if "Recursion" in str(error) else str(error)
+        raise Permanent(f"event {event.id!r} of {event.source!r} cannot be written as JSON: {why}") from error
     if not _plain(event):
         try:
             from_json(body)

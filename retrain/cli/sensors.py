@@ -9,6 +9,7 @@ import click
 
 from retrain.cli.client import Client, list_options, quoted, server_option
 from retrain.cli.output import Column, age, emit, more, output_option, table
+from retrain.cli.sensor_trials import replay, test
 from retrain.errors import ConfigError
 
 COLUMNS: tuple[Column, ...] = (
@@ -48,6 +49,10 @@ KEYS_OF_A_PAGE = 1000
 @click.group()
 def sensors() -> None:
     """Show sensors and explain their decisions."""
+
+
+sensors.add_command(test)
+sensors.add_command(replay)
 
 
 @sensors.command("list")

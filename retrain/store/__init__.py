@@ -6,7 +6,7 @@ each table, so that several of them make one transaction:
     await store.write(lambda c: (firings.add(c, rows), cursors.save(c, "sensors", position)))
 """
 
-from retrain.store.database import Store, open_store
+from retrain.store.database import Store, open_store, reading
 from retrain.store.signals import Signals
 
-__all__ = ["Signals", "Store", "open_store"]
+__all__ = ["Signals", "Store", "open_store", "reading"]

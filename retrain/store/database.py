@@ -12,8 +12,8 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -41,7 +41,7 @@ BUSY_S = 5.0
 PATIENCE_S = 60.0
 """Seconds after which a write gives up on the lock. Writes take milliseconds: by then something is stuck."""
 READERS = 4
-CACHE_KIB = 32768
+CACHE_KIB = 4096
 
 
 @dataclass(slots=True)
@@ -238,6 +238,23 @@ async def open_store(path: Path, *, synchronous: Literal["NORMAL", "FULL"] = "NO
     finally:
         writer.dispose()
         reader.dispose()
+
+
+@contextmanager
+def reading(path: Path) -> Generator[Connection]:
+    """A connection that only reads, on a snapshot of the store, for a process that is not the platform's.
+
+    Raises:
+        Transient: the store cannot be read now.
+    """
+    engine = _engine(path, "PRAGMA query_only=ON", "BEGIN", pool=2)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise translate(error) from error
+    finally:
+        engine.dispose()
 
 
 def _prepare(engine: Engine, path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, select
 
 from retrain.errors import ConfigError
 from retrain.events import Event, from_json
-from retrain.store.rows import MAX_PAGE, Page, insert_new, insert_raw
+from retrain.store.rows import MAX_PAGE, Page, dialect_of, insert_new, insert_raw
 from retrain.store.tables import event_refs, events, to_microseconds
 
 OBJECT = "retrainobject"
@@ -19,6 +20,10 @@ OBJECT = "retrainobject"
 CHUNK = 500
 """Keys of one `IN (...)`; SQLite's bound on variables is far above."""
 
+FEW = 32
+"""Keys for which a statement is made each time."""
+
+_BODY = select(events.c.body).where(events.c.key == bindparam("which"))
 _POSITIONS = select(events.c.key, events.c.position).where(events.c.key.in_(bindparam("keys", expanding=True)))
 
 
@@ -76,9 +81,32 @@ def positions(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
     """Which of these events are known, and where in the log each was first."""
     found: dict[str, int] = {}
     for chunk in _chunks(keys):
-        rows = connection.execute(_POSITIONS, {"keys": chunk})
-        found.update({row.key: row.position for row in rows})
+        if len(chunk) < FEW:
+            rows = connection.execute(_POSITIONS, {"keys": chunk})
+        else:
+            # One statement for any number, filled up: to make one for each costs more than to carry it out.
+            sql, names = _positions_of_many(connection.dialect.name)
+            filled = [*chunk, *[chunk[0]] * (CHUNK - len(chunk))]
+            rows = connection.exec_driver_sql(
+                sql, tuple(filled) if names is None else dict(zip(names, filled, strict=True))
+            )
+        found.update({row[0]: row[1] for row in rows})
     return found
+
+
+@cache
+def _positions_of_many(dialect: str) -> tuple[str, tuple[str, ...] | None]:
+    """The statement, and the names of its values where it does not take them by place."""
+    names = tuple(f"k{number}" for number in range(CHUNK))
+    statement = select(events.c.key, events.c.position).where(events.c.key.in_([bindparam(name) for name in names]))
+    compiled = statement.compile(dialect=dialect_of(dialect))
+    return str(compiled), None if compiled.positiontup else names
+
+
+def get(connection: Connection, key: str) -> Event | None:
+    """The event with this key."""
+    body = connection.execute(_BODY, {"which": key}).scalar()
+    return from_json(body) if body is not None else None
 
 
 def get_many(connection: Connection, keys: Iterable[str]) -> dict[str, Event]:

@@ -8,7 +8,7 @@ from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, tuple_
+from sqlalchemy import Connection, Dialect, Select, Table, bindparam, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement
 
@@ -74,9 +74,14 @@ def _raw(dialect: str, table: Table, names: Names, new: bool) -> tuple[str, tupl
     statement = _insert(dialect, table).values({name: bindparam(name) for name in names})
     if new:
         statement = statement.on_conflict_do_nothing()
-    compiled = statement.compile(dialect=(sqlite if dialect == "sqlite" else postgresql).dialect())
+    compiled = statement.compile(dialect=dialect_of(dialect))
     order = compiled.positiontup
     return str(compiled), tuple(names.index(name) for name in order) if order is not None else None
+
+
+def dialect_of(name: str) -> Dialect:
+    """The dialect of this name."""
+    return (sqlite if name == "sqlite" else postgresql).dialect()
 
 
 @cache

@@ -13,6 +13,7 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from retrain import __version__
 from retrain.app import queries
 from retrain.app.parts import PartState, ready
+from retrain.app.replaying import read_request, replay_aside
 from retrain.app.services import Services
 from retrain.app.trace import trace
 from retrain.errors import ConfigError, EventError, NotFound, Permanent, Refused, RetrainError, Transient
@@ -131,6 +132,11 @@ def _sensors(api: FastAPI, services: Services) -> None:
         which = DecisionFilter(outcome, trigger, key)
         decided = await services.ask(queries.list_decisions, name, limit, which)
         return {**found, "memory": await services.ask(queries.sensor_memory, name), "decisions": decided}
+
+    @api.post("/api/v1/sensors/replay")
+    async def replay_sensor(request: Request) -> dict[str, Any]:
+        wanted = read_request(await _words(request))
+        return await replay_aside(services.store.path, wanted, services.sensing.items(), services.clock.now())
 
     @api.get("/api/v1/firings")
     async def list_firings(

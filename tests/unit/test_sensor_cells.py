@@ -37,7 +37,7 @@ ACTIVE = st.builds(Active, TEXTS, TEXTS, TIMES, st.none() | TEXTS, st.booleans()
 QUEUED = st.builds(Queued, TEXTS, TEXTS, TEXTS, TIMES, TEXTS, TEXTS, st.booleans(), st.booleans())
 AMOUNTS = st.floats(0, 1e9)
 CELLS: st.SearchStrategy[Cell] = st.one_of(
-    st.builds(Seen, KEYS, TIMES),
+    st.builds(Seen, KEYS, TEXTS, TIMES),
     st.builds(Batch, parts(), TIMES, TIMES, st.none() | TIMES, AMOUNTS),
     st.builds(Join, parts(), TIMES, TIMES, st.none() | TIMES, AMOUNTS),
     st.builds(Silence, st.none() | KEYS, TIMES, st.none() | TIMES),

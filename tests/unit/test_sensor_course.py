@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -132,6 +133,18 @@ def test_explain_shows_what_is_held() -> None:
     assert (waiting["trigger"], waiting["have"], waiting["count"]) == ("t", ["a"], 2)
     assert waiting["until"] == "2026-11-20T01:00:00Z"
     assert waiting["held"][0]["reason"] == "cooldown: it cools down until 2026-11-20T01:00:00Z"
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_events_from_the_ends_of_the_calendar_are_taken(year: int) -> None:
+    window = {"quiet": "10s", "within": "3660d"}
+    limits: dict[str, Any] = {"schedule": {"closed": [{"start": "00:00", "stop": "12:00"}], "timezone": "Asia/Tokyo"}}
+    reset = [{"byTime": {"cron": "@yearly", "timezone": "America/Los_Angeles"}}]
+    made = document(on("a"), trigger(window=window, conditionsReset=reset, cooldown="1d", **limits))
+
+    out = explain(made, [event("a", "1", time=datetime(year, 1, 1, tzinfo=UTC))], until=at(99))
+
+    assert out["events"][0]["outcome"] == "passed"
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5)), max_size=12))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from retrain.events import Event
 from sensors.lane import MOST_HELD
 from sensors.outcome import Fired
-from tests.unit.sensor_play import Play, document, lifecycle, on, trigger
+from tests.unit.sensor_play import Play, document, event, lifecycle, on, trigger
 
 
 def lane(*, key: str | None = None, **limits: Any) -> Play:
@@ -282,7 +282,7 @@ def test_over_budget_somebody_may_approve() -> None:
 
     assert answer(10, "approval.granted", held[1].firing, {}) == ["2"]
     assert play.fired[1].id == held[1].firing
-    assert answer(11, "approval.rejected", held[0].firing, {"by": "eva", "reason": "too dear"}) == []
+    assert answer(11, "approval.rejected", held[0].firing, {"actor": "eva", "reason": "too dear"}) == []
     assert play.last.reason.startswith("approval rejected by eva: too dear")
     assert play.wait(200_000) == []
     assert play.say(200_001, "a", "9") == ["9"]
@@ -371,3 +371,62 @@ def test_what_is_held_goes_once_and_in_its_order(limits: dict[str, Any], acts: l
         assert all(later - earlier >= gap for earlier, later in pairwise(times))
     if "budget" in limits:
         assert all(later - earlier >= 20 for earlier, later in zip(times, times[3:], strict=False))
+
+
+ANY_LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "concurrency": st.fixed_dictionaries(
+            {"onConflict": st.sampled_from(["queue", "coalesce", "skip", "replace"]), "limit": st.integers(1, 2)},
+            optional={"key": st.just("k")},
+        ),
+        "cooldown": st.fixed_dictionaries(
+            {"for": st.sampled_from(["2s", "7s"]), "onConflict": st.sampled_from(["queue", "coalesce", "skip"])}
+        ),
+        "rateLimit": st.sampled_from(
+            [
+                {"unit": "Second", "requestsPerUnit": 1},
+                {"unit": "Minute", "requestsPerUnit": 2, "mode": "drop"},
+            ]
+        ),
+        "budget": st.fixed_dictionaries(
+            {"gpuHours": st.just(3), "per": st.just("30s"), "onExceed": st.sampled_from(["queue", "skip", "approve"])},
+            optional={"estimate": st.just(1)},
+        ),
+        "schedule": st.just({"closed": [{"start": "00:00", "stop": "00:01"}]}),
+        "every": st.just(2),
+        "window": st.just({"quiet": "3s", "count": 2}),
+    },
+)
+
+
+@given(ANY_LIMITS, ACTS)
+def test_limits_hold_at_every_moment_and_timers_may_run_early_or_late(limits: dict[str, Any], acts: Any) -> None:
+    """Second by second, as live, or each time up to the next event, as in a replay."""
+    live, replay, now = lane(**limits), lane(**limits), 0
+    bound = limits.get("concurrency", {}).get("limit")
+    for number, (gap, act) in enumerate(acts):
+        for _ in range(gap * 10):
+            live.wait(now)
+            now += 1
+        one = event("a", f"{number}{act}", {"k": act})
+        if act is True:
+            if not live.fired:
+                continue
+            ended = live.fired[number % len(live.fired)]
+            one = lifecycle("run.succeeded", ended, {"resources": {}}, number)
+        live.hear(now, one)
+        replay.hear(now, one)
+        active = () if live.cell("lane") is None else live.cell("lane").active
+        for key in {one.lane_key for one in active} if bound else ():
+            assert sum(one.lane_key == key for one in active) <= bound
+    live.wait(now + 500)
+    replay.wait(now + 500)
+
+    assert live.outcomes == replay.outcomes
+    assert [(one.id, one.created) for one in live.fired] == [(one.id, one.created) for one in replay.fired]
+    assert live.course.cells("s") == replay.course.cells("s")
+    assert len({one.id for one in live.fired}) == len(live.fired)
+    queue = () if live.cell("lane") is None else live.cell("lane").queue
+    held = {one.key for one in live.course.cells("s") if one.kind == "held"}
+    assert held == {one.firing for one in queue}
