@@ -1,5 +1,5 @@
-"""What a decision costs by itself, on one core: pure evaluation, beside the same filter written by hand; the languages; a
-replay of a recorded log.
+"""What a decision costs by itself, on one core: pure evaluation, beside the same filter written by hand; the languages;
+a replay of a recorded log.
 
     python -m bench.evaluation [--events N] [--json]
 

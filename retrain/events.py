@@ -57,12 +57,18 @@ class Event:
     datacontenttype: str | None = None
     dataschema: str | None = None
     extensions: Mapping[str, str | int | bool] = field(default_factory=lambda: _EMPTY)
+    # On its way an event is asked for its key many times.
+    _key: EventKey | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> EventKey:
         """The event's identity: stable over processes and machines."""
-        # The length keeps ("a", "b:c") and ("a:b", "c") apart.
-        return EventKey(sha256(f"{len(self.source)}:{self.source}:{self.id}".encode()).hexdigest()[:32])
+        key = self._key
+        if key is None:
+            # The length keeps ("a", "b:c") and ("a:b", "c") apart.
+            key = EventKey(sha256(f"{len(self.source)}:{self.source}:{self.id}".encode()).hexdigest()[:32])
+            object.__setattr__(self, "_key", key)
+        return key
 
     def with_time(self, now: datetime) -> Event:
         """The event itself if it knows its time, else one that happened `now`."""

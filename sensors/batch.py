@@ -194,8 +194,10 @@ class Turn:
         return step
 
     def _failed(self, sensor: Sensor, key: EventKey | None, error: Exception) -> None:
-        log.error("sensor.failed", sensor=sensor.name, event_key=key, exc_info=error)
-        text = str(error) if isinstance(error, RetrainError) else f"{type(error).__name__} in the sensor's code"
+        # What is known needs no traceback: any sender could fill the log with them.
+        bug = None if isinstance(error, RetrainError) else error
+        text = str(error) if bug is None else f"{type(error).__name__} in the sensor's code"
+        log.error("sensor.failed", sensor=sensor.name, event_key=key, error=text, exc_info=bug)
         self._say(sensor.name, key, Decision(None, Outcome.ERROR, text))
 
     def _absorb(self, name: str, key: EventKey | None, step: Step) -> None:

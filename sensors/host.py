@@ -30,7 +30,7 @@ from retrain.store.cursors import Place as Cursor
 from retrain.store.firings import FiringRow
 from sensors.adopting import Newcomer, Standing, admit
 from sensors.batch import Batch, Place
-from sensors.ledger import Decided, Ledger, Readers
+from sensors.ledger import CURSOR, Decided, Ledger, Readers, take_cursor
 from sensors.memory import Memory
 from sensors.patience import Moved, Patience
 from sensors.reconciling import find_over, let_go
@@ -42,7 +42,6 @@ from sensors.upkeep import Upkeep
 
 log = structlog.get_logger()
 
-CURSOR = "sensors"
 GRACE_S = 10.0
 """How long a shutdown waits for the transaction in hand."""
 
@@ -199,7 +198,7 @@ class SensorHost:
             gone = [name for name, row in rows.items() if row.removed is None and name not in self._wanted]
 
         def write(connection: Connection) -> tuple[Cursor, Batch, list[FiringRow], Mapping[str, Mapping[str, int]]]:
-            moved = _take_cursor(connection, cursor, reached, changed=bool(news or gone))
+            moved = take_cursor(connection, cursor, reached, changed=bool(news or gone))
             setting = self.ledger.setting(connection, moved.now, wall, ())
             admitted = admit(connection, news, setting)
             for name in gone:
@@ -421,7 +420,7 @@ class SensorHost:
         moving = [name for name, place in past.places.items() if place.position < reached]
 
         def write(connection: Connection) -> _Written:
-            moved = _take_cursor(connection, cursor, cursor.position, changed=True)
+            moved = take_cursor(connection, cursor, cursor.position, changed=True)
             memories.move(connection, moving, reached, one.batch.now, wall)
             return self._write_down(connection, one, moved, past)
 
@@ -437,7 +436,7 @@ class SensorHost:
         def write(connection: Connection) -> Cursor:
             memories.join(connection, names, cursor.position, wall)
             cells.set_timeline(connection, names, LIVE)
-            return _take_cursor(connection, cursor, cursor.position, changed=True)
+            return take_cursor(connection, cursor, cursor.position, changed=True)
 
         self._cursor = await self._patience.insist("the store", lambda: self._store.write(write))
         for place in joined:
@@ -475,22 +474,6 @@ class SensorHost:
             self._timers_changed.set()
         self.ledger.committed(batch, written.fresh)
         return written
-
-
-def _take_cursor(connection: Connection, seen: Cursor | None, reached: int, *, changed: bool) -> Cursor:
-    """The cursor, made where there is none; moved to a new version where something `changed` with it.
-
-    Raises:
-        Moved: another process has moved it.
-    """
-    if seen is None:
-        cursors.save(connection, CURSOR, reached)
-        seen = cursors.place(connection, CURSOR)
-        assert seen is not None
-    moved = cursors.move(connection, CURSOR, seen, reached, seen.now) if changed else seen
-    if moved is None:
-        raise Moved("another process reads the log for the same sensors")
-    return moved
 
 
 def _by_name(sensors: Iterable[Sensor]) -> dict[str, Sensor]:

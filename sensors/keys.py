@@ -39,7 +39,10 @@ def _compile_part(path: str) -> ReadKey:
     lookup = compile_lookup(path)
 
     def read(content: Content) -> str:
-        found = lookup.found(content)
+        try:
+            found = lookup.found(content)
+        except ConfigError as error:
+            raise NoKey(f"no key: {error}") from error
         if found is None or found.kind == "null":
             raise NoKey(f"no key: path {path!r} does not exist")
         if found.kind == "json":

@@ -13,15 +13,18 @@ from retrain.bus import Record
 from retrain.clock import Clock
 from retrain.errors import NotFound
 from retrain.events import Event, EventKey
-from retrain.store import Store, cells, deadletters, decisions, events, firings, outbox
+from retrain.store import Store, cells, cursors, deadletters, decisions, events, firings, outbox
 from retrain.store.cells import Name
+from retrain.store.cursors import Place as Cursor
 from retrain.store.firings import FiringRow
 from sensors.batch import Batch, Place, Setting, Turn
 from sensors.memory import Change, Desk, Memory, Writing, write_out
+from sensors.patience import Moved
 from sensors.routing import Routes
 from sensors.sink import Sink
 from sensors.timers import MOST, Timers
 
+CURSOR = "sensors"
 TOPIC = "outbox"
 """The store's signal that events wait to be published."""
 
@@ -159,3 +162,19 @@ def _horizon(records: Sequence[Record], until: datetime | None, now: datetime | 
     moments = [record.received for record in records]
     moments += [moment for moment in (until, now) if moment is not None]
     return max(moments, default=None)
+
+
+def take_cursor(connection: Connection, seen: Cursor | None, reached: int, *, changed: bool) -> Cursor:
+    """The cursor, made where there is none; moved to a new version where something `changed` with it.
+
+    Raises:
+        Moved: another process has moved it.
+    """
+    if seen is None:
+        cursors.save(connection, CURSOR, reached)
+        seen = cursors.place(connection, CURSOR)
+        assert seen is not None
+    moved = cursors.move(connection, CURSOR, seen, reached, seen.now) if changed else seen
+    if moved is None:
+        raise Moved("another process reads the log for the same sensors")
+    return moved

@@ -100,7 +100,10 @@ class Rule:
         return Told(number, mark, lack)
 
     def _read_number(self, content: Content) -> tuple[float, str]:
-        found = None if self._path is None else self._path.found(content)
+        try:
+            found = None if self._path is None else self._path.found(content)
+        except ConfigError as error:
+            return 0.0, f"it has no number to add: {error}"
         if found is not None and (found.kind == "number" or (found.kind == "string" and _is_number(found.raw))):
             number = found.number()
             if math.isfinite(number):

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select
 
 from retrain.app.catalog import Item
 from retrain.app.explaining import refuse, sensor_of
+from retrain.app.known import without_collecting
 from retrain.app.queries import stamp
 from retrain.errors import ConfigError, NotFound
 from retrain.events import EventKey, parse_time
@@ -103,7 +104,7 @@ def run(store: Path, request: Request, documents: tuple[SensorDocument, SensorDo
     sensor, against = Sensor(document), None if other is None else Sensor(other)
     began = time.perf_counter()
     until = min(now, request.until or now)
-    with reading(store) as connection:
+    with without_collecting(), reading(store) as connection:
         first, end = history.positions_between(connection, request.since, request.until)
         replayed = _replay(connection, sensor, first, end, until)
         answer: Json = {

@@ -62,10 +62,9 @@ class Sensing:
             )
         return rows
 
-    async def list(self) -> Json:
-        """The page of `sensors list`, with what removed sensors and parts of sensors left."""
-        aside = await self.store.read(_aside)
-        return {"items": self.rows(), "next": None, "removed": aside}
+    async def removed(self) -> Json:
+        """What sensors and parts of sensors left that no manifest has any more. It can come back for some days."""
+        return {"items": await self.store.read(_aside), "next": None}
 
     async def show(self, name: str, cursor: str | None, limit: int) -> Json:
         """One sensor with what it waits for: `limit` keys behind `cursor`, and `next` for those after them.

@@ -60,8 +60,11 @@ sensors.add_command(replay)
 @output_option
 def list_(server: str | None, output: str) -> None:
     """List the sensors of the platform."""
-    page = Client(server).get("/api/v1/sensors")
-    emit(page, output, name=lambda s: s["name"], table=_list)
+    client = Client(server)
+    emit(client.get("/api/v1/sensors"), output, name=lambda s: s["name"], table=_list)
+    if output == "table" and (aside := client.get("/api/v1/removed")["items"]):
+        click.echo()
+        table(ASIDE, aside, empty="")
 
 
 @sensors.command()
@@ -121,9 +124,6 @@ def _all_keys(client: Client, name: str) -> dict[str, Any]:
 
 def _list(page: dict[str, Any]) -> None:
     table(COLUMNS, page["items"], empty="this project has no sensors")
-    if page["removed"]:
-        click.echo()
-        table(ASIDE, page["removed"], empty="")
 
 
 def _show(found: dict[str, Any]) -> None:

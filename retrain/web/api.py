@@ -117,7 +117,11 @@ def _sensors(api: FastAPI, services: Services) -> None:
 
     @api.get("/api/v1/sensors")
     async def list_sensors() -> dict[str, Any]:
-        return await services.sensing.list()
+        return {"items": services.sensing.rows(), "next": None}
+
+    @api.get("/api/v1/removed")
+    async def list_removed() -> dict[str, Any]:
+        return await services.sensing.removed()
 
     @api.get("/api/v1/sensors/{name}")
     async def show_sensor(

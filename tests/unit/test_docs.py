@@ -118,15 +118,19 @@ def test_every_manifest_of_the_examples_lints_without_a_finding(folder: str, tmp
 
 
 def test_every_example_is_in_a_folder_that_is_linted() -> None:
-    assert {file.relative_to(EXAMPLES).parts[0] for file in EXAMPLES.rglob("*.yaml")} == {"digits", "sensors", "sources"}
+    assert {file.relative_to(EXAMPLES).parts[0] for file in EXAMPLES.rglob("*.yaml")} == {
+        "digits",
+        "sensors",
+        "sources",
+    }
 
 
 def manifests() -> Iterator[Any]:
     for page in PAGES:
-        for language, body in BLOCK.findall(page.read_text()):
+        for number, (language, body) in enumerate(BLOCK.findall(page.read_text()), 1):
             # The one of the plugins' page needs its plugins, and has a test of its own.
             if language == "yaml" and body.startswith("apiVersion:") and page.name != "plugins.md":
-                yield pytest.param(body, id=ids(page))
+                yield pytest.param(body, id=f"{ids(page)} {number}")
 
 
 @pytest.mark.parametrize("body", list(manifests()))
@@ -361,6 +365,11 @@ def test_every_kind_of_trigger_has_a_line_of_its_page(kind: str) -> None:
     assert re.search(rf"^\| `{kind}` \| .+ \|$", text_of("docs/triggers.md"), re.MULTILINE)
 
 
+@pytest.mark.parametrize("name", [*dependency_spec.OURS, *trigger_spec.OURS])
+def test_every_field_of_ours_is_told_on_the_page_of_sensors(name: str) -> None:
+    assert f"`{name}`" in text_of("docs/sensors.md") or f"{name}:" in text_of("docs/sensors.md")
+
+
 @pytest.mark.parametrize("kind", gates.KINDS)
 def test_every_kind_of_gate_has_a_part_of_its_page(kind: str) -> None:
     assert f"`{kind}`: " in text_of("docs/promotion.md").partition("## Gates")[2]
@@ -372,8 +381,7 @@ def refused() -> dict[str, set[str]]:
     return {
         "Kinds": {kind for _, kind in NOT_BUILT},
         "Event sources": set(source_spec.KNOWN) - set(eventsources.KINDS),
-        "Dependencies": set(dependency_spec.OURS),
-        "Triggers": kinds | set(trigger_spec.OURS),
+        "Triggers": kinds,
         "Workflows": {
             name
             for group in ("_SPEC", "_TEMPLATE", "_CONTAINER", "_ENV", "_VALUE_FROM")
@@ -395,10 +403,11 @@ def test_everything_that_is_refused_by_name_is_in_the_page_of_compatibility(plac
 
 def test_nothing_that_is_built_is_called_refused() -> None:
     page = text_of("docs/compatibility.md").partition("## Not built yet")[2]
-    kinds = {f"**{place}**" for place in ("Event sources", "Triggers")}
-    first = {line.partition(". Of the built ones")[0] for line in page.split("\n\n") if line.startswith(tuple(kinds))}
+    for place, kinds in (("Event sources", eventsources.KINDS), ("Triggers", triggers.KINDS)):
+        part = next(part for part in page.split("\n\n") if part.startswith(f"**{place}**"))
+        refused_here = set(re.findall(r"`(\w+)`", part.partition(". Of the built ones")[0]))
 
-    assert not {*eventsources.KINDS, *triggers.KINDS} & set(re.findall(r"`(\w+)`", " ".join(first)))
+        assert not set(kinds) & refused_here
 
 
 # --- words that two places share -------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ FILTER = "dependencies.0.filters.data.0"
 TEMPLATE = "triggers.0.template"
 PAYLOAD = "triggers.0.template.http.payload.0"
 SHOWN = "spec.triggers[0].template.http.payload[0]"
+RESET = "spec.triggers[0].template.conditionsReset"
 SRC = {"dependencyName": "features"}
 
 
@@ -86,7 +87,7 @@ SRC = {"dependencyName": "features"}
         (f"{TEMPLATE}.http", None, "spec.triggers[0].template", "unsupported-kind"),
         (f"{TEMPLATE}.name", "", "spec.triggers[0].template.name", "missing-field"),
         (f"{TEMPLATE}.http.url", "", "spec.triggers[0].template.http.url", "missing-field"),
-        (f"{TEMPLATE}.conditionsReset", [{}], "spec.triggers[0].template.conditionsReset[0].byTime.cron", "missing-field"),
+        (f"{TEMPLATE}.conditionsReset", [{}], f"{RESET}[0].byTime.cron", "missing-field"),
         (f"{PAYLOAD}.operation", "merge", f"{SHOWN}.operation", "wrong-value"),
         (f"{PAYLOAD}.src.dependencyName", "x", f"{SHOWN}.src.dependencyName", "unknown-dependency"),
         (f"{PAYLOAD}.src.dataTemplate", "{{", f"{SHOWN}.src.dataTemplate", "bad-template"),
