@@ -365,7 +365,7 @@ def test_every_kind_of_trigger_has_a_line_of_its_page(kind: str) -> None:
     assert re.search(rf"^\| `{kind}` \| .+ \|$", text_of("docs/triggers.md"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [*dependency_spec.OURS, *trigger_spec.OURS])
+@pytest.mark.parametrize("name", sorted({*dependency_spec.OURS, *trigger_spec.OURS}))
 def test_every_field_of_ours_is_told_on_the_page_of_sensors(name: str) -> None:
     assert f"`{name}`" in text_of("docs/sensors.md") or f"{name}:" in text_of("docs/sensors.md")
 
