@@ -33,7 +33,7 @@ from retrain.store import events as seen
 from retrain.store import open_store
 from retrain.store.events import SeenEvent
 from sensors import Sensor, SensorDocument
-from sensors.cells import Cell, CellId
+from sensors.core.cells import Cell, CellId
 
 ROUNDS = 3
 DAY = timedelta(days=1)

@@ -29,8 +29,8 @@ from retrain.clock import SystemClock
 from retrain.events import Event
 from retrain.store import cursors, open_store
 from sensors import Sensor, SensorDocument
-from sensors.host import SensorHost
-from sensors.ledger import CURSOR
+from sensors.host.ledger import CURSOR
+from sensors.host.loop import SensorHost
 
 FEW = 100
 PORTION = 5000

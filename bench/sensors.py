@@ -35,8 +35,8 @@ from retrain.store import sensors as memories
 from retrain.store.sensors import SensorRow
 from retrain.store.tables import events as events_table
 from sensors import Sensor, SensorDocument
-from sensors.host import SensorHost
-from sensors.ledger import CURSOR
+from sensors.host.ledger import CURSOR
+from sensors.host.loop import SensorHost
 
 DATA = {"body": {"n": 0, "text": "x" * 200}}
 

@@ -11,9 +11,9 @@ from retrain.errors import ConfigError
 from retrain.events import Event, EventKey, JsonValue, from_dict
 from sensors import outside
 from sensors.case_spec import Case, Expected, ExpectedDecision, ExpectedFiring, Given
-from sensors.course import Course, Taken
-from sensors.outcome import Decision, Fired, Waiting
-from sensors.step import Sensor
+from sensors.core.course import Course, Taken
+from sensors.core.outcome import Decision, Fired, Waiting
+from sensors.core.step import Sensor
 
 
 @dataclass(slots=True)

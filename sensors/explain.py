@@ -9,13 +9,13 @@ import orjson
 
 from retrain.errors import ConfigError, EventError
 from retrain.events import Event, JsonValue, batch_from_json, format_time, from_json
-from sensors.content import Content, ContentError
-from sensors.course import EPOCH, Course, Taken
-from sensors.filters import Check
-from sensors.outcome import Decision, Fired, Load, Waiting
+from sensors.core.course import EPOCH, Course, Taken
+from sensors.core.outcome import Decision, Fired, Load, Waiting
+from sensors.core.step import UNMATCHED, Sensor
+from sensors.filtering.content import Content, ContentError
+from sensors.filtering.filters import Check
+from sensors.filtering.transform import MakeContent, compile_transform
 from sensors.spec import SensorDocument
-from sensors.step import UNMATCHED, Sensor
-from sensors.transform import MakeContent, compile_transform
 
 
 def read_events(text: bytes | str) -> list[Event]:

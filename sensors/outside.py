@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from retrain.events import Event, JsonValue
-from sensors.addresses import FIRING, SENSOR, SOURCE, TRIGGER
-from sensors.outcome import Fired
-from sensors.render import Action
+from sensors.actions.render import Action
+from sensors.core.addresses import FIRING, SENSOR, SOURCE, TRIGGER
+from sensors.core.outcome import Fired
 
 STARTS = frozenset({"submit", "submit-from", "resubmit", "retry", "create"})
 """Operations after which a workflow runs."""

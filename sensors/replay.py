@@ -15,10 +15,10 @@ from itertools import count
 
 from retrain.events import Event
 from sensors import outside
-from sensors.addresses import ABSENT, EXPIRED, SOURCE, owner_of
-from sensors.course import Course, Taken
-from sensors.outcome import Fired, Load, Waiting
-from sensors.step import Sensor
+from sensors.core.addresses import ABSENT, EXPIRED, SOURCE, owner_of
+from sensors.core.course import Course, Taken
+from sensors.core.outcome import Fired, Load, Waiting
+from sensors.core.step import Sensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class SecureHeader(Shape):
 class ParameterSource(Shape):
     """Where a parameter's value comes from: a part of the event that came for a dependency, or `value`.
 
-    `window` is of retrain.dev/v1: it asks for all events that a firing acts on, see `sensors.window_values`.
+    `window` is of retrain.dev/v1: it asks for all events that a firing acts on, see `sensors.actions.windows`.
     """
 
     dependency_name: str = ""

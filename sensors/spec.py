@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from retrain.events import JsonValue
 from retrain.manifests import Problem
 from retrain.manifests.argo import ObjectMeta, Shape
-from sensors.checking import Scope, check_dependencies, check_triggers
+from sensors.checks.sensor import Scope, check_dependencies, check_triggers
 from sensors.dependency_spec import Dependency
 from sensors.trigger_spec import Trigger
 

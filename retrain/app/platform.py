@@ -54,9 +54,9 @@ from retrain.errors import ConfigError
 from retrain.serving import Server, bind
 from retrain.store import Store, firings, open_store, promotions, runs
 from sensors import Sensor
-from sensors.host import SensorHost
-from sensors.settings import HostSettings
-from sensors.upkeep import Keep
+from sensors.host.loop import SensorHost
+from sensors.host.settings import HostSettings
+from sensors.host.upkeep import Keep
 from triggers import Dispatcher, DispatchSettings, Tools
 
 log = structlog.get_logger()

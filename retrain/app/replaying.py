@@ -25,8 +25,8 @@ from retrain.store import events, firings, history, reading
 from retrain.store.tables import firings as firing_table
 from retrain.store.tables import runs as run_table
 from sensors import Sensor, SensorDocument
-from sensors.addresses import SOURCE
-from sensors.outcome import Fired, Waiting
+from sensors.core.addresses import SOURCE
+from sensors.core.outcome import Fired, Waiting
 from sensors.replay import Difference, Recorded, Replayed, differ, replay
 
 Json = dict[str, Any]

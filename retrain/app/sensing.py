@@ -16,11 +16,11 @@ from retrain.events import Event
 from retrain.store import Store, cells, outbox
 from retrain.store import sensors as memories
 from sensors import SensorDocument
-from sensors.cells import Cell, CellId, Lane, Silence
-from sensors.host import SensorHost
-from sensors.memory import cell_of, read_cells
-from sensors.outcome import HeldMatch, Waiting
-from sensors.step import Sensor
+from sensors.core.cells import Cell, CellId, Lane, Silence
+from sensors.core.outcome import HeldMatch, Waiting
+from sensors.core.step import Sensor
+from sensors.host.loop import SensorHost
+from sensors.host.memory import cell_of, read_cells
 
 Json = dict[str, Any]
 

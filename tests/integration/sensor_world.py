@@ -18,10 +18,10 @@ from retrain.store import Store, cells, decisions, firings
 from retrain.store.decisions import DecisionRow
 from retrain.store.firings import FiringFilter, FiringRow
 from sensors import Sensor, SensorDocument
-from sensors.host import SensorHost
-from sensors.memory import read_cells
-from sensors.outcome import Waiting
-from sensors.settings import HostSettings
+from sensors.core.outcome import Waiting
+from sensors.host.loop import SensorHost
+from sensors.host.memory import read_cells
+from sensors.host.settings import HostSettings
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LIMIT_S = 30.0

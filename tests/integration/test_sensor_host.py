@@ -18,9 +18,9 @@ from retrain.events import Event
 from retrain.store import Store, cells, cursors, deadletters, decisions, events, firings, open_store
 from retrain.store.firings import FiringFilter, FiringRow, FiringState
 from sensors import Sensor, SensorDocument
-from sensors.host import SensorHost
-from sensors.memory import read_cells
-from sensors.settings import HostSettings
+from sensors.host.loop import SensorHost
+from sensors.host.memory import read_cells
+from sensors.host.settings import HostSettings
 
 pytestmark = pytest.mark.integration
 

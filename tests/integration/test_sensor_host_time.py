@@ -11,7 +11,7 @@ import pytest
 
 from retrain.store import Store, cells, firings
 from retrain.store.firings import FiringState
-from sensors.upkeep import Keep
+from sensors.host.upkeep import Keep
 from tests.integration.sensor_world import NOON, World, at, event, sensor, told, until, world
 
 pytestmark = pytest.mark.integration

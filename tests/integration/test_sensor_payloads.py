@@ -12,7 +12,7 @@ from retrain.bus.wire import decode, encode
 from retrain.events import Event, from_json
 from retrain.store import Store
 from sensors import Sensor, SensorDocument
-from sensors.course import Course
+from sensors.core.course import Course
 from tests.e2e.platform_driver import Platform
 from tests.integration.sensor_world import NOON, world
 from tests.support.hostile_payloads import BYTES, REFUSED, TAKEN, TIMES, in_base64, structured

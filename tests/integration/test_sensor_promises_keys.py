@@ -12,7 +12,7 @@ import pytest
 from retrain.bus import MemoryBus
 from retrain.clock import FakeClock
 from retrain.store import Store
-from sensors.host import SensorHost
+from sensors.host.loop import SensorHost
 from tests.integration.sensor_world import NOON, World, event, sensor
 
 pytestmark = pytest.mark.integration

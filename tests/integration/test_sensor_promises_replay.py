@@ -16,9 +16,9 @@ from retrain.store import Store, cells, outbox
 from retrain.store.firings import FiringRow
 from retrain.store.tables import decisions as decision_table
 from sensors import Sensor, SensorDocument
-from sensors.course import Course
-from sensors.host import SensorHost
-from sensors.outcome import Decision
+from sensors.core.course import Course
+from sensors.core.outcome import Decision
+from sensors.host.loop import SensorHost
 from sensors.replay import Recorded, replay
 from tests.integration.sensor_world import NOON, World, at, event, sensor, told, until, world
 from tests.support.sensor_dice import Dice

@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 
 from retrain.errors import ConfigError, NotFound, Permanent, RetrainError, Transient
-from sensors.remote_reading import RemoteReading
-from sensors.remote_settings import RemoteSettings
-from sensors.remote_sources import RemoteSources
-from sensors.sources import NotReadYet
+from sensors.objects.reading import RemoteReading
+from sensors.objects.remote import RemoteSources
+from sensors.objects.settings import RemoteSettings
+from sensors.objects.sources import NotReadYet
 from sensors.trigger_spec import Source
 from tests.contract.source_world import Objects
 from tests.servers.launch import MinioServer

@@ -8,9 +8,9 @@ from typing import Any
 
 from retrain.events import Event
 from sensors import Sensor, SensorDocument
-from sensors.cells import CellId
-from sensors.course import Course, Taken
-from sensors.outcome import Decision, Fired
+from sensors.core.cells import CellId
+from sensors.core.course import Course, Taken
+from sensors.core.outcome import Decision, Fired
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
 

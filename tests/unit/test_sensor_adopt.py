@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from retrain.events import Event, EventKey
 from sensors import Sensor, SensorDocument
-from sensors.cells import CellId
-from sensors.course import Course
-from sensors.outcome import Step
-from sensors.shape import Shape
+from sensors.core.cells import CellId
+from sensors.core.course import Course
+from sensors.core.outcome import Step
+from sensors.core.shape import Shape
 from tests.unit.sensor_play import START, Play, at, document, event, lifecycle, on, trigger
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from retrain.errors import Permanent
 from retrain.events import EventKey
 from sensors import Sensor
-from sensors.cell_text import APART, read, read_version_0, save
-from sensors.cells import Active, Batch, Cell, CellId, Count, Held, Join, Lane, Queued, Seen, Silence, Spent
-from sensors.chain import Chain, Marks, Member
-from sensors.course import Course
+from sensors.core.cell_text import APART, read, read_version_0, save
+from sensors.core.cells import Active, Batch, Cell, CellId, Count, Held, Join, Lane, Queued, Seen, Silence, Spent
+from sensors.core.chain import Chain, Marks, Member
+from sensors.core.course import Course
 from tests.unit.sensor_play import START, Play, at, document, event, on, trigger
 
 TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(lambda one: one.replace(tzinfo=UTC))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from retrain.errors import NotFound
 from retrain.events import EventKey
 from sensors import Sensor, SensorDocument, explain
-from sensors.course import Course
+from sensors.core.course import Course
 from tests.unit.sensor_play import START, Play, at, document, event, on, trigger
 
 

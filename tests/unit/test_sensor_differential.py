@@ -1,4 +1,4 @@
-"""Joins and windows against the slow reference, on random sensors and random events: the same firings at the same times.
+"""Joins and windows against the slow reference, on random sensors and events: the same firings at the same times.
 
 Some 100,000 events in all, over sensors of every shape: keys, dedupe, windows of dependencies and triggers with every
 field, sequences, conditions with `!`, every N-th.
@@ -14,8 +14,8 @@ import pytest
 
 from retrain.events import Event
 from sensors import Sensor, SensorDocument
-from sensors.course import Course
-from sensors.outcome import Outcome
+from sensors.core.course import Course
+from sensors.core.outcome import Outcome
 from tests.support.sensor_reference import Came, Given, Reference
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from retrain.errors import ConfigError
 from retrain.events import Event
-from sensors.content import Content
 from sensors.dependency_spec import Dependency
-from sensors.filters import Verdict, compile_dependency, compile_transform
+from sensors.filtering.content import Content
+from sensors.filtering.filters import Verdict, compile_dependency, compile_transform
 
 DATA = {
     "body": {"s": "hello world", "n": 50, "z": None, "t": True, "nstr": "50", "obj": {"a": 1}, "list": [{"n": 1}]},

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from retrain.errors import ConfigError
 from retrain.events import Event
 from retrain.expressions import compile_path
-from sensors.content import Content
-from sensors.lookup import MISSING, compile_lookup
-from sensors.patterns import compile_pattern
+from sensors.filtering.content import Content
+from sensors.filtering.lookup import MISSING, compile_lookup
+from sensors.filtering.patterns import compile_pattern
 
 KEYS = st.sampled_from(["a", "b", "k-1", "x_y", "0", "1", "10", "é", "a b", "", "a.b", "-1", "Content-Type"])
 SCALARS = (

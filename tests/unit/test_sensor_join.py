@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from retrain.errors import ConfigError
 from sensors import Sensor
-from sensors.cells import CellId
+from sensors.core.cells import CellId
 from tests.unit.sensor_play import Play, document, event, on, trigger
 
 

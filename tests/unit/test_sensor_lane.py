@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain.events import Event
-from sensors.lane import MOST_HELD
-from sensors.outcome import Fired
+from sensors.core.lane import MOST_HELD
+from sensors.core.outcome import Fired
 from tests.unit.sensor_play import Play, document, event, lifecycle, on, trigger
 
 

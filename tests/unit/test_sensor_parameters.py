@@ -10,9 +10,9 @@ import pytest
 
 from retrain.errors import ConfigError
 from retrain.events import Event, EventKey
-from sensors.content import Content
-from sensors.match import Match
-from sensors.parameters import Parameters, RenderError
+from sensors.actions.match import Match
+from sensors.actions.parameters import Parameters, RenderError
+from sensors.filtering.content import Content
 from sensors.shapes import Parameter
 
 NOW = datetime(2026, 11, 20, 8, 15, tzinfo=UTC)

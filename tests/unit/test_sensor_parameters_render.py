@@ -9,10 +9,10 @@ import pytest
 
 from retrain.errors import ConfigError
 from retrain.events import Event
-from sensors.content import Content
-from sensors.match import Match
-from sensors.parameters import RenderError
-from sensors.render import compile_trigger
+from sensors.actions.match import Match
+from sensors.actions.parameters import RenderError
+from sensors.actions.render import compile_trigger
+from sensors.filtering.content import Content
 from sensors.trigger_spec import Trigger
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from retrain.events import Event, EventKey
 from retrain.store.events import OBJECT
-from sensors.about import about
-from sensors.content import Content
-from sensors.match import Match
-from sensors.parameters import RenderError
-from sensors.render import compile_trigger
-from sensors.s3_records import s3_object
+from sensors.actions.about import about
+from sensors.actions.match import Match
+from sensors.actions.parameters import RenderError
+from sensors.actions.render import compile_trigger
+from sensors.actions.s3_records import s3_object
+from sensors.actions.variable_table import VARIABLES, portable_source
+from sensors.actions.variables import compile_arguments, variables_in
+from sensors.filtering.content import Content
 from sensors.trigger_spec import Trigger
-from sensors.variable_table import VARIABLES, portable_source
-from sensors.variables import compile_arguments, variables_in
 
 NOW = datetime(2026, 11, 20, 8, 15, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import yaml
 
 from retrain.events import Event
 from sensors import Sensor, SensorDocument, outside
-from sensors.course import Course
+from sensors.core.course import Course
 from sensors.replay import Recorded, differ, replay
 
 BEGIN = datetime(2026, 10, 1, tzinfo=UTC)

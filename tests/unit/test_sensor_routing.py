@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from retrain.events import Event
 from sensors import Sensor, SensorDocument
-from sensors.routing import REMEMBERED, Address, Matches, Routes
+from sensors.core.routing import REMEMBERED, Address, Matches, Routes
 
 
 @dataclass

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain.errors import ConfigError
+from sensors.core.schedule import compile_schedule
 from sensors.decision_spec import Schedule
-from sensors.schedule import compile_schedule
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 

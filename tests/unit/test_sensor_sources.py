@@ -11,16 +11,16 @@ import pytest
 
 from retrain.errors import ConfigError, NotFound, Transient
 from retrain.events import Event
-from sensors.addresses import compile_address
-from sensors.content import Content
-from sensors.git_reading import GitAccess, GitReading
-from sensors.match import Match
-from sensors.parameters import RenderError
-from sensors.project_sources import MAX_BYTES, ProjectSources
-from sensors.remote_settings import RemoteSettings
-from sensors.remote_sources import RemoteSources
-from sensors.render import chosen_by_event, compile_trigger
-from sensors.sources import NotReadYet, identity, kind_of
+from sensors.actions.match import Match
+from sensors.actions.parameters import RenderError
+from sensors.actions.render import chosen_by_event, compile_trigger
+from sensors.core.addresses import compile_address
+from sensors.filtering.content import Content
+from sensors.objects.git import GitAccess, GitReading
+from sensors.objects.project import MAX_BYTES, ProjectSources
+from sensors.objects.remote import RemoteSources
+from sensors.objects.settings import RemoteSettings
+from sensors.objects.sources import NotReadYet, identity, kind_of
 from sensors.trigger_spec import Git, Source, Trigger
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

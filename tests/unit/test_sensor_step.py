@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from retrain.errors import ConfigError
 from retrain.events import Event
 from sensors import Sensor, SensorDocument, explain, read_events
-from sensors.cells import Cell, CellId
-from sensors.course import Course
-from sensors.step import Outcome, Step, Waiting
+from sensors.core.cells import Cell, CellId
+from sensors.core.course import Course
+from sensors.core.step import Outcome, Step, Waiting
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
