@@ -81,6 +81,11 @@ class Item:
     model: Any
 
 
+def bodies(items: Iterable[Item]) -> list[dict[str, Any]]:
+    """The documents as they were written."""
+    return [item.document.body for item in items]
+
+
 def build(document: Document, installed: Mapping[str, Kinds] | None = None) -> tuple[Item | None, list[Finding]]:
     """Read a document by its kind. None if a finding is an error, or the document is not for us.
 

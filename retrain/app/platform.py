@@ -36,8 +36,10 @@ from pipelines.leaf import Surroundings, passed_on
 from pipelines.plan import Catalog
 from pipelines.runner import Runner, RunnerOptions
 from retrain.app.actions import actions
+from retrain.app.catalog import bodies
 from retrain.app.holding import announce, hold
 from retrain.app.known import Known, without_collecting
+from retrain.app.objects import TriggerObjects, reads_project
 from retrain.app.outbox import OutboxPublisher
 from retrain.app.parts import Parts, PartState, running
 from retrain.app.plain_errors import plainly
@@ -58,6 +60,7 @@ from sensors.host.loop import SensorHost
 from sensors.host.settings import HostSettings
 from sensors.host.upkeep import Keep
 from triggers import Dispatcher, DispatchSettings, Tools
+from triggers.settings import NetworkSettings
 
 log = structlog.get_logger()
 
@@ -225,7 +228,9 @@ class Platform:
         self._kinds = kinds
         self._ground = ground
         self._owner = f"{gethostname()}-{sha256(str(start.data).encode()).hexdigest()[:10]}"
-        self._secrets = ProjectSecrets(_bodies(project.secrets), _bodies(project.config_maps), os.environ)
+        self._secrets = ProjectSecrets(bodies(project.secrets), bodies(project.config_maps), os.environ)
+        allow = start.settings.sensors.allow_remote_sources
+        self._objects = TriggerObjects(start.project, start.data, self._secrets, allow_remote=allow)
         self._outbox = OutboxPublisher(ground.store, ground.bus, ground.clock)
         self._promoter = self._build_promoter()
         self._dispatcher = self._build_dispatcher()
@@ -249,6 +254,8 @@ class Platform:
             await parts.start("runner", self._runner.run)
         if "sensors" in roles:
             await parts.start("dispatcher", self._dispatcher.run)
+            if self._objects.remote is not None:
+                await parts.start("objects of triggers", self._objects.remote.run)
 
     async def start_intake(self, parts: Parts) -> None:
         """Start what needs the bus: the sensors once they have their place in the log, then the sources."""
@@ -282,8 +289,9 @@ class Platform:
         catalog = _catalog(project)
         sensors = await anyio.to_thread.run_sync(self._compile, project)
         if "sensors" in self._start.roles:
+            await self._objects.settle(project)
             await self._sensors.apply(sensors)
-        self._secrets.replace(_bodies(project.secrets), _bodies(project.config_maps))
+        self._secrets.replace(bodies(project.secrets), bodies(project.config_maps))
         self._refer()
         self._catalog = catalog
         self._promoter.documents = {item.model.name: item.model for item in project.promotions}
@@ -303,7 +311,14 @@ class Platform:
 
     def _build_dispatcher(self) -> Dispatcher:
         ground = self._ground
-        tools = Tools(secrets=self._secrets, clock=ground.clock, promotions=self._promotion, data=self._start.data)
+        services = self._start.settings.triggers
+        tools = Tools(
+            secrets=self._secrets,
+            clock=ground.clock,
+            promotions=self._promotion,
+            data=self._start.data,
+            network=NetworkSettings(slack_url=services.slack_url, aws_url=services.aws_url),
+        )
         many = self._start.settings.sensors.concurrency
         settings = DispatchSettings(per_trigger=many, in_all=4 * many)
         return Dispatcher(self._ground.store, self._owner, self._kinds.triggers, tools=tools, settings=settings)
@@ -331,11 +346,14 @@ class Platform:
             ConfigError: one of them cannot be compiled.
         """
         manifests, known = str(self._start.data / MANIFESTS), self._compiled
+        sources = self._objects.of(project)
         compiled: dict[str, tuple[Item, Sensor]] = {}
         for item in project.sensors:
             name: str = item.model.name
-            same = name in known and known[name][0] is item
-            compiled[name] = known[name] if same else (item, Sensor(item.model, manifests=manifests))
+            if name in known and known[name][0] is item and not reads_project(item.model):
+                compiled[name] = known[name]
+            else:
+                compiled[name] = item, Sensor(item.model, manifests=manifests, sources=sources)
         self._compiled = compiled
         return [sensor for _, sensor in compiled.values()]
 
@@ -400,6 +418,8 @@ class Platform:
             host = self._sensors.state()
             found.append(PartState("sensors", host.ready, host.waiting_for))
             found.append(PartState("dispatcher", ready=True))
+            if (remote := self._objects.remote) is not None:
+                found.append(PartState("objects of triggers", remote.waiting_for is None, remote.waiting_for))
         if "runner" in roles:
             found.append(PartState("runner", ready=True))
             for name, state in self._promoter.state().items():
@@ -435,8 +455,4 @@ class Platform:
 
 
 def _catalog(project: Project) -> Catalog:
-    return Catalog.of([*_bodies(project.workflow_templates), *_bodies(project.config_maps)])
-
-
-def _bodies(items: tuple[Item, ...]) -> list[dict[str, Any]]:
-    return [item.document.body for item in items]
+    return Catalog.of([*bodies(project.workflow_templates), *bodies(project.config_maps)])

@@ -60,6 +60,17 @@ class SensorsGroup(Group):
     """Events that follow from events that follow from ... : where a loop is cut."""
     concurrency: Count = 64
     """Firings of one trigger that are acted on at once; of all triggers together four times as many."""
+    allow_remote_sources: bool = False
+    """Whether triggers may take their objects from Git, URLs and S3."""
+
+
+class TriggersGroup(Group):
+    """Services that triggers speak to."""
+
+    slack_url: str = "https://slack.com/api"
+    """Where Slack's API is."""
+    aws_url: str | None = None
+    """Where AWS is; None: where the region says."""
 
 
 class PipelinesGroup(Group):
@@ -90,6 +101,7 @@ class Settings(BaseSettings):
     store: StoreGroup = StoreGroup()
     server: ServerGroup = ServerGroup()
     sensors: SensorsGroup = SensorsGroup()
+    triggers: TriggersGroup = TriggersGroup()
     pipelines: PipelinesGroup = PipelinesGroup()
     shutdown_s: Seconds = 20.0
     """Seconds that work in hand gets to finish after the first signal."""

@@ -2,7 +2,7 @@
 
     paths          gjson, to read out of JSON              setting      sjson, to put into it
     conditions     `a && (b || c)` over names              cron         when a cron expression is next
-    govaluate      the `exprs` of filters, `when`          exprlang     expr-lang: `{{=...}}`, filters of sources (expr/)
+    govaluate      the `exprs` of filters, `when`          exprlang     expr-lang: `{{=...}}`, filters (expr/)
     gotemplate     Go's text/template (template/)          sprig        its functions
     jq_program     jq, and lua_script: Lua                 sandbox      the process in which these two run
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol, cast
 
-from retrain.errors import RetrainError
 from retrain.expressions import Condition
 from sensors.core.cells import CellId, Join, Parts
 from sensors.core.chain import Chain, Member
@@ -88,7 +87,7 @@ class Newest:
         due = self._deadline.due(opened) if cell is None else cell.due
         turn.put(cell_id, Join(parts, opened, turn.now, due))
         words = f"waits for {', '.join(self._condition.need(have)) or 'its condition'}"
-        return words + (_in_place(turn, cell, dependency) if cell is not None else "")
+        return words + (_in_place(cell, dependency) if cell is not None else "")
 
     def tick(self, turn: Turn, cell_id: CellId, cell: Join) -> Met | None:
         return _end(turn, cell_id, cell, self._deadline, self.need(cell))
@@ -213,12 +212,10 @@ def _end(turn: Turn, cell_id: CellId, cell: Join, deadline: Deadline, need: list
     return None
 
 
-def _in_place(turn: Turn, cell: Join, dependency: str) -> str:
+def _in_place(cell: Join, dependency: str) -> str:
     old = next((part for part in cell.parts if part.dependency == dependency), None)
     if old is None:
         return ""
-    try:
-        name = turn.name_of(old.last.event)
-    except RetrainError:
-        name = old.last.event
+    # Its key, which every command takes: to look up its id would cost a query for each event of a key that is open.
+    name = old.last.event
     return f", in place of event {name}" if len(old) == 1 else f", in place of {len(old)} events up to {name}"

@@ -250,6 +250,8 @@ def settings() -> Iterator[tuple[str, str, Any]]:
 
 
 def shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return "none" if default is None else f"`{int(default) if isinstance(default, float) else default}`"
 
 

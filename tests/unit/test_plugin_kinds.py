@@ -140,11 +140,11 @@ def test_argos_own_documents_name_no_plugins(tmp_path: Path) -> None:
 def test_a_kind_that_argo_has_and_nobody_has_built_may_be_brought(site: Path, tmp_path: Path) -> None:
     assert findings(tmp_path, source("kafka: {orders: {topic: orders}}"))[0][1] == "unsupported-kind"
 
-    groups = {"retrain.sources": {"kafka": "my_kafka:Mine"}, "retrain.triggers": {"slack": "my_kafka:Mine"}}
+    groups = {"retrain.sources": {"kafka": "my_kafka:Mine"}, "retrain.triggers": {"pulsar": "my_kafka:Mine"}}
     install(site, "my-kafka", groups, my_kafka=MINE)
 
     assert findings(tmp_path, source("kafka: {orders: {topic: orders}}")) == []
-    assert findings(tmp_path, sensor("slack: {anything: [goes]}")) == []
+    assert findings(tmp_path, sensor("pulsar: {anything: [goes]}")) == []
 
 
 @pytest.mark.usefixtures("example")

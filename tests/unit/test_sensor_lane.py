@@ -294,7 +294,7 @@ def test_over_budget_somebody_may_approve() -> None:
 
 def test_a_full_queue_refuses_the_newest_as_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_HELD == 10_000
-    monkeypatch.setattr("sensors.lane.MOST_HELD", 2)
+    monkeypatch.setattr("sensors.core.lane.MOST_HELD", 2)
     play = lane(concurrency={})
 
     got = [play.say(n, "a", str(n)) for n in range(4)]
