@@ -189,8 +189,11 @@ class LocalExecutor:
         except anyio.get_cancelled_exc_class():
             if self._limits.leave == "kill":
                 with anyio.CancelScope(shield=True):
+                    # One that has ended already, though nobody has seen it yet, is not to run again.
+                    ended = await self._thread(partial(collect.recorded_exit, job.workspace.home)) is not None
                     await process.stop(leader, job.mark, self._limits.grace_s)
-                    await self._thread(partial(job.workspace.set_aside, "interrupted"))
+                    if not ended:
+                        await self._thread(partial(job.workspace.set_aside, "interrupted"))
                     leader.close()
             else:
                 leader.let_go()

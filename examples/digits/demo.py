@@ -65,17 +65,21 @@ def _story(stage: Stage) -> None:
 
 
 def _two_halves(stage: Stage) -> str:
-    _say("1. Half of a day arrives", "the features of 2026-11-18, as a file. The sensor waits for the labels")
-    event = stage.send_features("2026-11-18")
-    console.print(f"event from {event['source']}/{event['subject']}: {Path(event['data']['name']).name}")
-    waiting = stage.explain("retrain-digits", [event])
-    _lines(waiting.strip().splitlines())
-    stage.expect("needs labels" in waiting, "explain says that the sensor waits for the labels")
-    stage.expect(not stage.get("/api/v1/runs")["items"], "nothing runs before both halves are there")
-
     _say(
-        "2. The other half arrives", "the labels of 2026-11-18, by webhook. Three families of models train side by side"
+        "1. Halves of two days arrive",
+        "the features of 2026-11-18, as a file, and the labels of the day after, by webhook",
     )
+    features = stage.send_features("2026-11-18")
+    labels = stage.send_labels("2026-11-19")
+    console.print(f"event from {features['source']}/{features['subject']}: {Path(features['data']['name']).name}")
+    console.print(f"event from {labels['source']}/{labels['subject']}: {labels['data']['body']['date']}")
+    waiting = stage.command("sensors", "explain", "retrain-digits")
+    _lines(waiting.strip().splitlines())
+    stage.expect("needs labels" in waiting, "the features wait for the labels of their day")
+    stage.expect("needs features" in waiting, "the labels wait for the features of theirs")
+    stage.expect(not stage.get("/api/v1/runs")["items"], "nothing runs: halves of two days do not meet")
+
+    _say("2. The other half arrives", "the labels of 2026-11-18. Three families of models train side by side")
     stage.send_labels("2026-11-18")
     run = stage.finished_run(1)
     _lines(stage.command("runs", "get", run["metadata"]["name"]).strip().splitlines())
@@ -83,9 +87,8 @@ def _two_halves(stage: Stage) -> str:
 
 
 def _better(stage: Stage) -> str:
-    _say("3. More data, a better model", "2026-11-19: champion and challenger on the same hold-out")
+    _say("3. More data, a better model", "the features of 2026-11-19: champion and challenger on the same hold-out")
     stage.send_features("2026-11-19")
-    stage.send_labels("2026-11-19")
     return _promoted(stage, stage.finished_run(2), "committed")
 
 

@@ -141,8 +141,8 @@ class Stage:
         items = self.get(f"/api/v1/events?subject={subject}&text={text}")["items"]
         return items[0] if items else None
 
-    def send_labels(self, date: str, *, corrected: bool = False) -> None:
-        """Send a day's labels to the webhook, as the labelling tool does."""
+    def send_labels(self, date: str, *, corrected: bool = False) -> dict[str, Any]:
+        """Send a day's labels to the webhook, as the labelling tool does; the event that tells of them."""
         body = json.loads((self.place / "data" / date / "labels.json").read_text())
         if corrected:
             body["labels"] = {image: (digit - 1) % 10 for image, digit in body["labels"].items()}
@@ -150,6 +150,7 @@ class Stage:
         request.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(request, timeout=10) as answer:
             self.expect(answer.status in {200, 202}, "the webhook has taken the labels")
+        return self._wait(lambda: self._event("labels", date), f"an event tells of the labels of {date}")
 
     # --- what happens --------------------------------------------------------------------------------------------
 
@@ -182,13 +183,6 @@ class Stage:
             return next((one for one in self.get("/api/v1/promotions")["items"] if wanted(one)), None)
 
         return self.get(f"/api/v1/promotions/{self._wait(found, 'a promotion is decided')['id']}")
-
-    def explain(self, sensor: str, events: list[dict[str, Any]]) -> str:
-        """What `retrain sensors explain` says of events."""
-        file = self.place / "events.json"
-        file.write_text(json.dumps(events))
-        manifest = str(self.place / "project" / "sensor.yaml")
-        return self.command("sensors", "explain", manifest, "--event", str(file), "--name", sensor)
 
     def summary(self) -> list[tuple[str, ...]]:
         """One row for each promotion: what arrived, the run, its figures, what was decided, the commit, and why."""

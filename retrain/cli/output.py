@@ -79,7 +79,12 @@ def draw(what: Any) -> None:
 def _cell(value: Any) -> str:
     if value is None or value == "":
         return "-"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    return plain(str(value))
+
+
+def plain(text: str) -> str:
+    """A text on one line, with what a terminal would obey written out: it may have come with an event."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def age(text: str | None) -> str:

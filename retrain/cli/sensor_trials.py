@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from retrain.cli.client import Client, server_option
-from retrain.cli.output import Column, emit, output_option, table
+from retrain.cli.output import Column, emit, output_option, plain, table
 
 if TYPE_CHECKING:
     from retrain.app.testing import Suite
@@ -122,7 +122,7 @@ def _show_difference(diff: dict[str, Any]) -> None:
 
 def _waiting(waiting: list[dict[str, Any]]) -> None:
     for one in waiting:
-        key = f" {one['key']}" if one["key"] else ""
+        key = f" {plain(one['key'])}" if one["key"] else ""
         click.echo(f"waits {one['trigger']}{key}: has {', '.join(one['have'])}, needs {', '.join(one['need'])}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from retrain.cli.client import Client, list_options, quoted, server_option
-from retrain.cli.output import Column, age, emit, more, output_option, table
+from retrain.cli.output import Column, age, emit, more, output_option, plain, table
 from retrain.cli.sensor_trials import replay, test
 from retrain.errors import ConfigError
 
@@ -130,7 +130,7 @@ def _show(found: dict[str, Any]) -> None:
     click.echo(f"{found['name']}  ({found['file']}:{found['line']})")
     _waiting(found["waiting"])
     for one in found["silences"]:
-        key = f" {one['key']}" if one["key"] else ""
+        key = f" {plain(one['key'])}" if one["key"] else ""
         click.echo(f"silent {one['dependency']}{key}: since {one['since']}, counts at {one['due'] or 'no time'}")
     for lane in found["lanes"]:
         running = ", ".join(one["firing"] for one in lane["active"]) or "nothing"
@@ -142,7 +142,7 @@ def _explain(found: dict[str, Any]) -> None:
     click.echo(f"sensor {found['sensor']}")
     table(OUTCOMES, found["events"], empty="none of these events concerns it")
     for firing in found["firings"]:
-        word = f"ERROR {firing['error']}" if firing.get("error") else f"with {', '.join(firing['events'])}"
+        word = f"ERROR {plain(firing['error'])}" if firing.get("error") else f"with {', '.join(firing['events'])}"
         click.echo(f"fires {firing['trigger']} {word}")
     _waiting(found["waiting"])
 
@@ -150,7 +150,7 @@ def _explain(found: dict[str, Any]) -> None:
 def _waiting(waiting: list[dict[str, Any]]) -> None:
     for one in waiting:
         have = ", ".join(one["have"]) or "nothing"
-        key = f" [{one['key']}]" if one.get("key") else ""
+        key = f" [{plain(one['key'])}]" if one.get("key") else ""
         until = f", until {one['until']}" if one.get("until") else ""
         if held := one.get("held"):
             click.echo(f"holds {one['trigger']}{key}: {held[0]['firing']}, {held[0]['reason']}{until}")

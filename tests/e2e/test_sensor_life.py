@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests.e2e.crash_world import read_log
@@ -41,7 +41,7 @@ async def test_through_a_death_at_every_fault_point_each_event_is_in_one_firing_
     with platform:
         life.send_until_taken()
         for point in POINTS:
-            platform.stop()
+            platform.kill()  # a shutdown would stop the steps that run, and they would run again
             platform.launch(fault=point)
             dies_in(life, point)
             platform.start()
@@ -61,10 +61,10 @@ async def test_through_deaths_at_random_moments_each_event_is_in_one_firing_and_
         for _ in range(KILLS):
             for _ in range(chance.randint(1, 3)):
                 life.send_until_taken()
-            time.sleep(chance.uniform(0.0, MOMENT_S))
+            await anyio.sleep(chance.uniform(0.0, MOMENT_S))
             platform.kill()
             # Some timers come due while nobody is there.
-            time.sleep(chance.uniform(0.0, MOMENT_S))
+            await anyio.sleep(chance.uniform(0.0, MOMENT_S))
             platform.start()
         await end_well(life)
 

@@ -146,6 +146,7 @@ spec:
   dependencies: [{name: a, eventSourceName: src, eventName: a}]
   triggers: [{template: {name: t, log: {}}}]
 """
+LAST = rb'{"k":"z\n\u001b[31m"}'
 DECIDED = "SELECT e.id, d.sensor, d.outcome, d.reason FROM decisions d JOIN events e ON e.key = d.event_key"
 PLAIN = ("is not JSON", "nested deeper than 253 levels", "limit")
 
@@ -173,7 +174,7 @@ def test_a_platform_decides_about_all_of_them_or_says_at_the_door_why_not(tmp_pa
                 platform.post("/api/v1/events", structured(time, b"{}", time=time), JSON).taken or time < "0001-01-03"
             )
         assert platform.post("/api/v1/events", structured("t", b"{}", time="2026-11-21T12:00:00"), JSON).status == 400
-        assert platform.post("/api/v1/events", structured("last", b'{"k":"last"}'), JSON).taken
+        assert platform.post("/api/v1/events", structured("last", LAST), JSON).taken
 
         def read() -> bool:
             return bool(platform.rows("SELECT 1 FROM events WHERE id = 'last'"))
@@ -192,6 +193,8 @@ def test_a_platform_decides_about_all_of_them_or_says_at_the_door_why_not(tmp_pa
         dead = [one["reason"] for one in platform.items("deadletters")]
         assert any("nested deeper than 200 levels" in reason for reason in dead)
         assert platform.get("/api/v1/sensors/keyed")["open"] > 0
+        shown = platform.command("sensors", "show", "keyed")
+        assert r"waits t [z\n\x1b[31m]" in shown, "a key is shown on one line, and means nothing to a terminal"
         assert {one["state"] for one in platform.items("firings", sensor="good")} <= {"done", "pending", "running"}
         assert platform.stop() == 0
     assert "Traceback" not in platform.log.read_text()
