@@ -40,7 +40,10 @@ def redrive(connection: Connection, which: str, now: datetime) -> str:
     if row is None:
         raise NotFound(f"there is no firing or dead letter {which!r}")
     if not firing_of(row).kind:
-        raise Refused(f"firing {firing_id} has no action: {row.error}; correct the sensor and send its events again")
+        raise Refused(
+            f"firing {firing_id} has no action: {row.error}; "
+            "correct the sensor and send its events again, under other ids"
+        )
     if not firings.redrive(connection, firing_id, now):
         raise Refused(f"firing {firing_id} is {row.state}, not dead")
     deadletters.mark_firing_redriven(connection, firing_id, now)

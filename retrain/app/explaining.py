@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from retrain.app.catalog import OURS
 from retrain.app.plugins import TRIGGERS, Installed
-from retrain.errors import ConfigError
+from retrain.errors import ConfigError, EventError
+from retrain.events import Event
 from retrain.manifests import Document, Finding, load_file, validate
 from sensors import SensorDocument, check, explain, read_events
 
 
-def explain_file(file: Path, texts: Sequence[bytes], name: str | None = None) -> dict[str, Any]:
+def explain_file(file: Path, texts: Sequence[bytes] | Mapping[str, bytes], name: str | None = None) -> dict[str, Any]:
     """The decisions, firings and waiting of the Sensor in `file` (called `name`, if it holds several) for these events.
+
+    `texts`: what files of events hold, by their names where they have some.
 
     Raises:
         ConfigError: there is no such Sensor, it is wrong, or an event is none.
     """
     model = read_sensor(file, name)
-    return explain(model, [event for text in texts for event in read_events(text)])
+    named = texts.items() if isinstance(texts, Mapping) else (("", text) for text in texts)
+    return explain(model, [event for where, text in named for event in _events(where, text)])
+
+
+def _events(where: str, text: bytes) -> list[Event]:
+    try:
+        return read_events(text)
+    except EventError as error:
+        raise ConfigError(f"{where}: {error}" if where else str(error)) from error
 
 
 def read_sensor(file: Path, name: str | None = None) -> SensorDocument:

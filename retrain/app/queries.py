@@ -78,7 +78,9 @@ def list_decisions(
     connection: Connection, sensor: str, limit: int, which: decisions.DecisionFilter | None = None
 ) -> list[Json]:
     """The newest decisions of one sensor, newest first."""
-    return [_decision(one) for one in decisions.of_sensor(connection, sensor, limit, which)]
+    rows = decisions.of_sensor(connection, sensor, limit, which)
+    ids = events.ids_of(connection, [row.event_key for row in rows if row.event_key is not None])
+    return [{**_decision(row), "eventId": ids.get(row.event_key or "")} for row in rows]
 
 
 def sensor_memory(connection: Connection, name: str) -> Json | None:

@@ -123,6 +123,9 @@ def _show_difference(diff: dict[str, Any]) -> None:
 def _waiting(waiting: list[dict[str, Any]]) -> None:
     for one in waiting:
         key = f" {plain(one['key'])}" if one["key"] else ""
+        if not one["need"]:
+            click.echo(f"holds {one['trigger']}{key}: {', '.join(one['have'])} would wait for its turn still")
+            continue
         click.echo(f"waits {one['trigger']}{key}: has {', '.join(one['have'])}, needs {', '.join(one['need'])}")
 
 

@@ -27,7 +27,7 @@ DECISIONS: tuple[Column, ...] = (
     ("KEY", lambda d: d["key"]),
     ("OUTCOME", lambda d: d["outcome"]),
     ("REASON", lambda d: d["reason"]),
-    ("EVENT", lambda d: d["event"]),
+    ("EVENT", lambda d: d.get("eventId") or d["event"]),
 )
 ASIDE: tuple[Column, ...] = (
     ("SET ASIDE", lambda r: r["name"]),
@@ -107,7 +107,7 @@ def explain(file: str, files: tuple[Path, ...], name: str | None, server: str | 
 
     if not Path(file).is_file():
         raise ConfigError(f"{file}: there is no such file")
-    texts = [click.open_file(str(one), "rb").read() for one in files]
+    texts = {str(one): click.open_file(str(one), "rb").read() for one in files}
     emit(explain_file(Path(file), texts, name), output, name=lambda e: e["sensor"], table=_explain)
 
 
@@ -127,15 +127,23 @@ def _list(page: dict[str, Any]) -> None:
 
 
 def _show(found: dict[str, Any]) -> None:
-    click.echo(f"{found['name']}  ({found['file']}:{found['line']})")
+    mode = "" if found.get("mode", "active") == "active" else f"  {found['mode']}"
+    click.echo(f"{found['name']}  ({found['file']}:{found['line']}){mode}")
     _waiting(found["waiting"])
     for one in found["silences"]:
-        key = f" {plain(one['key'])}" if one["key"] else ""
-        click.echo(f"silent {one['dependency']}{key}: since {one['since']}, counts at {one['due'] or 'no time'}")
+        key = f" [{plain(one['key'])}]" if one["key"] else ""
+        then = f"told at {_second(one['due'])}" if one["due"] else "told already"
+        click.echo(f"hears {one['dependency']}{key}: nothing since {_second(one['since'])}, {then}")
     for lane in found["lanes"]:
         running = ", ".join(one["firing"] for one in lane["active"]) or "nothing"
-        click.echo(f"limits of {lane['trigger']}: active {running}; held {lane['held']}; spent {lane['spent']:g}")
+        spent = f"; its runs spent {lane['spent']:g}" if lane["spent"] else ""
+        click.echo(f"limits {lane['trigger']}: active {running}; held {lane['held']}{spent}")
     table(DECISIONS, found["decisions"], empty="it has decided nothing yet")
+
+
+def _second(text: str | None) -> str:
+    """A time without what is less than a second."""
+    return "-" if text is None else text.partition(".")[0].removesuffix("Z") + "Z"
 
 
 def _explain(found: dict[str, Any]) -> None:
@@ -151,10 +159,17 @@ def _waiting(waiting: list[dict[str, Any]]) -> None:
     for one in waiting:
         have = ", ".join(one["have"]) or "nothing"
         key = f" [{plain(one['key'])}]" if one.get("key") else ""
-        until = f", until {one['until']}" if one.get("until") else ""
+        until = f", until {_second(one['until'])}" if one.get("until") else ""
         if held := one.get("held"):
-            click.echo(f"holds {one['trigger']}{key}: {held[0]['firing']}, {held[0]['reason']}{until}")
+            for match in held:
+                _held(one["trigger"] + key, match, until)
             continue
         need = f", needs {', '.join(one['need'])}" if one["need"] else ""
         progress = f", {one['progress']}" if one.get("progress") else ""
         click.echo(f"waits {one['trigger'] or 'window of'}{key}: has {have}{need}{progress}{until}")
+
+
+def _held(whose: str, match: dict[str, Any], until: str) -> None:
+    click.echo(f"holds {whose}: {match['firing']}, {plain(match['reason'])}{until}")
+    if match.get("asks"):
+        click.echo(f"      it asks: retrain firings approve {match['firing']}, or reject")

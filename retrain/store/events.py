@@ -118,6 +118,15 @@ def get_many(connection: Connection, keys: Iterable[str]) -> dict[str, Event]:
     return found
 
 
+def ids_of(connection: Connection, keys: Iterable[str]) -> dict[str, str]:
+    """The ids of the events with these keys; unknown keys are left out."""
+    found: dict[str, str] = {}
+    for chunk in _chunks(set(keys)):
+        rows = connection.execute(select(events.c.key, events.c.id).where(events.c.key.in_(chunk)))
+        found.update({row.key: row.id for row in rows})
+    return found
+
+
 def find(connection: Connection, name: str) -> list[str]:
     """Keys of the events that `name` means: a key, an id, or the name of a thing they tell of. Oldest first.
 

@@ -75,7 +75,7 @@ class Setting:
 
     `now`: how far the time of the log has come, None before its first event. `wall`: the time of day, for the record.
     `keys`: of its records' events. `known`: where in the log these were first, as far as that is written down. `load`
-    gives older events.
+    gives older events. `poison`: why what came of an event could not be written down; no sensor takes it then.
     """
 
     now: datetime | None
@@ -84,6 +84,7 @@ class Setting:
     known: Mapping[str, int]
     load: Load
     max_depth: int
+    poison: str = ""
 
 
 class Turn:
@@ -142,8 +143,13 @@ class Turn:
         if not caring:
             return
         self._at_hand[key] = event
+        if self._setting.poison:
+            self._refuse(event, key, caring, self._setting.poison)
+            return
         if (depth := depth_of(event)) > self._setting.max_depth:
-            self._refuse(event, key, caring, depth)
+            limit = self._setting.max_depth
+            reason = f"lineage depth {depth} is over {limit}: events follow from each other in a loop"
+            self._refuse(event, key, caring, reason)
             return
         for place in caring:
             self._step(place.sensor, event, key, now)
@@ -223,10 +229,8 @@ class Turn:
         """An event that is at hand, or in the store."""
         return self._at_hand.get(key) or self._setting.load(key)
 
-    def _refuse(self, event: Event, key: EventKey, caring: Sequence[Place], depth: int) -> None:
-        """The end of a loop of events that follow from each other."""
-        limit = self._setting.max_depth
-        reason = f"lineage depth {depth} is over {limit}: events follow from each other in a loop"
+    def _refuse(self, event: Event, key: EventKey, caring: Sequence[Place], reason: str) -> None:
+        """No sensor takes it: it is kept whole, as a dead letter."""
         self._say_all(caring, key, Decision(None, Outcome.ERROR, reason))
         origin = ", ".join(place.sensor.name for place in caring)
         self.batch.letters.append(letter_of_event(event, origin, reason, self._setting.wall))

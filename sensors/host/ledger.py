@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -78,11 +78,11 @@ class Ledger:
         self._max_depth = max_depth
 
     def decide(
-        self, records: Sequence[Record], until: datetime | None, readers: Readers
+        self, records: Sequence[Record], until: datetime | None, readers: Readers, *, poison: str = ""
     ) -> Callable[[Connection], Decided]:
-        """What decides a batch for these sensors, on a connection. It changes nothing."""
+        """What decides a batch for these sensors, on a connection. It changes nothing. `poison`: as in `Setting`."""
         horizon = _horizon(records, until, readers.now)
-        return self.work(lambda turn: turn.go(records, until), readers, records, horizon)
+        return self.work(lambda turn: turn.go(records, until), readers, records, horizon, poison)
 
     def work(
         self,
@@ -90,6 +90,7 @@ class Ledger:
         readers: Readers,
         records: Sequence[Record] = (),
         horizon: datetime | None = None,
+        poison: str = "",
     ) -> Callable[[Connection], Decided]:
         """As `decide`, for whatever `fill` puts into the batch. `horizon`: up to when timers matter to it."""
         wall = self._clock.now()
@@ -98,7 +99,7 @@ class Ledger:
         def work(connection: Connection) -> Decided:
             desk = Desk(self.memory, connection)
             timers = _timers(connection, readers, horizon)
-            setting = self.setting(connection, readers.now, wall, records)
+            setting = replace(self.setting(connection, readers.now, wall, records), poison=poison)
             turn = Turn((readers.routes, readers.places), (desk, timers), setting)
             fill(turn)
             writing = write_out(desk.changes, lambda _: readers.timeline, turn.batch.still)

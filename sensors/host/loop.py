@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from retrain import faults
 from retrain.bus import Bus, Record
 from retrain.clock import Clock
-from retrain.errors import ConfigError, NotFound, Transient
+from retrain.errors import ConfigError, NotFound, RetrainError, Transient
 from retrain.store import Store, cells, cursors, outbox
 from retrain.store import sensors as memories
 from retrain.store.cells import LIVE, PAST
@@ -285,8 +285,23 @@ class SensorHost:
     async def _run_live(self, records: Sequence[Record], until: datetime | None) -> int:
         """Decide and write a batch at the live end; how many of the records are part of it."""
         decide_on = self.ledger.decide(records, until, self._live)
-        written = await self._write_live(decide_on, small=until is None and len(records) <= SMALL)
+        try:
+            written = await self._write_live(decide_on, small=until is None and len(records) <= SMALL)
+        # One event whose rows cannot be written must not stop all others, at every start again.
+        except Exception as error:
+            if isinstance(error, RetrainError) or not records:
+                raise
+            log.exception("sensors.not_written", records=len(records), position=records[0].position)
+            return await self._run_apart(records, error)
         return written.decided.batch.taken
+
+    async def _run_apart(self, records: Sequence[Record], error: Exception) -> int:
+        """A batch that cannot be written: half of it. A single event is kept as a dead letter; no sensor takes it."""
+        if len(records) > 1:
+            return await self._run_live(records[: len(records) // 2], None)
+        why = f"what came of it could not be written down: {type(error).__name__}"
+        decide_on = self.ledger.decide(records, None, self._live, poison=why)
+        return (await self._write_live(decide_on, small=False)).decided.batch.taken
 
     async def _write_live(self, decide_on: Callable[[Connection], Decided], *, small: bool) -> _Written:
         decided = await self._decided(decide_on, small=small)
