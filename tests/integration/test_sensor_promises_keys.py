@@ -46,15 +46,13 @@ def resident_mb() -> float:
     return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
 
 
-@pytest.mark.timeout(1800)
 LONG = pytest.mark.skipif(
     "RETRAIN_TEST_MILLION" not in os.environ, reason="takes a quarter of an hour; RETRAIN_TEST_MILLION=1 runs it"
 )
 
 
-@pytest.mark.parametrize(
-    ("keys", "cells"), [(20_000, 4_000), pytest.param(1_000_000, 200_000, marks=LONG)], ids=str
-)
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("keys", "cells"), [(20_000, 4_000), pytest.param(1_000_000, 200_000, marks=LONG)], ids=str)
 async def test_keys_without_end_take_bounded_memory_and_expire_in_turns_with_the_events_of_others(
     here: World, keys: int, cells: int
 ) -> None:
