@@ -346,10 +346,13 @@ async def end_run(store: Store, firing_id: str, phase: str) -> None:
 
 
 async def waiting(desk: Desk, firing_id: str) -> FiringRow:
+    """The firing, once it waits for its run. A look at the run, in between, has it running for a moment."""
     with anyio.fail_after(10):
-        while (row := await desk.row(firing_id)).error is None:  # noqa: ASYNC110
+        while True:
+            row = await desk.row(firing_id)
+            if row.error is not None and row.state == FiringState.PENDING:
+                return row
             await anyio.sleep(0.01)
-    return row
 
 
 @pytest.mark.parametrize("kind", ["argoWorkflow", "k8s"])
