@@ -13,7 +13,7 @@ test: setup  ## all tests; those that need a server which this machine lacks say
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile tests
 
 test-fast: setup  ## the tests that take seconds
-	$(BIN)/python -m pytest -q -m "not slow and not integration" tests
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile -m "not slow and not integration" tests
 
 check: setup  ## style, types and the import contracts
 	$(BIN)/ruff format --check .

@@ -103,6 +103,9 @@ async def rate(bus: NatsBus, folder: Path, sensors: list[Sensor], count: int) ->
 async def rates(rounds: int, count: int) -> list[Row]:
     """Through 100 sensors; with 10 and with 10,000 others; with and without decisions on record."""
     few, hundred, many = compiled(10), compiled(100), compiled(10_000)
+    # As `retrain up` does once its project is loaded: what stays is not looked at again and again.
+    gc.collect()
+    gc.freeze()
     found: dict[str, list[tuple[float, float]]] = {"100": [], "10": [], "10000": [], "silent": []}
     record = decisions.add
     with tempfile.TemporaryDirectory() as name:
