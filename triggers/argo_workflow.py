@@ -115,6 +115,9 @@ def record_run(
         submit(connection, request, clock)
     except ConfigError as error:
         raise Permanent(f"the workflow cannot run: {error}") from error
+    if read_policy(firing.action.get("policy")) is None:
+        # Most firings: nothing is to be waited for, so the run need not be looked at.
+        return {"run": submission.run_id, "name": submission.manifest["metadata"]["name"]}
     return judged(connection, submission.run_id, firing, now)
 
 
