@@ -24,11 +24,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipelines.executor import Limits  # noqa: E402
-from pipelines.leaf import Surroundings, passed_on  # noqa: E402
-from pipelines.plan import Catalog  # noqa: E402
-from pipelines.queue import RunRequest, submit  # noqa: E402
-from pipelines.runner import Runner, RunnerOptions  # noqa: E402
+from pipelines.core.plan import Catalog  # noqa: E402
+from pipelines.host.queue import RunRequest, submit  # noqa: E402
+from pipelines.host.runner import Runner, RunnerOptions  # noqa: E402
+from pipelines.local.executor import Limits  # noqa: E402
+from pipelines.local.leaf import Surroundings, passed_on  # noqa: E402
 from retrain.clock import SystemClock  # noqa: E402
 from retrain.store import open_store, runs  # noqa: E402
 

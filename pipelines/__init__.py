@@ -1,6 +1,5 @@
 """Runs workflows: the language of Argo Workflows, decided by a pure engine, done by local processes.
 
-`spec` is what a user writes, `check` says what is wrong with it. `engine` decides: it takes what happened and says
-what to start, what to stop and what to save; `plan`, `walk`, `steps` and `dag` are its parts, `rehearse` plays a
-workflow with given answers. The languages inside a workflow are `substitute`, `expand`, `depends` and `retry`.
+`spec` is what a user writes, `checks` says what is wrong with it, `core` decides. `local` does it on this machine,
+`artifacts` keeps its files, `agents` does what is no process (HTTP calls, objects), `host` holds runs durably.
 """

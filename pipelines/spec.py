@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from pipelines.naming import go_text
+from pipelines.core.naming import go_text
 from retrain.errors import ConfigError
 
 Opaque = Any

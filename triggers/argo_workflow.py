@@ -9,9 +9,9 @@ from typing import cast
 
 from sqlalchemy import Connection
 
-from pipelines import control
-from pipelines.control import ResubmitOptions, Verb
-from pipelines.queue import RunRequest, submit
+from pipelines.host import control
+from pipelines.host.control import ResubmitOptions, Verb
+from pipelines.host.queue import RunRequest, submit
 from retrain.clock import Clock
 from retrain.errors import ConfigError, NotFound, Permanent, Refused
 from retrain.events import JsonValue

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pipelines.control import COMPLETED_LABEL, OURS, PHASE_LABEL, Verb, labels_of
+from pipelines.host.control import COMPLETED_LABEL, OURS, PHASE_LABEL, Verb, labels_of
 from retrain.errors import Permanent
 from retrain.events import JsonValue
 from retrain.store.runs import RunRow

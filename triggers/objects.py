@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 import structlog
 from sqlalchemy import Connection
 
-from pipelines import control
+from pipelines.host import control
 from retrain.clock import Clock
 from retrain.errors import Permanent, Refused
 from retrain.events import JsonValue, parse_time

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pipelines.control import RetryOptions
+from pipelines.host.control import RetryOptions
 from retrain.errors import Permanent
 from retrain.events import JsonValue
 from retrain.store.runs import RunRow

@@ -11,9 +11,9 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from deploy import Promoter
-from pipelines import control
-from pipelines.control import ResubmitOptions, RetryOptions, Verb
-from pipelines.logs import log_path, read_all
+from pipelines.host import control
+from pipelines.host.control import ResubmitOptions, RetryOptions, Verb
+from pipelines.local.logs import log_path, read_all
 from retrain.app import queries
 from retrain.app.services import Action
 from retrain.clock import Clock

@@ -117,8 +117,8 @@ def check_workflows(items: Sequence[Item], beside: Sequence[Item]) -> Iterator[F
     """
     if not items:
         return
-    from pipelines.check import check, unsupported
-    from pipelines.plan import Catalog
+    from pipelines.checks.workflow import check, unsupported
+    from pipelines.core.plan import Catalog
 
     catalog = Catalog.of(item.document.body for item in beside)
     for item in items:

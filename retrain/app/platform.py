@@ -31,10 +31,10 @@ from deploy import place as place_git
 from eventsources import SourceHost, SourceSettings
 from eventsources.host import Tools as SourceTools
 from eventsources.host import wanted_of
-from pipelines.executor import Limits
-from pipelines.leaf import Surroundings, passed_on
-from pipelines.plan import Catalog
-from pipelines.runner import Runner, RunnerOptions
+from pipelines.core.plan import Catalog
+from pipelines.host.runner import Runner, RunnerOptions
+from pipelines.local.executor import Limits
+from pipelines.local.leaf import Surroundings, passed_on
 from retrain.app.actions import actions
 from retrain.app.catalog import bodies
 from retrain.app.holding import announce, hold

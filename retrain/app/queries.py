@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from pipelines.control import labels_of
+from pipelines.host.control import labels_of
 from retrain.errors import NotFound
 from retrain.events import Event
 from retrain.store import cursors, deadletters, decisions, events, firings, promotions, runs, sensors

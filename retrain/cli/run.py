@@ -16,8 +16,8 @@ from retrain.cli.output import emit, output_option
 from retrain.errors import ConfigError, Refused
 
 if TYPE_CHECKING:
-    from pipelines.engine import Run
-    from pipelines.local import LocalRun
+    from pipelines.core.engine import Run
+    from pipelines.local.foreground import LocalRun
     from retrain.app.catalog import Item
     from retrain.app.project import Project
 
@@ -69,9 +69,9 @@ def _run_all(data: Path, options: Mapping[str, Any]) -> _Ended:
     # Imported here and below: `--help` must not wait for the engine.
     import anyio
 
-    from pipelines.executor import Limits
-    from pipelines.leaf import Surroundings, passed_on
-    from pipelines.local import begin_local
+    from pipelines.local.executor import Limits
+    from pipelines.local.foreground import begin_local
+    from pipelines.local.leaf import Surroundings, passed_on
     from retrain.clock import SystemClock
 
     project = _load(options["files"], options["beside"])
@@ -109,7 +109,7 @@ async def _listen(scope: Any, ended: _Ended) -> None:
 
 
 async def _run_one(what: LocalRun, tools: tuple[Any, Any, Any]) -> Run:
-    from pipelines.local import run_local
+    from pipelines.local.foreground import run_local
     from retrain.cli.run_view import open_view
 
     around, clock, limits = tools
@@ -129,8 +129,8 @@ def _load(paths: Sequence[str], beside: Sequence[str]) -> Project:
 
 
 def _wanted(project: Project, options: Mapping[str, Any]) -> list[LocalRun]:
-    from pipelines.local import LocalRun, named, with_parameters
-    from pipelines.plan import Catalog
+    from pipelines.core.plan import Catalog
+    from pipelines.local.foreground import LocalRun, named, with_parameters
 
     files = {str(file) for file in options["files"]}
     items = [item for item in project.workflows if _is_from(item, files)]
@@ -175,7 +175,7 @@ def _references(project: Project) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def _print(runs: Sequence[Run], output: str) -> None:
-    from pipelines.local import to_workflow
+    from pipelines.local.foreground import to_workflow
     from retrain.cli.run_view import draw
 
     for one in runs:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from pipelines.nodes import Node, Phase
+from pipelines.core.nodes import Node, Phase
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from pipelines.engine import Decision, Run
+    from pipelines.core.engine import Decision, Run
 
 ICONS = {
     Phase.Pending: "◷",
@@ -71,8 +71,8 @@ class Lines:
         if node.phase.bad or not self._quiet:
             click.echo(_line(node), err=True)
         if node.phase.bad:
-            from pipelines.logs import read_tail
-            from pipelines.workspace import open_workspace
+            from pipelines.local.logs import read_tail
+            from pipelines.local.workspace import open_workspace
 
             tail = read_tail(open_workspace(self._home, node.id).main_log, LOG_LINES)
             for line in tail.splitlines():

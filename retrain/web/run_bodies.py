@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.control import ResubmitOptions, RetryOptions
+from pipelines.host.control import ResubmitOptions, RetryOptions
 
 
 class _Body(BaseModel):

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.engine import Decision, begin
-from pipelines.nodes import Node, Phase, Task, TaskResult
-from pipelines.plan import Catalog
-from pipelines.rehearse import rehearse
+from pipelines.core.engine import Decision, begin
+from pipelines.core.nodes import Node, Phase, Task, TaskResult
+from pipelines.core.plan import Catalog
+from pipelines.core.rehearse import rehearse
 from retrain.errors import ConfigError
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared/corpus/argo-workflows"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.check import check
-from pipelines.depends import parse
-from pipelines.expand import aggregated_values
-from pipelines.plan import Catalog
-from pipelines.substitute import replace
+from pipelines.checks.workflow import check
+from pipelines.core.depends import parse
+from pipelines.core.expand import aggregated_values
+from pipelines.core.plan import Catalog
+from pipelines.core.substitute import replace
 from retrain.errors import ConfigError
 from retrain.expressions.govaluate import evaluate
 

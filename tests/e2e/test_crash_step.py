@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import process
-from pipelines.process import Command
+from pipelines.local import process
+from pipelines.local.process import Command
 from tests.e2e.platform_driver import LOOK_S, PATIENCE_S
 
 

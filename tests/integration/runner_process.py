@@ -11,10 +11,10 @@ from pathlib import Path
 
 import anyio
 
-from pipelines.executor import Limits
-from pipelines.leaf import Surroundings, passed_on
-from pipelines.plan import Catalog
-from pipelines.runner import Runner, RunnerOptions
+from pipelines.core.plan import Catalog
+from pipelines.host.runner import Runner, RunnerOptions
+from pipelines.local.executor import Limits
+from pipelines.local.leaf import Surroundings, passed_on
 from retrain import faults
 from retrain.clock import SystemClock
 from retrain.store import open_store, runs

@@ -12,13 +12,13 @@ from typing import Any
 import anyio
 import pytest
 
-from pipelines import control
-from pipelines.control import ResubmitOptions, RetryOptions
-from pipelines.executor import Limits
-from pipelines.leaf import Surroundings, passed_on
-from pipelines.plan import Catalog
-from pipelines.queue import RunRequest, submit
-from pipelines.runner import Runner, RunnerOptions
+from pipelines.core.plan import Catalog
+from pipelines.host import control
+from pipelines.host.control import ResubmitOptions, RetryOptions
+from pipelines.host.queue import RunRequest, submit
+from pipelines.host.runner import Runner, RunnerOptions
+from pipelines.local.executor import Limits
+from pipelines.local.leaf import Surroundings, passed_on
 from retrain.clock import SystemClock
 from retrain.errors import ConfigError, Refused
 from retrain.store import Store, firings, open_store, outbox, runs

@@ -15,11 +15,11 @@ from typing import Any
 import anyio
 import pytest
 
-from pipelines.executor import Limits
-from pipelines.leaf import Surroundings, passed_on
-from pipelines.plan import Catalog
-from pipelines.queue import RunRequest, submit
-from pipelines.runner import Runner, RunnerOptions
+from pipelines.core.plan import Catalog
+from pipelines.host.queue import RunRequest, submit
+from pipelines.host.runner import Runner, RunnerOptions
+from pipelines.local.executor import Limits
+from pipelines.local.leaf import Surroundings, passed_on
 from retrain.app.outbox import OutboxPublisher
 from retrain.bus import MemoryBus
 from retrain.clock import SystemClock

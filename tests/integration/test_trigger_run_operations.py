@@ -13,11 +13,11 @@ import anyio
 import pytest
 from sqlalchemy import Connection
 
-from pipelines.executor import Limits
-from pipelines.leaf import Surroundings, passed_on
-from pipelines.plan import Catalog
-from pipelines.queue import RunRequest, submit
-from pipelines.runner import Runner, RunnerOptions
+from pipelines.core.plan import Catalog
+from pipelines.host.queue import RunRequest, submit
+from pipelines.host.runner import Runner, RunnerOptions
+from pipelines.local.executor import Limits
+from pipelines.local.leaf import Surroundings, passed_on
 from retrain.clock import SystemClock
 from retrain.events import JsonValue
 from retrain.store import Store, firings, open_store, runs

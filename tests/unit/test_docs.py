@@ -18,7 +18,7 @@ import triggers
 from deploy import gates
 from deploy import spec as promotion_spec
 from eventsources import spec as source_spec
-from pipelines import unsupported
+from pipelines.checks import unsupported
 from retrain.app import queries
 from retrain.app.actions import actions
 from retrain.app.catalog import NOT_BUILT

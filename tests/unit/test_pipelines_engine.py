@@ -15,10 +15,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.engine import Decision, Run, begin, restore, status, step, unfinished
-from pipelines.nodes import Node, Phase, Started, Stop, Task, TaskResult, Tick
-from pipelines.plan import Catalog
-from pipelines.rehearse import fail, rehearse, succeed
+from pipelines.core.engine import Decision, Run, begin, restore, status, step, unfinished
+from pipelines.core.nodes import Node, Phase, Started, Stop, Task, TaskResult, Tick
+from pipelines.core.plan import Catalog
+from pipelines.core.rehearse import fail, rehearse, succeed
 from retrain.errors import ConfigError
 
 T = datetime(2026, 11, 20, tzinfo=UTC)

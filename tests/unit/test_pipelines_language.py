@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.depends import DependsError, parse
-from pipelines.expand import ExpandError, aggregated_results, expand, sequence
-from pipelines.naming import go_json, item_label, member_index, member_name, node_id, pod_name, task_name
-from pipelines.nodes import Node, Outputs, Phase
-from pipelines.retry import Again, End, Wait, decide, duration_s, humanize
+from pipelines.checks.unsupported import unsupported
+from pipelines.core.depends import DependsError, parse
+from pipelines.core.expand import ExpandError, aggregated_results, expand, sequence
+from pipelines.core.naming import go_json, item_label, member_index, member_name, node_id, pod_name, task_name
+from pipelines.core.nodes import Node, Outputs, Phase
+from pipelines.core.retry import Again, End, Wait, decide, duration_s, humanize
+from pipelines.core.substitute import ABSENT, Unresolved, sole_tag
+from pipelines.core.substitute import replace as fill
 from pipelines.spec import normalize
-from pipelines.substitute import ABSENT, Unresolved, sole_tag
-from pipelines.substitute import replace as fill
-from pipelines.unsupported import unsupported
 from retrain.errors import ConfigError
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

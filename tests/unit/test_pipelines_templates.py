@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.plan import Catalog
+from pipelines.core.plan import Catalog
 
 
 def _template(name: str, *steps: dict[str, Any], cluster: bool = False) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from typing import Any
 import anyio
 import pytest
 
-from pipelines import process
-from pipelines.executor import DEADLINE_MESSAGE, Limits, LocalExecutor, open_executor
-from pipelines.leaf import StepRun, Surroundings, node_mark, passed_on
-from pipelines.nodes import Phase, Started, Task, TaskResult
-from pipelines.process import namespace_prefix
-from pipelines.workspace import run_directory
+from pipelines.core.nodes import Phase, Started, Task, TaskResult
+from pipelines.local import process
+from pipelines.local.executor import DEADLINE_MESSAGE, Limits, LocalExecutor, open_executor
+from pipelines.local.leaf import StepRun, Surroundings, node_mark, passed_on
+from pipelines.local.process import namespace_prefix
+from pipelines.local.workspace import run_directory
 from retrain.clock import SystemClock
 
 needs_namespace = pytest.mark.skipif(not namespace_prefix(), reason="no mount namespaces on this machine")

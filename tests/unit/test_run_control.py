@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.engine import Decision, Run, begin, restore, step
-from pipelines.node_selector import compile_selector
-from pipelines.nodes import Node, Phase, Resume, Started, Stop, Suspend, Task, TaskResult, Tick
-from pipelines.plan import Catalog
-from pipelines.rehearse import fail, rehearse, succeed
-from pipelines.reset import kept_after_reset
-from pipelines.resources import amounts, quantity, used
+from pipelines.core.engine import Decision, Run, begin, restore, step
+from pipelines.core.node_selector import compile_selector
+from pipelines.core.nodes import Node, Phase, Resume, Started, Stop, Suspend, Task, TaskResult, Tick
+from pipelines.core.plan import Catalog
+from pipelines.core.rehearse import fail, rehearse, succeed
+from pipelines.core.reset import kept_after_reset
+from pipelines.core.resources import amounts, quantity, used
 from retrain.errors import ConfigError
 
 T = datetime(2026, 11, 20, tzinfo=UTC)

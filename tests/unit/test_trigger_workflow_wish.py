@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.control import RetryOptions
+from pipelines.host.control import RetryOptions
 from retrain.errors import Permanent
 from retrain.store.runs import RunRow
 from triggers import Firing

@@ -1,0 +1,190 @@
+"""`steps`: groups one after the other, the members of a group at the same time.
+
+Every member of a group ends before the group is judged. One that fails, and may not (`continueOn`), fails the group,
+and that the whole: Failed, even where the member was in Error.
+
+Source: workflow/controller/steps.go of Argo Workflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipelines.core.expand import ExpandError, expand
+from pipelines.core.members import (
+    FAIL_FAST,
+    failing_fast,
+    fresh_group,
+    last_attempt,
+    outputs_of,
+    pump,
+    resolved,
+    self_scope,
+)
+from pipelines.core.nodes import Node, Phase
+from pipelines.core.scope import Scope
+from pipelines.core.state import Call, Frame
+from pipelines.core.substitute import Lookup, Unresolved
+from pipelines.core.walk import Walk
+from retrain.errors import ConfigError
+
+
+class StepsRules:
+    """What Steps nodes and their StepGroups do."""
+
+    def begin(self, walk: Walk, frame: Frame) -> None:
+        """Enter the first group that has not ended."""
+        index = 0
+        while (group := walk.get(f"{frame.name}[{index}]")) is not None and group.phase is Phase.Succeeded:
+            index += 1
+        _enter(walk, frame, index)
+
+    def told(self, walk: Walk, parent: Node, call: Call, raised: str) -> None:
+        frame = walk.frames[parent.boundary_id]
+        if raised and not walk.groups[parent.id].error:
+            name = walk.nodes[parent.children[-1]].name if parent.children else call.slot
+            name = f"{parent.name}.{call.step.get('name')}" if not call.hooked else name
+            error = f"step group deemed errored due to child {name} error: {raised}"
+            walk.groups[parent.id] = replace(walk.groups[parent.id], error=error)
+        _proceed(walk, frame, parent)
+
+    def resume(self, walk: Walk, parent: Node) -> None:
+        if parent.type == "Steps":
+            self.begin(walk, walk.frames[parent.id])
+        else:
+            _proceed(walk, walk.frames[parent.boundary_id], parent)
+
+    def hook_scope(self, walk: Walk, call: Call, node: Node) -> Lookup:
+        scope = _scope(walk, walk.frames[call.boundary], _index(walk.nodes[call.parent]))
+        return self_scope(walk, "steps", call.slot, last_attempt(walk, node), scope)
+
+
+def _index(group: Node) -> int:
+    return int(group.name[group.name.rindex("[") + 1 : -1])
+
+
+def _enter(walk: Walk, frame: Frame, index: int) -> None:
+    groups: Sequence[Sequence[Mapping[str, Any]]] = frame.template["steps"]
+    if index >= len(groups):
+        _finish(walk, frame)
+        return
+    name = f"{frame.name}[{index}]"
+    group = walk.get(name)
+    if group is None:
+        if walk.adopting:
+            walk.block(frame.node_id)
+            return
+        group = walk.create(name, "StepGroup", _common(frame), Phase.Running)
+        _connect(walk, frame, index, group)
+    try:
+        scope = _scope(walk, frame, index)
+        ready = [(str(step["name"]), resolved(step, scope)) for step in groups[index]]
+        made = fresh_group([(slot, expand(step, walk.variable), step) for slot, step in ready])
+    except (Unresolved, ConfigError, ExpandError) as error:
+        _fail(walk, frame, group, Phase.Error, str(error))
+        return
+    walk.groups[group.id] = made
+    walk.open[group.id] = 0
+    _proceed(walk, frame, group)
+
+
+def _common(frame: Frame) -> Call:
+    call = frame.call
+    return Call({}, frame.holder, boundary=frame.node_id, prefix="steps", depth=call.depth + 1, on_exit=call.on_exit)
+
+
+def _connect(walk: Walk, frame: Frame, index: int, group: Node) -> None:
+    """The group becomes a child of the last nodes of the group before."""
+    if index == 0:
+        walk.add_children(frame.node_id, [group.id])
+        return
+    before = walk.nodes[walk.id_of(f"{frame.name}[{index - 1}]")]
+    ends = [end for child in before.children for end in walk.outbound(child)] or [before.id]
+    for end in ends:
+        walk.add_children(end, [group.id])
+
+
+def _proceed(walk: Walk, frame: Frame, group: Node) -> None:
+    """Start who can be started; if everyone has ended, judge."""
+    if failing_fast(walk, frame):
+        if walk.active.get(frame.node_id, 0) == 0:
+            _fail(walk, frame, walk.nodes[group.id], Phase.Failed, FAIL_FAST)
+        return
+    started = pump(walk, walk.nodes[group.id], frame, _common(frame), f"{group.name}.")
+    if started and walk.open.get(group.id, 0) == 0:
+        _judge(walk, frame, walk.nodes[group.id])
+
+
+def _judge(walk: Walk, frame: Frame, group: Node) -> None:
+    found = walk.groups[group.id]
+    if found.error:
+        _fail(walk, frame, group, Phase.Error, found.error)
+        return
+    forgiving = {walk.id_of(f"{group.name}.{step['name']}"): step.get("continueOn") or {} for step in found.members}
+    for child in group.children:
+        node = walk.nodes[child]
+        if node.phase.bad and not forgives(forgiving.get(child, {}), node.phase):
+            _fail(walk, frame, group, Phase.Failed, f"child '{child}' failed")
+            return
+    _close(walk, group, Phase.Succeeded, "")
+    _enter(walk, frame, _index(group) + 1)
+
+
+def forgives(continue_on: Mapping[str, Any], phase: Phase) -> bool:
+    """Whether `continueOn` lets this phase pass."""
+    return bool(continue_on.get("failed" if phase is Phase.Failed else "error")) and phase.bad
+
+
+def _close(walk: Walk, group: Node, phase: Phase, message: str) -> None:
+    walk.put(replace(walk.nodes[group.id], phase=phase, message=message, finished_at=walk.now))
+    for table in (walk.groups, walk.open, walk.blocked):
+        table.pop(group.id, None)
+
+
+def _fail(walk: Walk, frame: Frame, group: Node, phase: Phase, message: str) -> None:
+    _close(walk, group, phase, message)
+    _outbound(walk, frame)
+    walk.complete(frame, Phase.Failed, message)
+
+
+def _outbound(walk: Walk, frame: Frame) -> None:
+    groups = [g for i in range(len(frame.template["steps"])) if (g := walk.get(f"{frame.name}[{i}]")) is not None]
+    ends = [end for child in groups[-1].children for end in walk.outbound(child)] if groups else []
+    walk.put(replace(walk.nodes[frame.node_id], outbound_nodes=tuple(ends)))
+
+
+def _finish(walk: Walk, frame: Frame) -> None:
+    _outbound(walk, frame)
+    try:
+        outputs = outputs_of(frame, _scope(walk, frame, len(frame.template["steps"])))
+    except (Unresolved, ConfigError) as error:
+        walk.complete(frame, Phase.Error, str(error), raised=str(error))
+        return
+    walk.complete(frame, Phase.Succeeded, outputs=outputs)
+
+
+def _scope(walk: Walk, frame: Frame, before: int) -> Scope:
+    """What the groups before an index gave."""
+    groups: Sequence[Sequence[Mapping[str, Any]]] = frame.template["steps"][:before]
+    where = {str(step["name"]): (index, step) for index, steps in enumerate(groups) for step in steps}
+
+    def node_of(name: str) -> tuple[Node, Sequence[Node] | None] | None:
+        if name not in where:
+            return None
+        group = walk.nodes[walk.id_of(f"{frame.name}[{where[name][0]}]")]
+        node = walk.get(f"{group.name}.{name}")
+        if node is not None:
+            return last_attempt(walk, node), None
+        start = f"{group.name}.{name}("
+        members = [walk.nodes[c] for c in group.children if walk.nodes[c].name.startswith(start)]
+        return group, [node for node in members if node.type != "Skipped"]
+
+    def declared(name: str) -> Mapping[str, Any]:
+        try:
+            return walk.plan.resolve(where[name][1], frame.holder)[0]
+        except ConfigError:
+            return {}
+
+    return Scope("steps", node_of, declared, walk.variable)

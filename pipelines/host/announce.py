@@ -1,0 +1,94 @@
+"""What the platform tells of a run: `run.started`, `run.succeeded`, `run.failed`, events that sensors may depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pipelines.core.engine import Decision
+from pipelines.core.nodes import Phase, to_rfc3339
+from pipelines.core.resources import used
+from retrain.events import Event
+from retrain.store.runs import RunRow
+
+SOURCE = "retrain"
+
+Moment = Literal["started", "succeeded", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The firing that asked for a run, and who fired."""
+
+    firing: str
+    sensor: str
+    trigger: str
+
+
+def announcement(row: RunRow, decision: Decision, moment: Moment, cause: Cause | None = None) -> Event:
+    """The event of one moment of a run. Its id follows from the run, so that telling it twice is telling it once."""
+    run = decision.run
+    resources = {} if moment == "started" else used(run.nodes.values(), run.started_at)
+    tale = _Tale(str(run.phase), run.message, decision.outputs, run.started_at, run.finished_at, resources)
+    return _event(row, moment, tale, run.plan.spec, cause)
+
+
+def failure(row: RunRow, message: str, phase: Phase, now: datetime, cause: Cause | None = None) -> Event:
+    """The `run.failed` of a run that the engine could not drive."""
+    tale = _Tale(str(phase), message, {}, row.started, now, {})
+    return _event(row, "failed", tale, row.manifest.get("spec") or {}, cause)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tale:
+    phase: str
+    message: str
+    outputs: Mapping[str, str]
+    started: datetime | None
+    finished: datetime | None
+    resources: Mapping[str, float]
+
+
+def _event(row: RunRow, moment: Moment, tale: _Tale, spec: Mapping[str, Any], cause: Cause | None) -> Event:
+    # A run that was retried ends again, and that is another event.
+    again = f".{row.retries}" if row.retries else ""
+    return Event(
+        id=f"{row.id}.{moment}{again}",
+        source=SOURCE,
+        subject=f"run.{moment}",
+        type=f"dev.retrain.run.{moment}",
+        time=tale.started if moment == "started" else tale.finished,
+        datacontenttype="application/json",
+        data={
+            "run": {"id": row.id, "name": row.name, "workflow": row.workflow, "labels": dict(row.labels)},
+            "phase": tale.phase,
+            "message": tale.message,
+            "outputs": {"parameters": dict(tale.outputs)},
+            "arguments": _arguments(spec),
+            "startedAt": to_rfc3339(tale.started),
+            "finishedAt": to_rfc3339(tale.finished),
+            "resources": dict(tale.resources),
+        },
+        extensions={"retraincause": row.id, "retraindepth": row.depth + 1, **_of(cause)},
+    )
+
+
+def _of(cause: Cause | None) -> dict[str, str]:
+    """By what sensors find the runs of their own firings."""
+    if cause is None:
+        return {}
+    return {"retrainsensor": cause.sensor, "retraintrigger": cause.trigger, "retrainfiring": cause.firing}
+
+
+def moment_of(decision: Decision) -> Moment | None:
+    """What there is to tell of a run that has ended; None before."""
+    if not decision.run.ended:
+        return None
+    return "succeeded" if decision.phase is Phase.Succeeded else "failed"
+
+
+def _arguments(spec: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = (spec.get("arguments") or {}).get("parameters") or ()
+    return {one["name"]: one.get("value") for one in parameters if one.get("value") is not None}

@@ -1,0 +1,167 @@
+"""What people and triggers may ask of runs: stop, terminate, suspend, resume, retry, resubmit. All by way of the store.
+
+Each is one function on a connection, so that it shares the transaction of whoever asks: a trigger's wish and the record
+that it was carried out are one commit. The runner obeys what it finds in `runs.control`; a run that is over is opened
+again by `retry`, with the nodes that it keeps, and `resubmit` writes a new one down.
+
+Notify the signal "runs" after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from pipelines.core.node_selector import compile_selector
+from pipelines.core.nodes import Node
+from pipelines.core.reset import Choose, kept_after_reset, nothing
+from pipelines.host.queue import RunRequest, submit
+from pipelines.local.foreground import named, with_parameters
+from retrain.clock import Clock
+from retrain.errors import ConfigError, Refused
+from retrain.store import runs
+from retrain.store.runs import RunRow
+
+Verb = Literal["stop", "terminate", "suspend", "resume"]
+VERBS: tuple[Verb, ...] = ("stop", "terminate", "suspend", "resume")
+PHASE_LABEL = "workflows.argoproj.io/phase"
+COMPLETED_LABEL = "workflows.argoproj.io/completed"
+RESUBMITTED_LABEL = "workflows.argoproj.io/resubmitted-from-workflow"
+OURS = "retrain.dev/"
+
+_NO_VALUES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOptions:
+    """How to retry. `restart_successful`: steps that fit `node_selector` run again though they succeeded.
+
+    `parameters`: new values for parameters that the workflow has. Steps that are kept are not run again for them.
+    `depth`: the lineage depth of whoever asks, so that a sensor which retries what it hears of comes to an end.
+    """
+
+    restart_successful: bool = False
+    node_selector: str = ""
+    parameters: Mapping[str, str] = field(default_factory=lambda: _NO_VALUES)
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResubmitOptions:
+    """How to resubmit. `run_id`, `firing_id`, `depth` and `labels` are those of the new run, where somebody says so."""
+
+    parameters: Mapping[str, str] = field(default_factory=lambda: _NO_VALUES)
+    labels: Mapping[str, str] = field(default_factory=lambda: _NO_VALUES)
+    run_id: str | None = None
+    firing_id: str | None = None
+    name: str | None = None
+    depth: int | None = None
+    priority: int | None = None
+
+
+def ask(connection: Connection, run: RunRow, verb: Verb) -> None:
+    """Ask whoever works on a run to end, suspend or resume it. Asking twice is asking once.
+
+    Raises:
+        Refused: the run is over, or is to end already.
+    """
+    if runs.ask(connection, run.id, verb):
+        return
+    if run.phase in runs.OPEN and run.control in runs.ENDING:
+        raise Refused(f"{run.name} was asked to {run.control} already; it cannot be asked to {verb}")
+    raise Refused(f"{run.name} is over ({run.phase}); there is nothing to {verb}")
+
+
+def retry(connection: Connection, run: RunRow, options: RetryOptions, now: datetime) -> None:
+    """Open a run that failed again: what succeeded stays, what failed and what came after it runs again.
+
+    Raises:
+        Refused: the run is open; or it succeeded, and nothing says which of its steps are to run again.
+        ConfigError: the node selector cannot be read, or a parameter is none of the workflow's.
+    """
+    choose = _choose(run, options)
+    kept = kept_after_reset(_nodes(connection, run.id), run.name, choose)
+    manifest = _with_known_parameters(run.manifest, options.parameters)
+    labels = {**run.labels, runs.RETRIES: str(run.retries + 1)}
+    changes: dict[str, Any] = {"manifest": manifest, "labels": labels, "depth": max(run.depth, options.depth)}
+    changes |= {"started": now} if run.started is not None else {"phase": "Pending"}
+    if not runs.reopen(connection, run.id, **changes):
+        raise Refused(f"{run.name} is not over; it can be retried once it has failed")
+    runs.replace_nodes(connection, run.id, {key: node.to_argo() for key, node in kept.items()})
+
+
+def resubmit(connection: Connection, run: RunRow, options: ResubmitOptions, clock: Clock) -> str:
+    """Write down a new run of a run's workflow, with its arguments; its id. The old one may be open or over.
+
+    A run of `options.run_id` that is there already stays as it is.
+
+    Raises:
+        ConfigError: the workflow cannot run here, as `submit` says.
+    """
+    body = with_parameters(run.manifest, options.parameters)
+    metadata: dict[str, Any] = {**(run.manifest.get("metadata") or {})}
+    metadata.setdefault("generateName", f"{run.name}-")
+    metadata.pop("name", None)
+    labels = {name: value for name, value in run.labels.items() if not _is_of_the_run(name)}
+    labels |= {RESUBMITTED_LABEL: run.name, **options.labels}
+    metadata["labels"] = labels
+    metadata["name"] = named({**body, "metadata": metadata}, options.name)
+    run_id = options.run_id or f"r-{uuid4().hex[:20]}"
+    request = RunRequest(
+        run_id=run_id,
+        firing_id=options.firing_id,
+        manifest={**body, "metadata": metadata},
+        labels=labels,
+        depth=run.depth if options.depth is None else options.depth,
+        priority=run.priority if options.priority is None else options.priority,
+    )
+    submit(connection, request, clock)
+    return run_id
+
+
+def labels_of(run: RunRow) -> dict[str, str]:
+    """The labels that the Workflow object of a run has now, as Argo's controller keeps them."""
+    written: Mapping[str, Any] = (run.manifest.get("metadata") or {}).get("labels") or {}
+    labels = {**{name: str(value) for name, value in written.items()}, **run.labels, PHASE_LABEL: run.phase}
+    if run.phase not in runs.OPEN:
+        labels[COMPLETED_LABEL] = "true"
+    return labels
+
+
+def _choose(run: RunRow, options: RetryOptions) -> Choose:
+    if run.phase in runs.OPEN:
+        raise Refused(f"{run.name} is {run.phase}; it can be retried once it has failed")
+    chosen = options.restart_successful and options.node_selector
+    if run.phase == "Succeeded" and not chosen:
+        raise Refused(
+            f"{run.name} succeeded; to run a part of it again, say which with --restart-successful and "
+            "--node-field-selector"
+        )
+    if options.node_selector and not options.restart_successful:
+        raise ConfigError("--node-field-selector chooses steps that succeeded, so it needs --restart-successful")
+    return compile_selector(options.node_selector) if chosen else nothing
+
+
+def _nodes(connection: Connection, run_id: str) -> dict[str, Node]:
+    return {key: Node.from_argo(body) for key, body in runs.load_nodes(connection, run_id).items()}
+
+
+def _with_known_parameters(manifest: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    spec: Mapping[str, Any] = manifest.get("spec") or {}
+    known = [one.get("name") for one in (spec.get("arguments") or {}).get("parameters") or ()]
+    unknown = [name for name in values if name not in known]
+    # What a workflowTemplateRef declares is not in sight here, and the run checks it again when it goes on.
+    if unknown and not spec.get("workflowTemplateRef"):
+        there = ", ".join(map(str, known)) or "none"
+        raise ConfigError(f"the workflow has no parameter {unknown[0]!r}; it has {there}")
+    return with_parameters(manifest, values)
+
+
+def _is_of_the_run(label: str) -> bool:
+    return label.startswith(OURS) or label in {PHASE_LABEL, COMPLETED_LABEL}
