@@ -21,21 +21,9 @@ from typing import Any
 from pipelines.checks.unsupported import unsupported
 from pipelines.checks.workflow import check
 from pipelines.core.dag import DagRules
+from pipelines.core.happenings import Happening, Resume, Started, Stop, Suspend, Task, TaskResult, Tick
 from pipelines.core.naming import go_json, task_name
-from pipelines.core.nodes import (
-    Happening,
-    Node,
-    Outputs,
-    Phase,
-    Resume,
-    Started,
-    Stop,
-    Suspend,
-    Task,
-    TaskResult,
-    Tick,
-    to_rfc3339,
-)
+from pipelines.core.nodes import Node, Outputs, Phase, to_rfc3339
 from pipelines.core.plan import Catalog, Plan, compile_plan
 from pipelines.core.retry import duration_s
 from pipelines.core.state import Call, Frame, State

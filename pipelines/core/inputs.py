@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.core.naming import go_json
+from pipelines.core.nodes import Inputs
 from pipelines.core.plan import Catalog, config_map_value
 from pipelines.core.substitute import ABSENT, Absent, Lookup, replace, sole_tag
 from retrain.errors import ConfigError
@@ -20,10 +21,10 @@ ABSENT_ARGUMENT = "\x00absent"  # a text that no manifest can hold
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """`template` with everything known in it replaced, and its input parameters by name."""
+    """`template` with everything known in it replaced, and what goes into it."""
 
     template: Mapping[str, Any]
-    inputs: Mapping[str, str]
+    inputs: Inputs
 
 
 def fill(
@@ -53,7 +54,7 @@ def fill(
         _check_enum(p)
     inner = _own(body, parameters)
     whole = replace(body, lambda tag: inner[tag] if tag in inner else outer(tag))
-    return Filled(whole, {p["name"]: p["value"] for p in whole["inputs"]["parameters"]})
+    return Filled(whole, Inputs({p["name"]: p["value"] for p in whole["inputs"]["parameters"]}))
 
 
 def _value(declared: Mapping[str, Any], given: Mapping[str, Any] | None, known: Lookup, catalog: Catalog) -> str:

@@ -42,7 +42,7 @@ def _term(text: str) -> Callable[[Node], bool]:
 
 def _value(node: Node, field: str, parameter: str | None) -> str | None:
     if parameter is not None:
-        return node.inputs.get(parameter)
+        return node.inputs.parameters.get(parameter)
     reference: Mapping[str, Any] = node.template_ref or {}
     match field:
         case "displayName":

@@ -1,4 +1,4 @@
-"""What a run is made of: nodes, the tasks that an executor starts, and what it reports back.
+"""What a run is made of: nodes, with what went in and what came out.
 
 Values only. `Node.to_argo()` is one entry of `status.nodes` of Argo's Workflow object, and `Node.from_argo()` reads it
 back, so that what is saved of a run is what Argo's own tools understand.
@@ -14,7 +14,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-NodeType = Literal["Pod", "Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Skipped", "Suspend"]
+NodeType = Literal[
+    "Pod", "Container", "Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Skipped", "Suspend", "HTTP", "Plugin"
+]
+
+Artifact = Mapping[str, Any]
+"""Argo's Artifact as JSON: `name`, `path`, where it lies (`s3`, `raw`, `http`, ...), `archive`, `mode`, ... A bare
+`s3: {key}` lies in the default repository."""
 
 
 class Phase(StrEnum):
@@ -52,17 +58,54 @@ def _no_resources() -> Mapping[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
-    """What a node gave: parameters, the tail of its stdout, its exit code (as text, as Argo has it)."""
+class Inputs:
+    """What went into a node: parameters by name, and artifacts as they lie."""
 
     parameters: Mapping[str, str] = field(default_factory=_no_parameters)
-    result: str | None = None
-    exit_code: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
 
     def to_argo(self) -> dict[str, Any]:
         out: dict[str, Any] = {}
         if self.parameters:
             out["parameters"] = [{"name": name, "value": value} for name, value in self.parameters.items()]
+        if self.artifacts:
+            out["artifacts"] = [dict(artifact) for artifact in self.artifacts]
+        return out
+
+    @classmethod
+    def from_argo(cls, data: Mapping[str, Any] | None) -> Inputs:
+        data = data or {}
+        parameters = {p["name"]: str(p.get("value", "")) for p in data.get("parameters") or ()}
+        return cls(parameters, tuple(data.get("artifacts") or ()))
+
+    def __bool__(self) -> bool:
+        return bool(self.parameters) or bool(self.artifacts)
+
+
+NO_INPUTS = Inputs()
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a node gave: parameters, artifacts as they lie, the tail of its stdout, its exit code (text, as in Argo).
+
+    A parameter that is None is declared and has no value: the step failed before it wrote it.
+    """
+
+    parameters: Mapping[str, str | None] = field(default_factory=_no_parameters)
+    result: str | None = None
+    exit_code: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
+
+    def to_argo(self) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        if self.parameters:
+            out["parameters"] = [
+                {"name": name} if value is None else {"name": name, "value": value}
+                for name, value in self.parameters.items()
+            ]
+        if self.artifacts:
+            out["artifacts"] = [dict(artifact) for artifact in self.artifacts]
         if self.result is not None:
             out["result"] = self.result
         if self.exit_code is not None:
@@ -72,11 +115,13 @@ class Outputs:
     @classmethod
     def from_argo(cls, data: Mapping[str, Any] | None) -> Outputs:
         data = data or {}
-        parameters = {p["name"]: str(p.get("value", "")) for p in data.get("parameters") or ()}
-        return cls(parameters, data.get("result"), data.get("exitCode"))
+        parameters = {
+            p["name"]: None if p.get("value") is None else str(p["value"]) for p in data.get("parameters") or ()
+        }
+        return cls(parameters, data.get("result"), data.get("exitCode"), tuple(data.get("artifacts") or ()))
 
     def __bool__(self) -> bool:
-        return bool(self.parameters) or self.result is not None or self.exit_code is not None
+        return bool(self.parameters or self.artifacts) or self.result is not None or self.exit_code is not None
 
 
 NO_OUTPUTS = Outputs()
@@ -98,10 +143,19 @@ class Node:
     boundary_id: str = ""
     children: tuple[str, ...] = ()
     outbound_nodes: tuple[str, ...] = ()
-    inputs: Mapping[str, str] = field(default_factory=_no_parameters)
+    inputs: Inputs = NO_INPUTS
     outputs: Outputs = NO_OUTPUTS
     retried: bool = False
     hooked: bool = False
+    daemoned: bool = False
+    """A daemon that is ready: those who wait for it go on, though it runs."""
+    pod_ip: str = ""
+    progress: str = ""
+    """`N/M`, as the step itself says."""
+    memoized: Mapping[str, Any] | None = None
+    """Argo's `memoizationStatus`: `hit`, `key`, `cacheName`."""
+    locks: Mapping[str, Any] | None = None
+    """Argo's `synchronizationStatus`."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     resources: Mapping[str, float] = field(default_factory=_no_resources)
@@ -110,7 +164,6 @@ class Node:
     def to_argo(self) -> dict[str, Any]:
         """Empty parts are left out, as Go's `omitempty` does."""
         flag = {key: True for key, on in (("hooked", self.hooked), ("retried", self.retried)) if on}
-        inputs = {"parameters": [{"name": k, "value": v} for k, v in self.inputs.items()]} if self.inputs else {}
         parts: dict[str, Any] = {
             "displayName": self.display_name,
             "templateName": self.template_name,
@@ -120,12 +173,17 @@ class Node:
             "message": self.message,
             "startedAt": to_rfc3339(self.started_at),
             "finishedAt": to_rfc3339(self.finished_at),
-            "inputs": inputs,
+            "inputs": self.inputs.to_argo(),
             "outputs": self.outputs.to_argo(),
             "children": list(self.children),
             "outboundNodes": list(self.outbound_nodes),
             "nodeFlag": flag,
             "resourcesDuration": dict(self.resources),
+            "daemoned": self.daemoned,
+            "podIP": self.pod_ip,
+            "progress": self.progress,
+            "memoizationStatus": dict(self.memoized or {}),
+            "synchronizationStatus": dict(self.locks or {}),
         }
         kept = {key: value for key, value in parts.items() if value}
         return {"id": self.id, "name": self.name, "type": self.type, "phase": str(self.phase), **kept}
@@ -133,7 +191,6 @@ class Node:
     @classmethod
     def from_argo(cls, data: Mapping[str, Any]) -> Node:
         flag: Mapping[str, Any] = data.get("nodeFlag") or {}
-        inputs: Mapping[str, Any] = data.get("inputs") or {}
         return cls(
             id=data["id"],
             name=data["name"],
@@ -147,75 +204,19 @@ class Node:
             boundary_id=data.get("boundaryID", ""),
             children=tuple(data.get("children") or ()),
             outbound_nodes=tuple(data.get("outboundNodes") or ()),
-            inputs={p["name"]: str(p.get("value", "")) for p in inputs.get("parameters") or ()},
+            inputs=Inputs.from_argo(data.get("inputs")),
             outputs=Outputs.from_argo(data.get("outputs")),
             retried=bool(flag.get("retried")),
             hooked=bool(flag.get("hooked")),
             started_at=from_rfc3339(data.get("startedAt")),
             finished_at=from_rfc3339(data.get("finishedAt")),
             resources=data.get("resourcesDuration") or {},
+            daemoned=bool(data.get("daemoned")),
+            pod_ip=data.get("podIP", ""),
+            progress=data.get("progress", ""),
+            memoized=data.get("memoizationStatus"),
+            locks=data.get("synchronizationStatus"),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One process to start. `template` is a container or script template with every variable filled in."""
-
-    node_id: str
-    node_name: str
-    pod_name: str
-    template: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    deadline_s: float | None = None
-    """Seconds from the start of the process until it is stopped and reported Failed; None is no limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The process of a node runs. Optional: a result without it is as good."""
-
-    node_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TaskResult:
-    """How a task ended. `phase` is Succeeded, Failed (the program said no) or Error (it never came to speak, or what it
-    should have left is missing). Outputs are kept even where the program failed."""
-
-    node_id: str
-    phase: Phase
-    exit_code: int | None = None
-    result: str | None = None
-    parameters: Mapping[str, str] = field(default_factory=_no_parameters)
-    message: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed: `Decision.wake_at` came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """A person asks the run to end: its tasks are stopped. "Stop" lets the exit handler run, "Terminate" does not."""
-
-    strategy: Literal["Stop", "Terminate"] = "Stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Suspend:
-    """A person asks that nothing more is started. What runs goes on; what follows from its end waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """The end of a suspension."""
-
-
-Happening = TaskResult | Started | Tick | Stop | Suspend | Resume
 
 
 def to_rfc3339(time: datetime | None) -> str | None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pipelines.core.engine import Decision, Run, step
-from pipelines.core.nodes import Happening, Phase, Task, TaskResult, Tick
+from pipelines.core.happenings import Happening, Task, TaskResult, Tick
+from pipelines.core.nodes import Phase
 
 Answer = Callable[[Task], TaskResult]
 STEP = timedelta(seconds=1)

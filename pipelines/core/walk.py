@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from pipelines.core import resources, substitute
+from pipelines.core.happenings import Task
 from pipelines.core.inputs import Filled, fill, mark_absent
 from pipelines.core.naming import node_id, pod_name
-from pipelines.core.nodes import NO_OUTPUTS, Node, NodeType, Outputs, Phase, Task
+from pipelines.core.nodes import NO_OUTPUTS, Node, NodeType, Outputs, Phase
 from pipelines.core.plan import Holder, Plan
 from pipelines.core.retry import Again, End, Wait, decide, duration_s
 from pipelines.core.state import Call, Frame, State
@@ -431,7 +432,7 @@ class Walk:
         hook, saved = self._hook(call, node), self.get(f"{node.name}.onExit")
         if hook is not None and saved is not None and not saved.phase.fulfilled:
             self.open[call.parent] = self.open.get(call.parent, 0) + 1
-            arguments = {"parameters": [{"name": k, "value": v} for k, v in saved.inputs.items()]}
+            arguments = {"parameters": [{"name": k, "value": v} for k, v in saved.inputs.parameters.items()]}
             step = {**hook, "name": saved.name, "arguments": arguments}
             self.launch(saved.name, replace(call, step=step, hooked=True, on_exit=True, prefix=""))
 

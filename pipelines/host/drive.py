@@ -15,7 +15,7 @@ import anyio.lowlevel
 
 from pipelines.core import engine
 from pipelines.core.engine import Decision, Run
-from pipelines.core.nodes import Happening, Resume, Started, Stop, Suspend, Task, TaskResult, Tick
+from pipelines.core.happenings import Happening, Resume, Started, Stop, Suspend, Task, TaskResult, Tick
 from pipelines.core.plan import Plan
 from pipelines.local.executor import LocalExecutor
 from pipelines.local.leaf import StepRun

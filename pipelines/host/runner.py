@@ -21,7 +21,8 @@ from sqlalchemy import Connection
 
 from pipelines.core import engine
 from pipelines.core.engine import Decision, Run
-from pipelines.core.nodes import Outputs, Phase, Resume, Stop, Suspend, Task
+from pipelines.core.happenings import Resume, Stop, Suspend, Task
+from pipelines.core.nodes import Outputs, Phase
 from pipelines.core.plan import Catalog
 from pipelines.host.announce import Cause, Moment, announcement, failure, moment_of
 from pipelines.host.drive import Drive, reads_results

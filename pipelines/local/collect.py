@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.nodes import Phase, Task, TaskResult
+from pipelines.core.happenings import Task, TaskResult
+from pipelines.core.nodes import Phase
 from pipelines.local.leaf import output_parameters
 from pipelines.local.process import exit_code
 from pipelines.local.workspace import View, Workspace

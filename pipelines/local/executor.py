@@ -19,7 +19,8 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from pipelines.core.nodes import Phase, Started, Task, TaskResult
+from pipelines.core.happenings import Started, Task, TaskResult
+from pipelines.core.nodes import Phase
 from pipelines.local import collect, process
 from pipelines.local.leaf import NotInPath, StepRun, Surroundings, node_mark, prepare, run_mark
 from pipelines.local.process import Leader

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.nodes import Task
+from pipelines.core.happenings import Task
 from pipelines.local.process import MARKER, RUN_MARKER, Command, namespace_prefix
 from pipelines.local.workspace import View, Workspace, view
 from retrain.errors import ConfigError

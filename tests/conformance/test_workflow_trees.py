@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from pipelines.core.engine import Decision, begin
-from pipelines.core.nodes import Node, Phase, Task, TaskResult
+from pipelines.core.happenings import Task, TaskResult
+from pipelines.core.nodes import Node, Phase
 from pipelines.core.plan import Catalog
 from pipelines.core.rehearse import rehearse
 from retrain.errors import ConfigError
@@ -76,7 +77,7 @@ def facts_of(node: Node, names: Mapping[str, str]) -> dict[str, Any]:
         "message": message,
         "boundary": names.get(node.boundary_id),
         "children": sorted(names[child] for child in node.children),
-        "inputs": dict(node.inputs),
+        "inputs": dict(node.inputs.parameters),
         "outputs": node.outputs.to_argo(),
     }
 

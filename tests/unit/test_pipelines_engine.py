@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.core.engine import Decision, Run, begin, restore, status, step, unfinished
-from pipelines.core.nodes import Node, Phase, Started, Stop, Task, TaskResult, Tick
+from pipelines.core.happenings import Started, Stop, Task, TaskResult, Tick
+from pipelines.core.nodes import Node, Phase
 from pipelines.core.plan import Catalog
 from pipelines.core.rehearse import fail, rehearse, succeed
 from retrain.errors import ConfigError
@@ -90,7 +91,7 @@ def test_one_container_is_the_root_and_gets_its_arguments() -> None:
     decision = step(run, [], T)
 
     (task,) = decision.start
-    assert (task.node_id, task.pod_name, task.inputs) == ("w", "w", {"m": "w!"})
+    assert (task.node_id, task.pod_name, task.inputs.parameters) == ("w", "w", {"m": "w!"})
     assert task.template["container"]["command"] == ["echo", "w!"]
     assert decision.run.nodes["w"].phase is Phase.Pending
 
@@ -114,7 +115,7 @@ def test_steps_run_group_by_group_and_outputs_flow() -> None:
     found = nodes(play(manifest, {"w[0].a": {"parameters": {"o": "1"}}}))
 
     assert list(found) == ["w", "w[0]", "w[0].a", "w[1]", "w[1].b"]
-    assert found["w[1].b"].inputs == {"m": "<1>"}
+    assert found["w[1].b"].inputs.parameters == {"m": "<1>"}
     assert found["w[0].a"].children == (found["w[1]"].id,)
 
 
@@ -174,7 +175,7 @@ def test_result_and_exit_code_are_read() -> None:
         workflow(steps([{"name": "a"}], [reader])), {"w[0].a": {"result": "42"}, "w[1].b": {"result": "no"}}
     )
 
-    assert nodes(decision)["w[1].b"].inputs == {"m": "42/0"}
+    assert nodes(decision)["w[1].b"].inputs.parameters == {"m": "42/0"}
     assert nodes(decision)["w[1].b"].outputs.result is None  # nobody reads it
 
 
@@ -195,8 +196,8 @@ def test_members_are_named_by_index_and_item_and_outputs_come_together_in_order(
 
     found = nodes(play(workflow(steps([fan], [join])), table))
 
-    assert found["w[0].f(1:x:1,y:2)"].inputs == {"m": '{"x":"1","y":2}'}
-    assert found["w[1].j"].inputs == {"m": '["p","q"] [{"o":"p"},{"o":"q"}]'}
+    assert found["w[0].f(1:x:1,y:2)"].inputs.parameters == {"m": '{"x":"1","y":2}'}
+    assert found["w[1].j"].inputs.parameters == {"m": '["p","q"] [{"o":"p"},{"o":"q"}]'}
 
 
 def test_only_succeeded_members_are_joined() -> None:
@@ -204,7 +205,7 @@ def test_only_succeeded_members_are_joined() -> None:
     join = {"name": "j", "arguments": m("{{steps.f.outputs.parameters.o}}")}
     table = {"w[0].f(0:1)": 1, "w[0].f(1:2)": {"parameters": {"o": "q"}}}
 
-    assert nodes(play(workflow(steps([fan], [join])), table))["w[1].j"].inputs == {"m": '["q"]'}
+    assert nodes(play(workflow(steps([fan], [join])), table))["w[1].j"].inputs.parameters == {"m": '["q"]'}
 
 
 def test_a_dag_fans_out_under_a_task_group() -> None:
@@ -353,7 +354,7 @@ def test_a_skipped_producers_output_falls_back_to_defaults() -> None:
 
     decision = play(workflow(dag(producer, given, inside)))
 
-    assert nodes(decision)["w.C"].inputs == {"m": "hi"}
+    assert nodes(decision)["w.C"].inputs.parameters == {"m": "hi"}
     assert phases(decision)["w.D"] == "Error"
 
 
@@ -390,7 +391,7 @@ def test_a_later_attempt_that_succeeds_gives_the_outputs_and_knows_the_last() ->
     decision = rehearse(run, answer, now=T)
 
     assert seen[:3] == ["0 0 ", "1 7 Failed", "2 7 Failed"]
-    assert nodes(decision)["w[1].b"].inputs == {"m": "won"}
+    assert nodes(decision)["w[1].b"].inputs.parameters == {"m": "won"}
     assert nodes(decision)["w[1]"].id in nodes(decision)["w[0].a(2)"].children
 
 
@@ -476,7 +477,7 @@ def test_a_task_waits_for_the_exit_hook_of_its_dependency() -> None:
     decision = rehearse(start(manifest), answer, now=T)
 
     assert order == ["w.A", "w.A.onExit", "w.B"]
-    assert nodes(decision)["w.A.onExit"].inputs == {"m": "7"}
+    assert nodes(decision)["w.A.onExit"].inputs.parameters == {"m": "7"}
     assert nodes(decision)["w.A.onExit"].hooked
 
 
@@ -503,8 +504,8 @@ def test_a_workflow_template_ref_brings_spec_and_arguments() -> None:
     bare = {**workflow(), "spec": {"workflowTemplateRef": {"name": "lib"}}}
     ours = {**bare, "spec": {**bare["spec"], "arguments": m("ours")}}
 
-    assert nodes(play(bare, catalog=catalog))["w"].inputs == {"m": "theirs"}
-    assert nodes(play(ours, catalog=catalog))["w"].inputs == {"m": "ours"}
+    assert nodes(play(bare, catalog=catalog))["w"].inputs.parameters == {"m": "theirs"}
+    assert nodes(play(ours, catalog=catalog))["w"].inputs.parameters == {"m": "ours"}
 
 
 @pytest.mark.parametrize(
@@ -546,7 +547,7 @@ def test_config_maps_give_values() -> None:
         {"name": "m", "valueFrom": {"configMapKeyRef": {"name": "cfg", "key": "k"}}}]}}  # fmt: skip
     catalog = Catalog.of([{"kind": "ConfigMap", "metadata": {"name": "cfg"}, "data": {"k": "v"}}])
 
-    assert nodes(play(workflow(leaf), catalog=catalog))["w"].inputs == {"m": "v"}
+    assert nodes(play(workflow(leaf), catalog=catalog))["w"].inputs.parameters == {"m": "v"}
 
 
 def test_values_are_data_and_never_become_tags_or_conditions_of_others() -> None:
@@ -587,7 +588,7 @@ def test_global_outputs_are_known_to_later_steps_and_outlive_a_crash() -> None:
 
     decision = rehearse(start(manifest), answers({"w[0].a": {"parameters": {"o": "9"}}}), now=T, after=reload)
 
-    assert nodes(decision)["w[2].b"].inputs == {"m": "9"}
+    assert nodes(decision)["w[2].b"].inputs.parameters == {"m": "9"}
     assert status(decision.run)["outputs"] == {"parameters": [{"name": "best", "value": "9"}]}
 
 
@@ -598,7 +599,7 @@ def test_the_workflow_in_the_docs_runs() -> None:
     decision = rehearse(start(manifest), lambda task: replace(succeed(task), parameters={"score": "0.9"}), now=T)
 
     assert decision.phase is Phase.Succeeded
-    assert nodes(decision)["w.pick"].inputs == {"scores": '["0.9","0.9"]'}
+    assert nodes(decision)["w.pick"].inputs.parameters == {"scores": '["0.9","0.9"]'}
 
 
 # --- any dag ---------------------------------------------------------------------------------------------------------

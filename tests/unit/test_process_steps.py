@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 import pytest
 
-from pipelines.core.nodes import Phase, Started, Task, TaskResult
+from pipelines.core.happenings import Started, Task, TaskResult
+from pipelines.core.nodes import Phase
 from pipelines.local import process
 from pipelines.local.executor import DEADLINE_MESSAGE, Limits, LocalExecutor, open_executor
 from pipelines.local.leaf import StepRun, Surroundings, node_mark, passed_on

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.core.engine import Decision, Run, begin, restore, step
+from pipelines.core.happenings import Resume, Started, Stop, Suspend, Task, TaskResult, Tick
 from pipelines.core.node_selector import compile_selector
-from pipelines.core.nodes import Node, Phase, Resume, Started, Stop, Suspend, Task, TaskResult, Tick
+from pipelines.core.nodes import Node, Phase
 from pipelines.core.plan import Catalog
 from pipelines.core.rehearse import fail, rehearse, succeed
 from pipelines.core.reset import kept_after_reset
@@ -288,7 +289,7 @@ def test_any_dag_is_retried_to_an_end_with_a_whole_tree_and_no_step_twice(manife
 )
 def test_a_node_selector_chooses_by_fields(text: str, found: list[str]) -> None:
     nodes = [
-        Node("1", "w.a", "a", "Pod", Phase.Succeeded, template_name="leaf", inputs={"day": "1"}),
+        Node("1", "w.a", "a", "Pod", Phase.Succeeded, template_name="leaf", inputs=Inputs({"day": "1"})),
         Node("2", "w.b", "b", "Pod", Phase.Succeeded, template_name="leaf"),
         Node("3", "w", "w", "DAG", Phase.Failed, template_name="main"),
     ]
