@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipelines.core.engine import Decision, Run, begin, restore, step
 from pipelines.core.happenings import Resume, Started, Stop, Suspend, Task, TaskResult, Tick
 from pipelines.core.node_selector import compile_selector
-from pipelines.core.nodes import Node, Phase
+from pipelines.core.nodes import Inputs, Node, Phase
 from pipelines.core.plan import Catalog
 from pipelines.core.rehearse import fail, rehearse, succeed
 from pipelines.core.reset import kept_after_reset
