@@ -1,7 +1,7 @@
-"""What a user writes: Workflow, WorkflowTemplate and ClusterWorkflowTemplate of `argoproj.io/v1alpha1`.
+"""The documents that users write: Workflow, WorkflowTemplate, ClusterWorkflowTemplate, CronWorkflow and
+WorkflowEventBinding of `argoproj.io/v1alpha1`.
 
-Every field of Argo's schema is named here, so that an unknown one is an error. What belongs to a pod alone is `Opaque`:
-it is carried and not looked into. Texts may be written as bare numbers or booleans, which become text (`AnyString`).
+Old and new spellings are both taken; `normalize` gives the new one.
 
 Source: https://argo-workflows.readthedocs.io/en/latest/fields/ (v4.1)
 """
@@ -9,290 +9,61 @@ Source: https://argo-workflows.readthedocs.io/en/latest/fields/ (v4.1)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.core.naming import go_text
+from pipelines.template_spec import (
+    LifecycleHook,
+    Metrics,
+    RetryStrategy,
+    Synchronization,
+    Template,
+    WorkflowTemplateRef,
+)
+from pipelines.value_spec import AnyString, Arguments, Model, Opaque
 from retrain.errors import ConfigError
 
-Opaque = Any
-NOT_BUILT_KINDS = ("CronWorkflow", "WorkflowEventBinding")
-"""Known kinds of Argo Workflows that are refused by name."""
+
+class LabelFrom(Model):
+    expression: str = ""
 
 
-def _as_text(value: Any) -> Any:
-    return go_text(value) if isinstance(value, bool | int | float) else value
+class WorkflowMetadata(Model):
+    labels: dict[str, AnyString] | None = None
+    annotations: dict[str, AnyString] | None = None
+    labelsFrom: dict[str, LabelFrom] | None = None
 
 
-AnyString = Annotated[str, BeforeValidator(_as_text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+class TTLStrategy(Model):
+    """Seconds after which a run is deleted."""
+
+    secondsAfterCompletion: int | None = None
+    secondsAfterSuccess: int | None = None
+    secondsAfterFailure: int | None = None
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class PodGC(Model):
+    strategy: str | None = None
+    labelSelector: Opaque = None
+    deleteDelayDuration: AnyString | None = None
 
 
-class ValueFrom(Model):
-    configMapKeyRef: Opaque = None
-    default: AnyString | None = None
-    event: str | None = None
-    expression: str | None = None
-    jqFilter: str | None = None
-    jsonPath: str | None = None
-    parameter: str | None = None
-    path: str | None = None
-    supplied: Opaque = None
+class VolumeClaimGC(Model):
+    strategy: str | None = None
 
 
-class Parameter(Model):
-    name: AnyString = ""
-    default: AnyString | None = None
-    value: AnyString | None = None
-    valueFrom: ValueFrom | None = None
-    globalName: str | None = None
-    enum: list[AnyString] | None = None
-    description: AnyString | None = None
-
-
-class Artifact(Model):
-    name: AnyString = ""
-    archive: Opaque = None
-    archiveLogs: bool | None = None
-    artifactGC: Opaque = None
-    artifactory: Opaque = None
-    azure: Opaque = None
-    deleted: bool | None = None
-    from_: str | None = Field(default=None, alias="from")
-    fromExpression: str | None = None
-    gcs: Opaque = None
-    git: Opaque = None
-    globalName: str | None = None
-    hdfs: Opaque = None
-    http: Opaque = None
-    mode: int | None = None
-    optional: bool | None = None
-    oss: Opaque = None
-    path: str | None = None
-    plugin: Opaque = None
-    raw: Opaque = None
-    recurseMode: bool | None = None
-    s3: Opaque = None
-    subPath: str | None = None
-
-
-class Arguments(Model):
-    parameters: list[Parameter] | None = None
-    artifacts: list[Artifact] | None = None
-
-
-class Inputs(Arguments):
-    pass
-
-
-class Outputs(Arguments):
-    exitCode: str | None = None
-    result: str | None = None
-
-
-class TemplateRef(Model):
-    name: str = ""
-    template: str = ""
-    clusterScope: bool | None = None
-
-
-class WorkflowTemplateRef(Model):
-    name: str = ""
-    clusterScope: bool | None = None
-
-
-class Backoff(Model):
-    duration: AnyString | None = None
-    factor: AnyString | None = None
-    maxDuration: AnyString | None = None
-    cap: AnyString | None = None
-
-
-class RetryStrategy(Model):
-    limit: AnyString | None = None
-    retryPolicy: str | None = None
-    backoff: Backoff | None = None
-    expression: str | None = None
-    affinity: Opaque = None
-
-
-class ContinueOn(Model):
-    error: bool | None = None
-    failed: bool | None = None
-
-
-class Sequence(Model):
-    count: AnyString | None = None
-    start: AnyString | None = None
-    end: AnyString | None = None
-    format: str | None = None
-
-
-class LifecycleHook(Model):
-    template: str | None = None
-    templateRef: TemplateRef | None = None
-    arguments: Arguments | None = None
-    expression: str | None = None
-
-
-class Step(Model):
-    """What steps of `steps` and tasks of `dag` share."""
-
-    name: AnyString = ""
-    template: str | None = None
-    templateRef: TemplateRef | None = None
-    inline: Template | None = None
-    arguments: Arguments | None = None
-    when: AnyString | None = None
-    withItems: list[Opaque] | None = None
-    withParam: AnyString | None = None
-    withSequence: Sequence | None = None
-    continueOn: ContinueOn | None = None
-    hooks: dict[str, LifecycleHook] | None = None
-    onExit: str | None = None
-
-
-class WorkflowStep(Step):
-    pass
-
-
-class DAGTask(Step):
-    dependencies: list[AnyString] | None = None
-    depends: AnyString | None = None
-
-
-class DAGTemplate(Model):
-    tasks: list[DAGTask] = []
-    target: str | None = None
-    failFast: bool | None = None
-
-
-class Container(Model):
-    """A Kubernetes container. What only a kubelet reads is carried along."""
-
-    name: str | None = None
-    image: str | None = None
-    command: list[AnyString] | None = None
-    args: list[AnyString] | None = None
-    env: list[Opaque] | None = None
-    envFrom: list[Opaque] | None = None
-    workingDir: str | None = None
-    volumeMounts: list[Opaque] | None = None
-    imagePullPolicy: Opaque = None
-    lifecycle: Opaque = None
-    livenessProbe: Opaque = None
-    ports: Opaque = None
-    readinessProbe: Opaque = None
-    resizePolicy: Opaque = None
-    resources: Opaque = None
-    restartPolicy: Opaque = None
-    restartPolicyRules: Opaque = None
-    securityContext: Opaque = None
-    startupProbe: Opaque = None
-    stdin: Opaque = None
-    stdinOnce: Opaque = None
-    terminationMessagePath: Opaque = None
-    terminationMessagePolicy: Opaque = None
-    tty: Opaque = None
-    volumeDevices: Opaque = None
-
-
-class ScriptTemplate(Container):
-    source: AnyString | None = None
-
-
-class UserContainer(Container):
-    mirrorVolumeMounts: bool | None = None
-
-
-class ContainerNode(Container):
-    dependencies: list[str] | None = None
-
-
-class ContainerSetTemplate(Model):
-    containers: list[ContainerNode] = []
-    retryStrategy: Opaque = None
-    volumeMounts: Opaque = None
-
-
-class SuspendTemplate(Model):
-    duration: AnyString | None = None
-
-
-class ResourceTemplate(Model):
-    action: str = ""
-    manifest: str | None = None
-    manifestFrom: Opaque = None
-    mergeStrategy: str | None = None
-    successCondition: str | None = None
-    failureCondition: str | None = None
-    setOwnerReference: bool | None = None
-    flags: list[str] | None = None
-
-
-class HTTP(Model):
-    url: str = ""
-    method: str | None = None
-    headers: list[Opaque] | None = None
-    body: str | None = None
-    bodyFrom: Opaque = None
-    timeoutSeconds: int | None = None
-    insecureSkipVerify: bool | None = None
-    successCondition: str | None = None
-
-
-class Metrics(Model):
-    prometheus: list[dict[str, Any]] = []
-
-
-class Template(Model):
-    name: str = ""
-    inputs: Inputs | None = None
-    outputs: Outputs | None = None
-    container: Container | None = None
-    script: ScriptTemplate | None = None
-    steps: list[list[WorkflowStep]] | None = None
-    dag: DAGTemplate | None = None
-    suspend: SuspendTemplate | None = None
-    containerSet: ContainerSetTemplate | None = None
-    resource: ResourceTemplate | None = None
-    data: Opaque = None
-    http: HTTP | None = None
-    plugin: Opaque = None
-    retryStrategy: RetryStrategy | None = None
-    timeout: AnyString | None = None
-    pendingTimeout: AnyString | None = None
-    activeDeadlineSeconds: AnyString | None = None
-    parallelism: int | None = None
-    failFast: bool | None = None
-    daemon: bool | None = None
-    memoize: Opaque = None
-    synchronization: Opaque = None
-    initContainers: list[UserContainer] | None = None
-    sidecars: list[UserContainer] | None = None
-    volumes: list[Opaque] | None = None
-    archiveLocation: Opaque = None
-    metrics: Metrics | None = None
-    metadata: Opaque = None
-    annotations: Opaque = None
-    affinity: Opaque = None
-    automountServiceAccountToken: Opaque = None
-    executor: Opaque = None
-    hostAliases: Opaque = None
-    nodeSelector: Opaque = None
-    podResources: Opaque = None
+class ArtifactGC(Model):
+    strategy: str | None = None
+    forceFinalizerRemoval: bool | None = None
+    podMetadata: Opaque = None
     podSpecPatch: Opaque = None
-    priority: Opaque = None
-    priorityClassName: Opaque = None
-    resourceClaims: Opaque = None
-    schedulerName: Opaque = None
-    securityContext: Opaque = None
     serviceAccountName: Opaque = None
-    tolerations: Opaque = None
+
+
+class ArtifactRepositoryRef(Model):
+    configMap: str | None = None
+    key: str | None = None
 
 
 class WorkflowSpec(Model):
@@ -308,16 +79,16 @@ class WorkflowSpec(Model):
     hooks: dict[str, LifecycleHook] | None = None
     suspend: bool | None = None
     shutdown: str | None = None
-    synchronization: Opaque = None
+    synchronization: Synchronization | None = None
     volumes: list[Opaque] | None = None
     volumeClaimTemplates: list[Opaque] | None = None
-    workflowMetadata: Opaque = None
+    workflowMetadata: WorkflowMetadata | None = None
     priority: int | None = None
     serviceAccountName: str | None = None
     affinity: Opaque = None
-    archiveLogs: Opaque = None
-    artifactGC: Opaque = None
-    artifactRepositoryRef: Opaque = None
+    archiveLogs: bool | None = None
+    artifactGC: ArtifactGC | None = None
+    artifactRepositoryRef: ArtifactRepositoryRef | None = None
     automountServiceAccountToken: Opaque = None
     dnsConfig: Opaque = None
     dnsPolicy: Opaque = None
@@ -329,7 +100,7 @@ class WorkflowSpec(Model):
     metrics: Metrics | None = None
     nodeSelector: Opaque = None
     podDisruptionBudget: Opaque = None
-    podGC: Opaque = None
+    podGC: PodGC | None = None
     podMetadata: Opaque = None
     podPriority: Opaque = None
     podPriorityClassName: Opaque = None
@@ -339,8 +110,8 @@ class WorkflowSpec(Model):
     schedulerName: Opaque = None
     securityContext: Opaque = None
     tolerations: Opaque = None
-    ttlStrategy: Opaque = None
-    volumeClaimGC: Opaque = None
+    ttlStrategy: TTLStrategy | None = None
+    volumeClaimGC: VolumeClaimGC | None = None
 
 
 class Metadata(BaseModel):
@@ -369,16 +140,71 @@ class WorkflowTemplateDocument(Model):
     spec: WorkflowSpec
 
 
-AnyDocument = WorkflowDocument | WorkflowTemplateDocument
-DOCUMENTS: dict[str, type[WorkflowDocument] | type[WorkflowTemplateDocument]] = {
+class StopStrategy(Model):
+    expression: str | None = None
+    condition: str | None = None
+    """The spelling before 3.7."""
+
+
+class CronWorkflowSpec(Model):
+    workflowSpec: WorkflowSpec
+    schedules: list[str] | None = None
+    schedule: str | None = None
+    """The spelling before 4.0."""
+    timezone: str | None = None
+    suspend: bool | None = None
+    concurrencyPolicy: Literal["Allow", "Forbid", "Replace"] | None = None
+    startingDeadlineSeconds: int | None = None
+    successfulJobsHistoryLimit: int | None = None
+    failedJobsHistoryLimit: int | None = None
+    stopStrategy: StopStrategy | None = None
+    when: AnyString | None = None
+    workflowMetadata: Metadata | None = None
+
+
+class CronWorkflowDocument(Model):
+    apiVersion: Literal["argoproj.io/v1alpha1"]
+    kind: Literal["CronWorkflow"]
+    metadata: Metadata = Metadata()
+    spec: CronWorkflowSpec
+    status: Opaque = None
+
+
+class BindingEvent(Model):
+    selector: str = ""
+
+
+class BindingSubmit(Model):
+    workflowTemplateRef: WorkflowTemplateRef
+    arguments: Arguments | None = None
+    metadata: Metadata | None = None
+
+
+class WorkflowEventBindingSpec(Model):
+    event: BindingEvent
+    submit: BindingSubmit | None = None
+
+
+class WorkflowEventBindingDocument(Model):
+    apiVersion: Literal["argoproj.io/v1alpha1"]
+    kind: Literal["WorkflowEventBinding"]
+    metadata: Metadata = Metadata()
+    spec: WorkflowEventBindingSpec
+
+
+AnyDocument = WorkflowDocument | WorkflowTemplateDocument | CronWorkflowDocument | WorkflowEventBindingDocument
+DOCUMENTS: dict[str, type[AnyDocument]] = {
     "Workflow": WorkflowDocument,
     "WorkflowTemplate": WorkflowTemplateDocument,
     "ClusterWorkflowTemplate": WorkflowTemplateDocument,
+    "CronWorkflow": CronWorkflowDocument,
+    "WorkflowEventBinding": WorkflowEventBindingDocument,
 }
+RUNNABLE = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate")
 
 
 def normalize(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest as plain JSON with only what was written, and texts as text.
+    """The manifest as plain JSON with only what was written, texts as text, and the new spelling of what has two.
 
     Raises:
         ConfigError: it is none of our kinds, or does not fit its kind.
@@ -386,14 +212,14 @@ def normalize(manifest: Mapping[str, Any]) -> dict[str, Any]:
     kind = manifest.get("kind")
     model = DOCUMENTS.get(str(kind))
     if model is None:
-        raise ConfigError(f"kind {kind} cannot be run: it must be one of {', '.join(DOCUMENTS)}")
+        raise ConfigError(f"kind {kind} cannot be run: it must be one of {', '.join(RUNNABLE)}")
     try:
         document = model.model_validate(_without_nulls(manifest))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"])
         raise ConfigError(f"{kind}: {where}: {first['msg']}") from error
-    return written(document)
+    return modern(written(document))
 
 
 def written(document: AnyDocument) -> dict[str, Any]:
@@ -403,10 +229,51 @@ def written(document: AnyDocument) -> dict[str, Any]:
     return _without_nulls(out)
 
 
+def of_cron(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The Workflow that a normalized CronWorkflow starts, without a name of its own."""
+    more: Mapping[str, Any] = document["spec"].get("workflowMetadata") or {}
+    metadata: dict[str, Any] = {key: dict(more[key]) for key in ("labels", "annotations") if more.get(key)}
+    if namespace := document["metadata"].get("namespace"):
+        metadata["namespace"] = namespace
+    return {
+        "apiVersion": document["apiVersion"],
+        "kind": "Workflow",
+        "metadata": metadata,
+        "spec": document["spec"]["workflowSpec"],
+    }
+
+
+_PLURAL = {"mutex": "mutexes", "semaphore": "semaphores"}
+
+
+def modern(document: dict[str, Any]) -> dict[str, Any]:
+    """The new spelling of what has two; the same document, changed."""
+    spec = document["spec"]
+    if document["kind"] == "CronWorkflow":
+        spec["schedules"] = [*(spec.get("schedules") or ()), *filter(None, [spec.pop("schedule", None)])]
+        if stop := spec.get("stopStrategy"):
+            spec["stopStrategy"] = {"expression": stop.get("expression") or stop.get("condition") or ""}
+        spec = spec["workflowSpec"]
+    templates: list[Any] = [*(spec.get("templates") or ()), spec.get("templateDefaults")]
+    for one in (spec, *(template for template in templates if template)):
+        if locks := one.get("synchronization"):
+            one["synchronization"] = _plural(locks)
+    return document
+
+
+def _plural(locks: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for old, new in _PLURAL.items():
+        all_of = [*(locks.get(new) or ()), *([locks[old]] if locks.get(old) else ())]
+        if all_of:
+            found[new] = all_of
+    return found
+
+
 def _without_nulls(value: Any) -> Any:
     """A null field is a field left out, but an item of a list that is null stays."""
     if isinstance(value, Mapping):
-        return {str(key): _without_nulls(inner) for key, inner in value.items() if inner is not None}
+        return {str(k): _without_nulls(v) for k, v in cast("Mapping[Any, Any]", value).items() if v is not None}
     if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value]
+        return [_without_nulls(inner) for inner in cast("list[Any]", value)]
     return value

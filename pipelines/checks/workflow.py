@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.checks.rules import (
@@ -33,13 +33,14 @@ from pipelines.checks.rules import (
     is_parameter,
     name_problem,
 )
+from pipelines.checks.schedule import check_binding, check_cron
 from pipelines.checks.unsupported import Path, unsupported
 from pipelines.core.dag import graph_of
 from pipelines.core.depends import Depends, DependsError, depends_of, tolerant_of
 from pipelines.core.naming import go_text
 from pipelines.core.plan import TEMPLATE_KINDS, Catalog, merged_arguments
 from pipelines.core.substitute import tags
-from pipelines.spec import AnyDocument, normalize, written
+from pipelines.spec import AnyDocument, modern, normalize, of_cron, written
 from retrain.errors import ConfigError
 from retrain.manifests import Problem
 
@@ -55,7 +56,15 @@ Template = Mapping[str, Any]
 
 def check(document: AnyDocument | Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
     """What is wrong with a Workflow or a template document, in upstream's words. `catalog`: what it may refer to."""
-    body = normalize(document) if isinstance(document, Mapping) else written(document)
+    body = modern(normalize(document) if isinstance(document, Mapping) else written(document))
+    if body["kind"] == "WorkflowEventBinding":
+        yield from check_binding(body, catalog)
+        return
+    if body["kind"] == "CronWorkflow":
+        yield from check_cron(body)
+        for problem in check(of_cron(body), catalog):
+            yield replace(problem, path=("spec", "workflowSpec", *problem.path[1:]))
+        return
     checker = _Checker(body, catalog)
     yield from checker.document()
     for index, template in enumerate(checker.templates):
@@ -313,7 +322,7 @@ class _Checker:
     def _dag(self, template: Template, known: Known) -> None:
         name, tasks = template.get("name", ""), template["dag"].get("tasks") or []
         if not tasks:
-            raise Invalid(f"templates.{name} must have at least one task", "dag")
+            raise Invalid(f"templates.{name} must have at least one task", "dependency")
         named = {str(task.get("name") or ""): task for task in tasks}
         self._graph(template, named)
         called = {title: self._calls(task, f"templates.{name}.tasks.{title}") for title, task in named.items()}

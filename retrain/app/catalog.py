@@ -6,7 +6,7 @@ Models are imported when the first document of their kind comes, so that a comma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, cast
 
@@ -52,15 +52,14 @@ KINDS: dict[tuple[str, str], Kind] = {
     (ARGO, "ClusterWorkflowTemplate"): Kind(
         "pipelines.spec", "WorkflowTemplateDocument", naming="advised", together=True
     ),
+    (ARGO, "CronWorkflow"): Kind("pipelines.spec", "CronWorkflowDocument", together=True),
+    (ARGO, "WorkflowEventBinding"): Kind("pipelines.spec", "WorkflowEventBindingDocument", together=True),
     ("v1", "ConfigMap"): Kind("retrain.manifests.core", "ConfigMapDocument"),
     ("v1", "Secret"): Kind("retrain.manifests.core", "SecretDocument"),
     ("v1", "PersistentVolumeClaim"): Kind("retrain.manifests.core", "VolumeClaimDocument"),
 }
 
-NOT_BUILT: dict[tuple[str, str], str] = {
-    (ARGO, "CronWorkflow"): "",
-    (ARGO, "WorkflowEventBinding"): "; a Sensor with an argoWorkflow trigger does the same",
-}
+NOT_BUILT: dict[tuple[str, str], str] = {}
 """Kinds that are known and refused by name, with what to use instead."""
 
 _NEIGHBOURS = frozenset(
@@ -117,14 +116,16 @@ def check_workflows(items: Sequence[Item], beside: Sequence[Item]) -> Iterator[F
     """
     if not items:
         return
+    from pipelines.checks.advice import advise
     from pipelines.checks.workflow import check, unsupported
     from pipelines.core.plan import Catalog
+    from pipelines.spec import normalize
 
     catalog = Catalog.of(item.document.body for item in beside)
     for item in items:
         yield from (item.document.finding(problem) for problem in check(item.model, catalog))
-        for problem in unsupported(item.document.body):
-            yield item.document.finding(replace(problem, severity="warning"))
+        body = normalize(item.document.body)
+        yield from (item.document.finding(problem) for problem in (*unsupported(body), *advise(body)))
 
 
 def _general(document: Document, kind: Kind) -> Iterable[Problem]:

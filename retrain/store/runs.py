@@ -1,4 +1,9 @@
-"""Workflow runs and their nodes. A run is worked on by whoever holds its lease; a dead owner's lease runs out."""
+"""Workflow runs, their nodes and the edges between those. A run is worked on by whoever holds its lease; that of a dead
+owner runs out.
+
+Nodes are saved without their children: an edge is written once, when it is made, so that what a change costs does not
+grow with the run.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,13 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, delete, exists, func, insert, or_, select, update
 
 from retrain.events import JsonValue
+from retrain.store import run_requests
 from retrain.store.rows import Page, insert_new, page, upsert, values_of
-from retrain.store.tables import nodes, runs
+from retrain.store.tables import locks, nodes, promotions, run_edges, runs
+from retrain.store.tables import run_requests as requested
 
 OPEN = ("Pending", "Running")
 """Phases of runs that are not over."""
@@ -25,7 +32,12 @@ RETRIES = "retrain.dev/retries"
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """One run. `manifest` is the Workflow as submitted, `templates` what it names, once it has begun; `phase` and
-    `outputs` are as Argo has them. `control`: what was asked for last. A higher `priority` is worked on first."""
+    `outputs` are as Argo has them. A higher `priority` is worked on first.
+
+    `control`: what was asked of the whole run last, as `spec.suspend` and `spec.shutdown` of a Workflow object say it.
+    `parent`: `CronWorkflow/<namespace>/<name>` or `Workflow/<run id>` of whoever made it. `parked`: it waits for people
+    and nobody works on it, until `wake` at most. `expires`: when it may be deleted.
+    """
 
     id: str
     name: str
@@ -47,6 +59,10 @@ class RunRow:
     control: str | None = None
     templates: JsonValue = None
     priority: int = 0
+    parent: str | None = None
+    parked: int = 0
+    wake: datetime | None = None
+    expires: datetime | None = None
 
     @property
     def retries(self) -> int:
@@ -74,7 +90,7 @@ _CLAIMABLE = (
     .where(
         runs.c.phase.in_(OPEN),
         or_(runs.c.owner.is_(None), runs.c.lease_until.is_(None), runs.c.lease_until < bindparam("now")),
-        or_(runs.c.control.is_(None), runs.c.control != "suspend"),
+        or_(runs.c.parked == 0, runs.c.wake < bindparam("now")),
     )
     .order_by(runs.c.priority.desc(), runs.c.created, runs.c.id)
     .limit(bindparam("most"))
@@ -83,13 +99,13 @@ _CLAIMABLE = (
 
 def claim(connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int) -> list[RunRow]:
     """Take up to `limit` open runs that nobody holds (or whose lease has run out): the higher priority first, then the
-    older. Suspended ones are left where they are."""
+    older. Parked ones are left where they are until they are asked for, or their time comes."""
     rows = connection.execute(_CLAIMABLE, {"now": now, "most": limit}).all()
     if rows:
         connection.execute(
             update(runs)
             .where(runs.c.id.in_([row.id for row in rows]))
-            .values(owner=owner, lease_until=lease_until, attempts=runs.c.attempts + 1)
+            .values(owner=owner, lease_until=lease_until, attempts=runs.c.attempts + 1, parked=0, wake=None)
         )
     return [_run(row) for row in rows]
 
@@ -127,48 +143,114 @@ def _advance(names: tuple[str, ...]) -> Update:
     return update(runs).where(*mine).values({name: bindparam(f"new_{name}", type_=runs.c[name].type) for name in names})
 
 
-def save_nodes(connection: Connection, run_id: str, changed: Mapping[str, JsonValue]) -> None:
-    """Keep nodes of a run (node id -> Argo's node object), over what was kept before."""
+# --- nodes and edges --------------------------------------------------------------------------------------------------
+
+Edges = Sequence[tuple[str, str]]
+"""(parent id, child id), in the order in which they were made."""
+
+
+def save_nodes(connection: Connection, run_id: str, changed: Mapping[str, JsonValue], edges: Edges = ()) -> None:
+    """Keep nodes of a run (node id -> Argo's node object without `children`), over what was kept before, and add edges
+    to those that it has."""
     upsert(connection, nodes, [{"run_id": run_id, "node_id": one, "body": body} for one, body in changed.items()])
+    if edges:
+        first: int = connection.execute(_NEXT_EDGE, {"run": run_id}).scalar_one()
+        rows = [
+            {"run_id": run_id, "position": first + n, "parent": parent, "child": child}
+            for n, (parent, child) in enumerate(edges)
+        ]
+        connection.execute(_ADD_EDGES, rows)
 
 
+_ADD_EDGES = insert(run_edges)
+_NEXT_EDGE = select(func.coalesce(func.max(run_edges.c.position), -1) + 1).where(run_edges.c.run_id == bindparam("run"))
 _NODES = select(nodes.c.node_id, nodes.c.body).where(nodes.c.run_id == bindparam("run"))
+_EDGES = (
+    select(run_edges.c.parent, run_edges.c.child)
+    .where(run_edges.c.run_id == bindparam("run"))
+    .order_by(run_edges.c.position)
+)
 
 
-def load_nodes(connection: Connection, run_id: str) -> dict[str, JsonValue]:
-    """All nodes of a run, by id."""
+def load_bare(connection: Connection, run_id: str) -> dict[str, dict[str, Any]]:
+    """All nodes of a run by id, as they were saved: without their children."""
     return {row.node_id: row.body for row in connection.execute(_NODES, {"run": run_id})}
 
 
-def ask(connection: Connection, run_id: str, control: str) -> bool:
-    """Ask the run's owner to `stop`, `terminate`, `suspend` or `resume` it; False if it is over (or there is none).
+def load_edges(connection: Connection, run_id: str) -> dict[str, list[str]]:
+    """The children of each node of a run that has some, in order."""
+    found: dict[str, list[str]] = {}
+    for parent, child in connection.execute(_EDGES, {"run": run_id}):
+        found.setdefault(parent, []).append(child)
+    return found
 
-    Whoever was asked to end a run is not asked to do less.
-    """
+
+def load_nodes(connection: Connection, run_id: str) -> dict[str, dict[str, Any]]:
+    """All nodes of a run by id, each with its `children`, as Argo has them."""
+    found = load_bare(connection, run_id)
+    for parent, children in load_edges(connection, run_id).items():
+        if parent in found:
+            found[parent]["children"] = children
+    return found
+
+
+def replace_nodes(connection: Connection, run_id: str, kept: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make these all the nodes that a run has; each may have `children`."""
+    connection.execute(delete(nodes).where(nodes.c.run_id == run_id))
+    connection.execute(delete(run_edges).where(run_edges.c.run_id == run_id))
+    bare = {key: {name: value for name, value in body.items() if name != "children"} for key, body in kept.items()}
+    save_nodes(connection, run_id, bare, [(key, one) for key, body in kept.items() for one in body.get("children", ())])
+
+
+# --- what is asked of it ----------------------------------------------------------------------------------------------
+
+
+def ask(connection: Connection, run_id: str, control: str) -> bool:
+    """Ask a run to `stop`, `terminate`, `suspend` or `resume` as a whole; False if it is over (or there is none), or
+    was asked for more already: whoever is to end is not asked to do less."""
     statement = update(runs).where(runs.c.id == run_id, runs.c.phase.in_(OPEN))
     if control != "terminate":
         stronger = ("terminate",) if control == "stop" else ENDING
         statement = statement.where(or_(runs.c.control.is_(None), runs.c.control.not_in(stronger)))
-    return connection.execute(statement.values(control=control)).rowcount == 1
+    if connection.execute(statement.values(control=control)).rowcount != 1:
+        return False
+    return request(connection, run_id, {"verb": control})
 
 
-def let_go(connection: Connection, owner: str, run_id: str) -> None:
-    """Give one run back."""
+def request(connection: Connection, run_id: str, body: Mapping[str, JsonValue]) -> bool:
+    """Ask something of an open run, as `pipelines.host.requests` writes it; False if it is over (or there is none).
+
+    Whoever works on it hears of it, and one that waits for people is taken up.
+    """
+    mine = (runs.c.id == run_id, runs.c.phase.in_(OPEN))
+    if connection.execute(update(runs).where(*mine).values(parked=0)).rowcount != 1:
+        return False
+    run_requests.put(connection, run_id, dict(body))
+    return True
+
+
+def park(connection: Connection, owner: str, run_id: str, wake: datetime | None) -> None:
+    """Give a run back that waits for people. If something was asked of it meanwhile, the next claim has it."""
+    waiting = exists().where(requested.c.run_id == run_id)
     mine = (runs.c.id == run_id, runs.c.owner == owner)
     connection.execute(update(runs).where(*mine).values(owner=None, lease_until=None))
+    connection.execute(update(runs).where(runs.c.id == run_id, ~waiting).values(parked=1, wake=wake))
 
 
 def reopen(connection: Connection, run_id: str, **changes: Any) -> bool:
     """Make a run that is over Running and nobody's; False if it is open (or there is none). `changes`: columns."""
-    values = {"phase": "Running", "message": "", "finished": None, "control": None, "owner": None, **changes}
+    values = {
+        "phase": "Running",
+        "message": "",
+        "finished": None,
+        "control": None,
+        "owner": None,
+        "parked": 0,
+        **changes,
+    }
     over = (runs.c.id == run_id, runs.c.phase.not_in(OPEN))
-    return connection.execute(update(runs).where(*over).values(lease_until=None, **values)).rowcount == 1
-
-
-def replace_nodes(connection: Connection, run_id: str, kept: Mapping[str, JsonValue]) -> None:
-    """Make these all the nodes that a run has."""
-    connection.execute(delete(nodes).where(nodes.c.run_id == run_id))
-    save_nodes(connection, run_id, kept)
+    values |= {"lease_until": None, "parked": 0, "wake": None, "expires": None}
+    return connection.execute(update(runs).where(*over).values(**values)).rowcount == 1
 
 
 def relabel(connection: Connection, run_id: str, labels: Mapping[str, str]) -> None:
@@ -203,16 +285,6 @@ def labelled(connection: Connection, fits: Callable[[RunRow], bool], phases: Seq
     return found
 
 
-_ASKED = select(runs.c.id, runs.c.control).where(
-    runs.c.owner == bindparam("holder"), runs.c.phase.in_(OPEN), runs.c.control.is_not(None)
-)
-
-
-def asked(connection: Connection, owner: str) -> dict[str, str]:
-    """What people asked of the open runs that `owner` holds: run id -> control."""
-    return {row.id: row.control for row in connection.execute(_ASKED, {"holder": owner})}
-
-
 def get(connection: Connection, which: str) -> RunRow | None:
     """A run by its id, else the newest with that name."""
     query = select(runs).where((runs.c.id == which) | (runs.c.name == which)).order_by(runs.c.created.desc())
@@ -238,6 +310,35 @@ def listing(connection: Connection, which: RunFilter, *, cursor: str | None = No
             query = query.where(column == wanted)
     rows, following = page(connection, query, (runs.c.created, runs.c.id), cursor, limit)
     return Page([_run(row) for row in rows], following)
+
+
+# --- the end of a run -------------------------------------------------------------------------------------------------
+
+
+def children(connection: Connection, parent: str) -> list[RunRow]:
+    """The runs that a run or a cron made, oldest first."""
+    query = select(runs).where(runs.c.parent == parent).order_by(runs.c.created, runs.c.id)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def expired(connection: Connection, now: datetime, default: datetime | None, most: int) -> list[RunRow]:
+    """Runs that may be deleted, the longest over first: `expires` has come, or, where it says nothing, they were over
+    before `default` (None: those are kept) and no promotion came of them."""
+    due = runs.c.expires < now
+    if default is not None:
+        promoted = exists().where(promotions.c.run_id == runs.c.id)
+        due = or_(due, runs.c.expires.is_(None) & (runs.c.finished < default) & ~promoted)
+    query = select(runs).where(runs.c.phase.not_in(OPEN), due).order_by(runs.c.finished).limit(most)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def forget(connection: Connection, run_id: str) -> bool:
+    """Delete a run that is over, with all that belongs to it; False if it is open (or there is none)."""
+    if connection.execute(delete(runs).where(runs.c.id == run_id, runs.c.phase.not_in(OPEN))).rowcount != 1:
+        return False
+    for table in (nodes, run_edges, requested, locks):
+        connection.execute(delete(table).where(table.c.run_id == run_id))
+    return True
 
 
 def counts(connection: Connection) -> dict[str, int]:

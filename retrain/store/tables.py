@@ -81,6 +81,8 @@ _DUE = text("due IS NOT NULL")
 _EXPIRES = text("expires IS NOT NULL")
 _RETIRED = text("retired IS NOT NULL")
 _ORDERED = text("ordered <> 0")
+_PARENT = text("parent IS NOT NULL")
+_FINISHED = text("finished IS NOT NULL")
 
 
 def _text(name: str) -> Column[str]:
@@ -252,11 +254,18 @@ runs = Table(
     *_leased(),
     _count("attempts"),
     Column("outputs", Json),
-    Column("control", Text, comment="what a person asked for: stop or terminate"),
+    Column("control", Text, comment="what was asked of the whole run last: stop, terminate, suspend or resume"),
     _count("priority"),
+    Column("parent", Text, comment="whose child it is: CronWorkflow/<namespace>/<name> or Workflow/<run id>"),
+    Column("parked", Integer, nullable=False, default=0, server_default="0", comment="1: nobody works on it"),
+    Column("wake", Time, comment="when somebody looks at a parked run, whether it is asked for or not"),
+    Column("expires", Time, comment="when a run that is over may be deleted; none: it is kept"),
     Index(None, "phase", "lease_until"),
     Index(None, "created"),
     Index(None, "name"),
+    Index("ix_runs_parent", "parent", "created", sqlite_where=_PARENT, postgresql_where=_PARENT),
+    Index("ix_runs_expires", "expires", sqlite_where=_EXPIRES, postgresql_where=_EXPIRES),
+    Index("ix_runs_finished", "finished", sqlite_where=_FINISHED, postgresql_where=_FINISHED),
 )
 
 nodes = Table(
@@ -266,6 +275,85 @@ nodes = Table(
     Column("node_id", Text, primary_key=True),
     Column("body", Json, nullable=False),
 )
+
+run_edges = Table(
+    "run_edges",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("position", Integer, primary_key=True, comment="from 0, in the order in which they were made"),
+    _text("parent"),
+    _text("child"),
+    sqlite_with_rowid=False,
+)
+"""Who was created because which node was there. Appended only: a node with 10,000 children is not written again for
+the next."""
+
+run_requests = Table(
+    "run_requests",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    _text("run_id"),
+    Column("body", Json, nullable=False, comment="a request as `pipelines.host.requests` writes it"),
+    Index(None, "run_id", "id"),
+)
+"""What was asked of open runs and is not done yet. A row goes in the transaction that keeps what came of it."""
+
+locks = Table(
+    "locks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("holder", Text, primary_key=True, comment="a node of the run, or empty for the run itself"),
+    Column("lock_limit", Integer, nullable=False, default=1, server_default="1"),
+    _count("priority"),
+    Column("created", Time, nullable=False, comment="when the run was"),
+    Column("asked", Time, nullable=False),
+    Column("granted", Time, comment="none: it waits"),
+    Index(None, "run_id", "holder"),
+)
+"""Who holds mutexes and semaphores, and who waits for them. A row goes when the holder lets go."""
+
+memos = Table(
+    "memos",
+    metadata,
+    Column("cache", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    _text("node_id"),
+    Column("outputs", Json, nullable=False),
+    Column("created", Time, nullable=False),
+    Column("last_hit", Time),
+    Index(None, "created"),
+)
+"""Outputs of steps that `memoize` remembers."""
+
+objects = Table(
+    "objects",
+    metadata,
+    Column("api_version", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("body", Json, nullable=False),
+    Column("version", BigInteger, nullable=False, default=1, server_default="1", comment="grows with every change"),
+    Column("updated", Time, nullable=False),
+)
+"""Objects that `resource` templates have made, as a cluster would hold them."""
+
+crons = Table(
+    "crons",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("since", Time, nullable=False, comment="when it was first seen: no earlier tick counts"),
+    Column("last_scheduled", Time, comment="the newest tick that a run was made for"),
+    Column("looked", Time, nullable=False, comment="ticks up to here are dealt with"),
+    Column("phase", Text, nullable=False, default="Active", server_default="Active"),
+    _count("succeeded"),
+    _count("failed"),
+    Column("message", Text, nullable=False, default="", server_default=""),
+    Column("digest", Text, nullable=False, default="", server_default="", comment="of its schedules and time zone"),
+)
+"""What is remembered of CronWorkflows: how far each has come."""
 
 promotions = Table(
     "promotions",

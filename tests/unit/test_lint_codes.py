@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("retrain", "eventsources", "sensors", "pipelines", "deploy")
-MAKERS = {"Problem": 1, "Advice": 1, "compiles": 3, "_compiles": 3}
+MAKERS = {"Problem": 1, "Advice": 1, "Invalid": 1, "_warn": 1, "compiles": 3, "_compiles": 3}
 """Callables that take a code, and which of their arguments it is."""
 CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 

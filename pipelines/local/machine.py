@@ -1,0 +1,113 @@
+"""What the machine has to give to steps: places, cores, memory, and devices such as GPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.core.resources import quantity
+from pipelines.local.demand import STEPS, is_device
+from retrain.errors import ConfigError
+
+GPU = "nvidia.com/gpu"
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def _no_devices() -> Mapping[str, int]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsSettings:
+    """What the project declares. `cpu` and `memory` as Kubernetes writes them (`4`, `16Gi`); None: what the machine has,
+    and nobody is refused for asking more. `gpus` None: those that the machine shows. `devices`: others, by name."""
+
+    cpu: str | None = None
+    memory: str | None = None
+    gpus: int | None = None
+    devices: Mapping[str, int] = field(default_factory=_no_devices)
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """`amounts`: resource -> how much there is. `devices`: resource -> the numbers of its pieces. `firm`: the resources
+    of which nobody may ask for more than there is; a request for more of the others is a request for all of it."""
+
+    amounts: Mapping[str, float]
+    devices: Mapping[str, tuple[str, ...]]
+    firm: frozenset[str]
+
+    def share(self, demand: Mapping[str, float], *, strict: bool = True) -> dict[str, float]:
+        """What a pod with this demand is to hold, its place included.
+
+        Raises:
+            ConfigError: it could never run here, if `strict`.
+        """
+        held = {STEPS: 1.0}
+        for name, amount in demand.items():
+            there = self.amounts.get(name, 0.0)
+            if strict and amount > there and (name in self.firm or is_device(name)):
+                raise ConfigError(_too_much(name, amount, there))
+            held[name] = min(amount, there)
+        return held
+
+
+def _too_much(name: str, amount: float, there: float) -> str:
+    setting = {"cpu": "pipelines.slots.cpu", "memory": "pipelines.slots.memory", GPU: "pipelines.slots.gpus"}.get(
+        name, "pipelines.slots.devices"
+    )
+    return f"it asks for {_shown(amount)} of {name} and there are {_shown(there)} here ({setting} says how many)"
+
+
+def _shown(amount: float) -> str:
+    return f"{amount:.15g}"
+
+
+def machine(settings: SlotsSettings, steps: int) -> Capacity:
+    """The capacity of this machine: what is declared, else what is there.
+
+    Raises:
+        ConfigError: a declared quantity is none.
+    """
+    gpus = _gpus(settings.gpus)
+    devices = {name: tuple(str(number) for number in range(many)) for name, many in settings.devices.items()}
+    if gpus:
+        devices[GPU] = gpus
+    amounts = {
+        STEPS: float(steps),
+        "cpu": _declared("cpu", settings.cpu) or float(os.cpu_count() or 1),
+        "memory": _declared("memory", settings.memory) or _memory(),
+        **{name: float(len(ids)) for name, ids in devices.items()},
+    }
+    firm = {name for name, given in (("cpu", settings.cpu), ("memory", settings.memory)) if given is not None}
+    return Capacity(amounts, devices, frozenset(firm))
+
+
+def _declared(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    amount = quantity(text)
+    if not amount:
+        raise ConfigError(f"pipelines.slots.{name}: {text!r} is no quantity, such as 4, 500m or 16Gi")
+    return amount
+
+
+def _memory() -> float:
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _gpus(declared: int | None) -> tuple[str, ...]:
+    """The names of the GPUs as CUDA_VISIBLE_DEVICES knows them: what it names already, else the devices that are there.
+
+    A declared number takes the first ones, and makes up what is not seen: a driver may hide its devices from us.
+    """
+    visible = os.environ.get(_VISIBLE)
+    if visible is not None:
+        seen = tuple(one.strip() for one in visible.split(",") if one.strip())
+    else:
+        seen = tuple(sorted((p.name[6:] for p in Path("/dev").glob("nvidia[0-9]*")), key=int))
+    if declared is None:
+        return seen
+    return seen[:declared] if len(seen) >= declared else tuple(str(number) for number in range(declared))
