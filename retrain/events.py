@@ -33,6 +33,11 @@ REQUIRED = ("specversion", "id", "source", "type")
 MAX_ATTRIBUTE = 4096
 """Characters of one attribute. The specification sets no bound; a header line of 8 KiB is what HTTP servers take."""
 
+OWN_SOURCE = "retrain"
+"""The source of what the platform tells of itself."""
+OWN_EVENTS = ("run.", "promotion.", "approval.", "firing.", "sensor.", "cron.")
+"""Beginnings of names that tell of the platform itself. A sensor must not be able to say that a run has succeeded."""
+
 _EXTENSION = re.compile(r"[a-z0-9]{1,64}")
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?P<fraction>\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
 _JSON_TYPE = re.compile(r"\s*[^/;\s]+/(?:json|[^/;\s]+\+json)\s*(?:;.*)?", re.IGNORECASE)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from retrain.events import Event, JsonValue
+from retrain.events import OWN_SOURCE, Event, JsonValue
 from sensors.actions.render import Action
-from sensors.core.addresses import FIRING, SENSOR, SOURCE, TRIGGER
+from sensors.core.addresses import FIRING, SENSOR, TRIGGER
 from sensors.core.outcome import Fired
 
 STARTS = frozenset({"submit", "submit-from", "resubmit", "retry", "create"})
@@ -65,7 +65,7 @@ def _event(name: str, event_id: str, whose: tuple[str, str, str], now: datetime,
     extensions = {SENSOR: sensor, TRIGGER: trigger, FIRING: firing, "retraincause": firing, "retraindepth": 1}
     return Event(
         id=event_id,
-        source=SOURCE,
+        source=OWN_SOURCE,
         subject=name,
         type=f"dev.retrain.{name}",
         time=now,

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
-from retrain.events import Event
+from retrain.events import OWN_SOURCE, Event
 from sensors import outside
-from sensors.core.addresses import ABSENT, EXPIRED, SOURCE, owner_of
+from sensors.core.addresses import ABSENT, EXPIRED, owner_of
 from sensors.core.course import Course, Taken
 from sensors.core.outcome import Fired, Load, Waiting
 from sensors.core.step import Sensor
@@ -91,7 +91,10 @@ class _Replay:
 
     def _is_ours(self, event: Event) -> bool:
         """What the sensor itself told, and tells again here if it still would."""
-        return event.source == SOURCE and event.subject in (ABSENT, EXPIRED) and owner_of(event) == self._sensor.name
+        ours = event.source == OWN_SOURCE and event.subject in (ABSENT, EXPIRED)
+        return ours and owner_of(event) == self._sensor.name
+            event.source == OWN_SOURCE and event.subject in (ABSENT, EXPIRED) and owner_of(event) == self._sensor.name
+        )
 
     def _come(self, moment: datetime) -> None:
         """Let happen what was assumed to happen until then."""

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from retrain.events import Event, JsonValue
-
-SOURCE = "retrain"
+from retrain.events import OWN_SOURCE, Event, JsonValue
 
 Moment = Literal["done", "failed", "redriven"]
 
@@ -54,7 +52,7 @@ def announcement(tale: Tale, moment: Moment, now: datetime, open_runs: Collectio
         data["error"] = tale.error
     return Event(
         id=f"{tale.id}.{moment}.{tale.attempts}{again}",
-        source=SOURCE,
+        source=OWN_SOURCE,
         subject=f"firing.{moment}",
         type=f"dev.retrain.firing.{moment}",
         time=now,

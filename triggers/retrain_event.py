@@ -13,14 +13,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from retrain.errors import Permanent
-from retrain.events import Event, JsonValue
+from retrain.events import OWN_EVENTS, OWN_SOURCE, Event, JsonValue
 from retrain.store import outbox
 from triggers.port import Firing, StoreTrigger, Tools
 
-SOURCE = "retrain"
 FIELDS = frozenset({"eventName", "payload"})
-OWN_EVENTS = ("run.", "promotion.", "approval.", "firing.", "sensor.")
-"""Beginnings of names that tell of the platform itself. A sensor must not be able to say that a run has succeeded."""
 
 
 class RetrainTrigger:
@@ -43,7 +40,7 @@ class RetrainTrigger:
             raise Permanent(f"retrain.eventName {name!r} is a name that the platform gives to its own events")
         event = Event(
             id=firing.id,
-            source=SOURCE,
+            source=OWN_SOURCE,
             subject=name,
             type="dev.retrain.called",
             time=now,

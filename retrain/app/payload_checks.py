@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from retrain.events import OWN_SOURCE
 from retrain.manifests import Problem
 from retrain.manifests.advice import nearest
 
@@ -26,7 +27,6 @@ _RUN: Any = {
     "arguments": None,
     "resources": None,
 }
-OWN_SOURCE = "retrain"
 
 
 def check_paths(body: Mapping[str, Any], bound: Bound) -> Iterator[Problem]:

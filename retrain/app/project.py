@@ -13,9 +13,9 @@ from retrain.app.catalog import KINDS, OURS, Item, build, check_workflows
 from retrain.app.dest_checks import check_dests
 from retrain.app.known import Known
 from retrain.app.payload_checks import check_paths
+from retrain.events import OWN_SOURCE
 from retrain.manifests import Document, Finding, Kinds, Problem, Severity, read_paths
 
-OWN_SOURCE = "retrain"
 """The source of the platform's own events: every sensor may depend on it."""
 
 

@@ -19,13 +19,12 @@ from retrain.app.explaining import refuse, sensor_of
 from retrain.app.known import without_collecting
 from retrain.app.queries import stamp
 from retrain.errors import ConfigError, NotFound
-from retrain.events import EventKey, parse_time
+from retrain.events import OWN_SOURCE, EventKey, parse_time
 from retrain.manifests import load_text
 from retrain.store import events, firings, history, reading
 from retrain.store.tables import firings as firing_table
 from retrain.store.tables import runs as run_table
 from sensors import Sensor, SensorDocument
-from sensors.core.addresses import SOURCE
 from sensors.core.outcome import Fired, Waiting
 from sensors.replay import Difference, Recorded, Replayed, differ, replay
 
@@ -137,7 +136,7 @@ def _parse(text: str, name: str | None) -> SensorDocument:
 def _replay(connection: Connection, sensor: Sensor, first: int, end: int, until: datetime) -> Replayed:
     addresses = None
     if not sensor.matchers:
-        addresses = sensor.addresses | {(SOURCE, name) for name in LIFECYCLE}
+        addresses = sensor.addresses | {(OWN_SOURCE, name) for name in LIFECYCLE}
     # Its own connection reads events by key while the log is read on.
     with connection.engine.connect() as beside:
         known = Recorded(_made(beside, sensor.name), _run_time(beside, sensor.name), _loader(beside))

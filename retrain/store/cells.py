@@ -155,12 +155,6 @@ def of_sensor(
     return [CellRow(*row) for row in connection.execute(query)]
 
 
-def of_part(connection: Connection, sensor: str, kind: str, part: str) -> list[CellRow]:
-    """The cells of one kind that a part of a sensor has."""
-    query = select(*_COLUMNS).where(_C.sensor == sensor, _C.kind == kind, _C.part == part, _C.retired.is_(None))
-    return [CellRow(*row) for row in connection.execute(query.order_by(_C.key))]
-
-
 def counts(connection: Connection, sensors: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
     """How many cells of each kind each of these sensors (None: every one) has, retired ones left out."""
     # All of them by the key alone, which an index holds; then those that are retired, mostly few, by theirs.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from retrain.events import OWN_EVENTS
 from retrain.expressions import compile_dest, compile_path
 from retrain.expressions.gotemplate import compile_template
 from retrain.manifests import Problem
@@ -42,7 +43,6 @@ WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
 INSTEAD = "; send it by an http trigger, or bring the kind by a plugin"
 OURS = frozenset({"promotion", "retrain"})
 """Kinds of trigger that only retrain.dev/v1 has."""
-OWN_EVENTS = ("run.", "promotion.", "approval.", "firing.", "sensor.")
 """Beginnings of names that the platform gives to its own events."""
 
 

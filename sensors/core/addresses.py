@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from fnmatch import translate
 
-from retrain.events import Event
+from retrain.events import OWN_SOURCE, Event
 
 Address = tuple[str, str]
 """(event source, event name): an event's `source` and `subject`."""
@@ -21,7 +21,6 @@ Matches = Callable[[Address], bool]
 SENSOR, TRIGGER, FIRING, DEPENDENCY = "retrainsensor", "retraintrigger", "retrainfiring", "retraindependency"
 """Extensions that say whose business an event is."""
 
-SOURCE = "retrain"
 """The source of events that the platform tells itself."""
 
 ABSENT, EXPIRED = "sensor.absent", "sensor.expired"
@@ -48,7 +47,7 @@ def address_of(event: Event) -> Address:
 
 def owner_of(event: Event) -> str | None:
     """The name of the sensor whose own business the event is."""
-    if event.source != SOURCE or event.subject not in LIFECYCLE:
+    if event.source != OWN_SOURCE or event.subject not in LIFECYCLE:
         return None
     owner = event.extensions.get(SENSOR)
     return owner if isinstance(owner, str) else None

@@ -27,9 +27,6 @@ KINDS: tuple[Kind, ...] = ("seen", "batch", "join", "silence", "count", "lane", 
 EXPIRES = "seen"
 """The kind of cells that only end: when they are due they are deleted, and nobody is asked."""
 
-OF_DEPENDENCIES = frozenset({"seen", "batch", "silence"})
-"""Kinds whose part is a dependency (of `silence` also `trigger:NAME`); the part of the others is a trigger."""
-
 TRIGGER = "trigger:"
 """Before the name of a trigger where a part is else a dependency."""
 

@@ -8,9 +8,9 @@ from hashlib import sha256
 from typing import Literal
 
 from retrain.errors import ConfigError, RetrainError
-from retrain.events import Event, EventKey, JsonValue, format_time
+from retrain.events import OWN_SOURCE, Event, EventKey, JsonValue, format_time
 from retrain.expressions.cron import Cron, compile_cron
-from sensors.core.addresses import EXPIRED, SENSOR, SOURCE, TRIGGER
+from sensors.core.addresses import EXPIRED, SENSOR, TRIGGER
 from sensors.core.cells import Parts
 from sensors.core.outcome import Outcome
 from sensors.core.telling import moment, named, span
@@ -121,7 +121,7 @@ def alert(turn: Turn, told: dict[str, JsonValue], parts: Parts, opened: datetime
     turn.emit(
         Event(
             id=f"{name}.{whose}.{digest_of(key)}.{format_time(opened)}",
-            source=SOURCE,
+            source=OWN_SOURCE,
             subject=EXPIRED,
             type=f"dev.retrain.{EXPIRED}",
             time=turn.now,

@@ -8,7 +8,7 @@ of other keys pass; any other gate stops the whole trigger. One that waits for a
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
@@ -19,7 +19,7 @@ from sensors.core.firing import Identity, Maker
 from sensors.core.gates import Gate, Rate
 from sensors.core.join import add
 from sensors.core.keys import NoKey, ReadKey
-from sensors.core.outcome import Fired, HeldMatch, Outcome
+from sensors.core.outcome import Fired, Outcome
 from sensors.core.telling import counted, span
 from sensors.core.turn import Met, Turn
 from sensors.core.window import earliest
@@ -258,13 +258,6 @@ def compile_on_lane(read: ReadKey | None, *, by_match_key: bool) -> OnLane:
         return ""
 
     return on_lane
-
-
-def held_matches(lane: Lane, match_keys: Collection[str] | None = None) -> Iterable[tuple[Queued, HeldMatch]]:
-    """What a lane holds, and why."""
-    for one in lane.queue:
-        if match_keys is None or one.match_key in match_keys:
-            yield one, HeldMatch(one.firing, one.why, one.since, one.asks)
 
 
 def _refused(gate: Gate) -> Outcome:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import cast
 
 from retrain.errors import RetrainError
-from retrain.events import Event, EventKey, JsonValue, format_time
-from sensors.core.addresses import ABSENT, DEPENDENCY, SENSOR, SOURCE
+from retrain.events import OWN_SOURCE, Event, EventKey, JsonValue, format_time
+from sensors.core.addresses import ABSENT, DEPENDENCY, SENSOR
 from sensors.core.addresses import TRIGGER as OF_TRIGGER
 from sensors.core.cells import TRIGGER, CellId, Silence
 from sensors.core.deadline import digest_of
@@ -82,7 +82,7 @@ class SilenceRule:
         # It follows from no event, so it begins a lineage: what retrains each week goes on for ever, and is no loop.
         return Event(
             id=f"{sensor}.{self._part}.{digest_of(key)}.{format_time(due)}",
-            source=SOURCE,
+            source=OWN_SOURCE,
             subject=ABSENT,
             type=f"dev.retrain.{ABSENT}",
             time=due,

@@ -15,9 +15,9 @@ from typing import Literal
 import orjson
 
 from retrain.errors import ConfigError, Permanent
-from retrain.events import Event
+from retrain.events import OWN_SOURCE, Event
 from sensors.actions.render import NO_SOURCES, compile_trigger
-from sensors.core.addresses import ABSENT, DEPENDENCY, SOURCE, TRIGGER, Address, Matches, address_of, owner_of
+from sensors.core.addresses import ABSENT, DEPENDENCY, TRIGGER, Address, Matches, address_of, owner_of
 from sensors.core.cells import TRIGGER as OF_TRIGGER
 from sensors.core.cells import Batch, Cell, CellId, Join, Silence
 from sensors.core.chain import Member
@@ -151,7 +151,7 @@ class Sensor:
         `look` and `load` are asked only for what the event concerns.
         """
         concerned = self._concerned((event.source, event.subject or ""))
-        own = event.source == SOURCE and owner_of(event) == self.name
+        own = event.source == OWN_SOURCE and owner_of(event) == self.name
         if not own:
             if not concerned:
                 return UNMATCHED

@@ -32,9 +32,6 @@ class Told(NamedTuple):
 MOST = sys.float_info.max
 """Of a sum: what is more could not be written down."""
 
-NOTHING = Told(0.0, None, "")
-"""Of an event that is only counted."""
-
 
 class Rule:
     """A window, compiled. `default_by`: what tells expected events apart where the window does not say, by

@@ -38,8 +38,6 @@ from retrain.expressions.template.pipes import Pipes
 from retrain.expressions.template.show import quote, show
 from retrain.expressions.template.values import MISSING, CallError, Int, Value, truth
 
-_Put = Callable[[Frame, Value], None]
-
 
 def compile_trees(
     trees: Mapping[str, Tree], name: str, text: str, functions: Mapping[str, Function]

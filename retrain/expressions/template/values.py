@@ -211,10 +211,6 @@ def is_float(value: Value) -> TypeGuard[int | float]:
     return kind is float or (kind is not bool and isinstance(value, int | float) and not isinstance(value, Int | bool))
 
 
-def is_list(value: Value) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
 def is_map(value: Value) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
