@@ -93,8 +93,6 @@ class _Replay:
         """What the sensor itself told, and tells again here if it still would."""
         ours = event.source == OWN_SOURCE and event.subject in (ABSENT, EXPIRED)
         return ours and owner_of(event) == self._sensor.name
-            event.source == OWN_SOURCE and event.subject in (ABSENT, EXPIRED) and owner_of(event) == self._sensor.name
-        )
 
     def _come(self, moment: datetime) -> None:
         """Let happen what was assumed to happen until then."""
