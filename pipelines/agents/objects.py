@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import anyio
+
 from retrain.errors import ConfigError, Refused
 
 Body = Mapping[str, Any]
@@ -60,7 +62,7 @@ class Objects(Protocol):
         ...
 
     async def put(self, ref: Ref, body: Body, expected: int | None) -> Held | None:
-        """Write an object whose version is `expected` (None: there is none). If it is not: None, and nothing changed."""
+        """Write over the version `expected` (None: there is none yet). If it is another: None, and nothing changed."""
         ...
 
     async def delete(self, ref: Ref) -> bool:
@@ -69,6 +71,10 @@ class Objects(Protocol):
         Raises:
             Refused: it is a document of the project, and its file is what would have to go.
         """
+        ...
+
+    async def wait_change(self, ref: Ref, at_most_s: float) -> None:
+        """Wait until the object may have changed since the caller's last `get`, at most so many seconds."""
         ...
 
     def find(self, kind: str, name: str) -> Body | None:
@@ -126,12 +132,14 @@ class Layers:
         self._base: dict[Ref, Body] = {}
         self._written: dict[Ref, Held] = {}
         self._values: dict[Ref, Values] = {}
+        self._changes: dict[Ref, anyio.Event] = {}
         self.set_documents(documents)
 
     def set_documents(self, documents: Iterable[Body]) -> None:
         """Put these documents beneath, in the place of those that were."""
         self._base = {ref: one for one in documents if (ref := ref_of(one)) is not None}
         self._values.clear()
+        self._tell(list(self._changes))
 
     def write(self, ref: Ref, held: Held | None) -> None:
         """Put an object over its document, or take it away."""
@@ -140,11 +148,24 @@ class Layers:
         else:
             self._written[ref] = held
         self._values.pop(ref, None)
+        self._tell([ref])
 
     def replace(self, written: Mapping[Ref, Held]) -> None:
         """These are all that steps have written."""
         self._written = dict(written)
         self._values.clear()
+        self._tell(list(self._changes))
+
+    async def wait_change(self, ref: Ref, at_most_s: float) -> None:
+        """Wait for the next change of an object, at most so long."""
+        event = self._changes.setdefault(ref, anyio.Event())
+        with anyio.move_on_after(at_most_s):
+            await event.wait()
+
+    def _tell(self, refs: Iterable[Ref]) -> None:
+        for ref in refs:
+            if event := self._changes.pop(ref, None):
+                event.set()
 
     def held(self, ref: Ref) -> Held | None:
         """The object as it is known here."""

@@ -34,6 +34,9 @@ class MemoryObjects:
         self._layers.write(ref, None)
         return True
 
+    async def wait_change(self, ref: Ref, at_most_s: float) -> None:
+        await self._layers.wait_change(ref, at_most_s)
+
     def find(self, kind: str, name: str) -> Body | None:
         held = self._layers.held(Ref(kind, name))
         return None if held is None else held.body

@@ -30,6 +30,7 @@ class StoreObjects:
         self._layers = Layers(documents)
         self._references = References(self._layers)
         self._fingerprint: tuple[int, int] | None = None
+        self._writes = 0
 
     async def get(self, ref: Ref) -> Held | None:
         row = await self._store.read(lambda c: objects.get(c, ref.kind, ref.name))
@@ -44,6 +45,7 @@ class StoreObjects:
         row = ObjectRow(KINDS[ref.kind], ref.kind, ref.name, body, 0)
         now = self._clock.now()
         version = await self._store.write(lambda c: objects.put(c, row, over, now))
+        self._writes += 1
         if version is None:
             return None
         held = Held(body, version)
@@ -52,10 +54,14 @@ class StoreObjects:
 
     async def delete(self, ref: Ref) -> bool:
         removed = await self._store.write(lambda c: objects.remove(c, ref.kind, ref.name))
+        self._writes += 1
         self._layers.write(ref, None)
         if not removed:
             refuse_document(self._layers, ref)
         return removed
+
+    async def wait_change(self, ref: Ref, at_most_s: float) -> None:
+        await self._layers.wait_change(ref, at_most_s)
 
     def find(self, kind: str, name: str) -> Body | None:
         held = self._layers.held(Ref(kind, name))
@@ -73,8 +79,11 @@ class StoreObjects:
 
     async def refresh(self) -> None:
         """See what other processes have written."""
+        before = self._writes
         rows = await self._store.read(self._changed)
-        if rows is not None:
+        if before != self._writes:
+            self._fingerprint = None  # what was read may be older than what was written here meanwhile
+        elif rows is not None:
             self._layers.replace({Ref(row.kind, row.name): Held(row.body, row.version) for row in rows})
 
     async def watch(self) -> None:

@@ -31,6 +31,9 @@ class TaskRun(Protocol):
     @property
     def spec(self) -> Mapping[str, Any]: ...
 
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+
 
 class Agent(Protocol):
     """Does tasks of one kind. Cancelled, it leaves off: the task was stopped or is over its deadline."""
@@ -50,12 +53,14 @@ class Owner:
     node_id: str
     namespace: str = "default"
     owned: bool = False
+    again: int = 0
+    """How often the run was retried: what a step makes then is not what it made before."""
 
 
 PARENT_LABEL = "retrain.dev/parent"
 """Label of a child run: the id of the run that made it."""
 PARENT_NODE = "retrain.dev/parent-node"
-"""Annotation of a child run: the id of the node that made it."""
+"""Annotation of a child run: `<run id>/<node id>` of who made it."""
 OWNED_LABEL = "retrain.dev/owned"
 """Label of a child run that is stopped when its parent is: `true`."""
 
@@ -68,7 +73,7 @@ class ChildRuns(Protocol):
     """
 
     async def submit(self, manifest: Mapping[str, Any], name: str, owner: Owner) -> None:
-        """Start a run of this name. If there is one of it by the same owner and node, nothing changes.
+        """Start a run of this name. If there is one with the same `PARENT_NODE`, nothing changes.
 
         Raises:
             Refused: there is a run of this name that somebody else made.

@@ -2,17 +2,17 @@
 
 All calls block and may take as long as a transfer takes: call them from a worker thread. All may be repeated.
 
-An artifact is Argo's JSON (`pipelines.core.nodes.Artifact`): `name`, `archive`, `mode`, ..., and at most one location, such
-as `raw`, `s3`, `http` or `git`. `s3: {key}` with no bucket lies in the default repository of the run.
+An artifact is Argo's JSON (`pipelines.core.nodes.Artifact`): `name`, `archive`, `mode`, ..., and at most one location,
+such as `raw`, `s3`, `http` or `git`. A bare `s3: {key}` lies in the run's repository.
 
-Ours beside Argo's locations is what a reader of a loop's artifacts gets: `parts: [artifact, ...]`, a directory with one
-entry for each part, by the part's `name`.
+Ours beside Argo's locations is what a reader of a loop's artifacts gets: `retrain: {parts: [artifact, ...]}`, a
+directory with one entry for each part, by the part's `name`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -29,6 +29,10 @@ class BadArtifact(ConfigError):
     its directory, contents beyond the limits."""
 
 
+def _none() -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class ArtifactRun:
     """For whom an artifact is loaded or saved."""
@@ -42,6 +46,10 @@ class ArtifactRun:
     repository: Mapping[str, Any] | None = None
     """The workflow's `artifactRepositoryRef`: `{configMap, key}`; None is the default repository."""
     uid: str = ""
+    location: Mapping[str, Any] | None = None
+    """The template's `archiveLocation`, if it has one: it goes before the repository for what is saved."""
+    variables: Mapping[str, str] = field(default_factory=_none)
+    """What else a repository's `keyFormat` may name, such as `workflow.parameters.team`."""
 
 
 class Artifacts(Protocol):

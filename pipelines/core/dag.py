@@ -1,6 +1,7 @@
 """`dag`: tasks that start when what they depend on has ended as they wish.
 
 A task whose condition does not hold is Omitted, and passes on how its branch ended. `failFast` stops nothing that runs.
+Each task counts those of its needs that are not over: the end of one touches those that wait for it, and no others.
 
 Source: workflow/controller/dag.go of Argo Workflows.
 """
@@ -9,29 +10,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
-from pipelines.core.depends import Depends, depends_of, tolerant_of
+from pipelines.core import hooks
 from pipelines.core.expand import ExpandError, expand, is_loop
-from pipelines.core.members import (
-    EMPTY,
-    FAIL_FAST,
-    failing_fast,
-    fresh_group,
-    last_attempt,
-    outputs_of,
-    pump,
-    resolved,
-    self_scope,
-    skip,
-)
+from pipelines.core.graph import Graph, graph_at
+from pipelines.core.launch import has_room
+from pipelines.core.members import EMPTY, FAIL_FAST, begin_step, failing_fast, fresh_group, pump, resolved, skip
 from pipelines.core.nodes import Node, Phase
+from pipelines.core.outputs import template_outputs
 from pipelines.core.scope import Scope
-from pipelines.core.state import Call, Frame
+from pipelines.core.state import Call, Course, Frame
 from pipelines.core.steps import forgives
-from pipelines.core.substitute import Lookup, Unresolved
+from pipelines.core.substitute import Unresolved
 from pipelines.core.walk import Walk
 from retrain.errors import ConfigError
 from retrain.expressions.govaluate import ExpressionError, evaluate
@@ -39,144 +31,100 @@ from retrain.expressions.govaluate import ExpressionError, evaluate
 OMITTED = "omitted: depends condition not met"
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """The tasks of one dag template, and who waits for whom."""
-
-    tasks: Mapping[str, Mapping[str, Any]]
-    depends: Mapping[str, Depends | None]
-    dependents: Mapping[str, tuple[str, ...]]
-    targets: tuple[str, ...]
-    wanted: tuple[str, ...]
-    """What the targets need, in the order written."""
-
-    def ancestors(self, task: str) -> frozenset[str]:
-        found: set[str] = set()
-        stack = list(self.needs(task))
-        while stack:
-            name = stack.pop()
-            if name not in found:
-                found.add(name)
-                stack += self.needs(name)
-        return frozenset(found)
-
-    def needs(self, task: str) -> tuple[str, ...]:
-        depends = self.depends.get(task)
-        return depends.tasks if depends else ()
-
-
-class _Key:
-    """A template by identity, so that a graph is made once for each frame."""
-
-    __slots__ = ("dag",)
-
-    def __init__(self, dag: Mapping[str, Any]) -> None:
-        self.dag = dag
-
-    def __hash__(self) -> int:
-        return id(self.dag)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.dag is self.dag
-
-
-@lru_cache(maxsize=512)
-def _graph(key: _Key) -> Graph:
-    return graph_of(key.dag)
-
-
-def graph_of(dag: Mapping[str, Any]) -> Graph:
-    """Compile a `dag`.
-
-    Raises:
-        ConfigError: a `depends` cannot be read, or names no task.
-    """
-    tasks = {str(task["name"]): task for task in dag["tasks"]}
-    tolerant = tolerant_of(tasks)
-    depends = {name: depends_of(task, tolerant) for name, task in tasks.items()}
-    dependents: dict[str, list[str]] = {name: [] for name in tasks}
-    for name, one in depends.items():
-        for other in one.tasks if one else ():
-            if other not in tasks:
-                raise ConfigError(f"tasks.{name} dependency '{other}' not defined")
-            dependents[other].append(name)
-    leaves = tuple(sorted(name for name, waiting in dependents.items() if not waiting))
-    targets = tuple(str(dag["target"]).split(" ")) if dag.get("target") else leaves
-    if missing := [name for name in targets if name not in tasks]:
-        raise ConfigError(f"target '{missing[0]}' is not defined")
-    graph = Graph(tasks, depends, {k: tuple(v) for k, v in dependents.items()}, targets, ())
-    needed = set(targets).union(*(graph.ancestors(target) for target in targets))
-    return replace(graph, wanted=tuple(name for name in tasks if name in needed))
-
-
 class DagRules:
     """What DAG nodes and their TaskGroups do."""
 
     def begin(self, walk: Walk, frame: Frame) -> None:
         try:
-            graph = _graph(_Key(frame.template["dag"]))
+            graph = graph_at(frame.template["dag"])
         except ConfigError as error:
             walk.complete(frame, Phase.Error, str(error), raised=str(error))
             return
+        course = _course(walk, frame, graph)
+        walk.state.courses[frame.node_id] = course
         for task in graph.wanted:
-            _attempt(walk, frame, graph, task)
-        _assess(walk, frame, graph)
+            node = _node(walk, frame, task)
+            if node is not None:
+                _adopt(walk, frame, graph, task, node)
+            elif course.missing[task] == 0:
+                course.ready.append(task)
+        _advance(walk, frame, graph)
 
     def told(self, walk: Walk, parent: Node, call: Call, raised: str) -> None:
+        frame = walk.frames[call.boundary]
         if raised and not call.hooked:
-            node = walk.nodes[walk.id_of(f"{walk.frames[call.boundary].name}.{call.step.get('name')}")]
-            walk.put(replace(node, phase=Phase.Error, message=f"task '{node.name}' errored: {raised}"))
+            node = walk.nodes[walk.id_of(f"{frame.name}.{call.step.get('name')}")]
+            walk.edit(node.id, phase=Phase.Error, message=f"task '{node.name}' errored: {raised}")
         if parent.type == "TaskGroup":
-            _group(walk, walk.frames[parent.boundary_id], parent)
+            _group(walk, frame, parent)
             return
-        frame = walk.frames[parent.id]
-        graph = _graph(_Key(frame.template["dag"]))
-        if not failing_fast(walk, frame):
-            for task in graph.dependents[call.slot]:
-                if task in graph.wanted:
-                    _attempt(walk, frame, graph, task)
-        _assess(walk, frame, graph)
+        graph = graph_at(frame.template["dag"])
+        _count_down(walk, frame, graph, call.slot)
+        _advance(walk, frame, graph)
 
     def resume(self, walk: Walk, parent: Node) -> None:
         if parent.type == "TaskGroup":
             _group(walk, walk.frames[parent.boundary_id], parent)
         else:
-            self.begin(walk, walk.frames[parent.id])
+            frame = walk.frames[parent.id]
+            _advance(walk, frame, graph_at(frame.template["dag"]))
 
-    def hook_scope(self, walk: Walk, call: Call, node: Node) -> Lookup:
+    def hook_scope(self, walk: Walk, call: Call, node: Node) -> Scope | None:
         frame = walk.frames[call.boundary]
-        scope = _scope(walk, frame, _graph(_Key(frame.template["dag"])), call.slot)
-        return self_scope(walk, "tasks", call.slot, last_attempt(walk, node), scope)
+        return _scope(walk, frame, graph_at(frame.template["dag"]), call.slot, node)
 
 
 def _node(walk: Walk, frame: Frame, task: str) -> Node | None:
     return walk.get(f"{frame.name}.{task}")
 
 
-def _over(walk: Walk, node: Node | None) -> bool:
-    return node is not None and node.phase.fulfilled and not walk.hook_open(node)
+def _course(walk: Walk, frame: Frame, graph: Graph) -> Course:
+    over = {task for task in graph.wanted if hooks.is_over(walk, _node(walk, frame, task))}
+    missing = {task: sum(need not in over for need in graph.needs(task)) for task in graph.wanted}
+    return Course(missing, over=over)
 
 
-def _attempt(walk: Walk, frame: Frame, graph: Graph, task: str) -> None:
-    """Start a task if it can be; nothing happens if it has been."""
-    node = _node(walk, frame, task)
-    if node is not None and not walk.adopting:
+def _count_down(walk: Walk, frame: Frame, graph: Graph, task: str) -> None:
+    """If a task is over, with its hooks, those that wait for it wait for one less."""
+    course = walk.state.courses[frame.node_id]
+    if task in course.over or not hooks.is_over(walk, _node(walk, frame, task)):
         return
-    needs = graph.needs(task)
-    if node is None and not all(_over(walk, _node(walk, frame, need)) for need in needs):
-        return
+    course.over.add(task)
+    for waiting in graph.dependents[task]:
+        if waiting in course.missing:
+            course.missing[waiting] -= 1
+            if course.missing[waiting] == 0 and _node(walk, frame, waiting) is None:
+                course.ready.append(waiting)
+
+
+def _advance(walk: Walk, frame: Frame, graph: Graph) -> None:
+    """Start who can start, as far as there is room; then see whether the DAG has ended."""
+    course = walk.state.courses[frame.node_id]
+    while course.ready and not failing_fast(walk, frame):
+        if walk.adopting or not _attempt(walk, frame, graph, course.ready[0]):
+            walk.block(frame.node_id)
+            break
+        course.ready.popleft()
+    _assess(walk, frame, graph)
+
+
+def _attempt(walk: Walk, frame: Frame, graph: Graph, task: str) -> bool:
+    """Start a task whose needs are all over. False: there is no room."""
     call = _call(frame, graph.tasks[task], task)
-    if node is None and walk.adopting:
-        walk.block(frame.node_id)
-        return
-    if node is None and not _holds(walk, frame, graph, task):
+    if not _holds(walk, frame, graph, task):
         skip(walk, f"{frame.name}.{task}", call, OMITTED, Phase.Omitted)
         _connect(walk, frame, graph, task)
-        return
-    if node is None or not node.phase.fulfilled:
+        return True
+    return _begin(walk, frame, graph, task, call)
+
+
+def _adopt(walk: Walk, frame: Frame, graph: Graph, task: str, node: Node) -> None:
+    """Go on with a task that has a node."""
+    call = _call(frame, graph.tasks[task], task)
+    if not node.phase.fulfilled:
         _begin(walk, frame, graph, task, call)
     else:
-        walk.start(node.name, call)  # adopted: its exit hook may run
+        begin_step(walk, node.name, call)  # its hooks may run
 
 
 def _call(frame: Frame, step: Mapping[str, Any], task: str) -> Call:
@@ -201,67 +149,78 @@ def _result(walk: Walk, node: Node, result: str) -> bool:
         case "Errored":
             return node.phase is Phase.Error
         case "Daemoned":
-            return False
+            return node.daemoned and node.phase is not Phase.Pending
         case "AnySucceeded" | "AllFailed":
             if node.type != "TaskGroup":
                 return False
-            phases = [walk.nodes[child].phase for child in node.children]
+            phases = [child.phase for one in walk.children(node.id) if not (child := walk.nodes[one]).hooked]
             return Phase.Succeeded in phases if result == "AnySucceeded" else all(p is Phase.Failed for p in phases)
         case _:
             return str(node.phase) == result
 
 
-def _begin(walk: Walk, frame: Frame, graph: Graph, task: str, call: Call) -> None:
+def _begin(walk: Walk, frame: Frame, graph: Graph, task: str, call: Call) -> bool:
     name = f"{frame.name}.{task}"
     try:
-        step = resolved(graph.tasks[task], _scope(walk, frame, graph, task))
-        members = expand(step, walk.variable)
+        scope = _scope(walk, frame, graph, task)
+        step = resolved(graph.tasks[task], scope)
+        members = expand(step, scope)
     except (Unresolved, ConfigError, ExpandError) as error:
         skip(walk, name, call, str(error), Phase.Error)
         _connect(walk, frame, graph, task)
-        return
+        return True
     if not is_loop(step):
-        _single(walk, frame, graph, replace(call, step=members[0]))
-    elif members:
-        _expanded(walk, frame, graph, replace(call, step=step), members)
-    else:
-        skip(walk, name, call, EMPTY)
-        _connect(walk, frame, graph, task)
+        return _single(walk, frame, graph, replace(call, step=members[0]))
+    if members:
+        return _expanded(walk, frame, graph, replace(call, step=step), members)
+    skip(walk, name, call, EMPTY)
+    _connect(walk, frame, graph, task)
+    return True
 
 
-def _single(walk: Walk, frame: Frame, graph: Graph, call: Call) -> None:
+def _single(walk: Walk, frame: Frame, graph: Graph, call: Call) -> bool:
     name = f"{frame.name}.{call.slot}"
     if walk.get(name) is None:
         try:
+            message, phase = f"when '{call.step.get('when')}' evaluated false", Phase.Skipped
             runs = evaluate(call.step.get("when") or "")
         except ExpressionError as error:
-            skip(walk, name, call, str(error), Phase.Error)
-            _connect(walk, frame, graph, call.slot)
-            return
+            runs, message, phase = False, str(error), Phase.Error
         if not runs:
-            skip(walk, name, call, f"when '{call.step['when']}' evaluated false")
+            skip(walk, name, call, message, phase)
             _connect(walk, frame, graph, call.slot)
-            return
-    if walk.start(name, call):
-        _connect(walk, frame, graph, call.slot)
-    else:
-        walk.block(frame.node_id)
+            return True
+    if not begin_step(walk, name, call):
+        return False
+    _connect(walk, frame, graph, call.slot)
+    return True
 
 
 def _expanded(
     walk: Walk, frame: Frame, graph: Graph, call: Call, members: Sequence[Mapping[str, Any]]
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     group = _node(walk, frame, call.slot)
+    adopted = group is not None
     if group is None:
-        if not walk._room(call) and failing_fast(walk, frame):  # pyright: ignore[reportPrivateUsage]
-            walk.block(frame.node_id)
-            return
+        if failing_fast(walk, frame) and not has_room(walk, call):
+            return False
         group = walk.create(f"{frame.name}.{call.slot}", "TaskGroup", call, Phase.Running)
         _connect(walk, frame, graph, call.slot)
-    walk.groups[group.id] = fresh_group([(call.slot, members, call.step)])
-    walk.open[group.id] = 0
-    walk.open[frame.node_id] = walk.open.get(frame.node_id, 0) + 1
+    walk.state.groups[group.id] = fresh_group([(call.slot, members, call.step)])
+    walk.state.open[group.id] = 0
+    walk.state.open[frame.node_id] = walk.state.open.get(frame.node_id, 0) + 1
+    if adopted:
+        hooks.adopt(walk, _group_call(call), group)
+    else:
+        hooks.watch(walk, _group_call(call), group.id)
     _group(walk, frame, group)
+    return True
+
+
+def _group_call(call: Call) -> Call:
+    """A loop's hooks look at its TaskGroup; its exit hook runs for each member."""
+    step = {key: value for key, value in call.step.items() if key != "onExit"}
+    return replace(call, step={**step, "hooks": hooks.others(step)})
 
 
 def _connect(walk: Walk, frame: Frame, graph: Graph, task: str) -> None:
@@ -277,38 +236,39 @@ def _connect(walk: Walk, frame: Frame, graph: Graph, task: str) -> None:
 
 def _group(walk: Walk, frame: Frame, group: Node) -> None:
     """Start what members of a fan-out can be started; end it when all have ended."""
+    graph = graph_at(frame.template["dag"])
     if failing_fast(walk, frame):
-        _assess(walk, frame, _graph(_Key(frame.template["dag"])))
+        _assess(walk, frame, graph)
         return
     common = replace(_call(frame, {}, ""), parent=group.id)
-    started = pump(walk, walk.nodes[group.id], frame, common, f"{frame.name}.")
-    if not started or walk.open.get(group.id, 0) > 0:
+    started = pump(walk, group, frame, common, f"{frame.name}.")
+    if not started or walk.state.open.get(group.id, 0) > 0:
         return
-    group = walk.nodes[group.id]
-    bad = [node.phase for child in group.children if (node := walk.nodes[child]).phase.bad]
+    members = [node for child in walk.children(group.id) if not (node := walk.nodes[child]).hooked]
+    bad = [node.phase for node in members if node.phase.bad]
     phase = bad[-1] if bad else Phase.Succeeded
-    group = walk.put(replace(group, phase=phase, finished_at=walk.now))
-    slot = walk.groups.pop(group.id).slots[0]
-    walk.open.pop(group.id, None)
+    slot = walk.state.groups.pop(group.id).slots[0]
+    walk.state.open.pop(group.id, None)
+    group = walk.edit(group.id, phase=phase, finished_at=walk.now)
     walk.ended_at_once(_call(frame, {"name": slot}, slot), group)
 
 
 def _assess(walk: Walk, frame: Frame, graph: Graph) -> None:
     """End the DAG if nothing of it runs or waits."""
     if failing_fast(walk, frame):
-        if walk.active.get(frame.node_id, 0) == 0:
+        if walk.state.active.get(frame.node_id, 0) == 0:
             walk.complete(frame, Phase.Failed, FAIL_FAST)
         return
-    if walk.open.get(frame.node_id, 0) > 0 or frame.node_id in walk.blocked:
+    if walk.state.open.get(frame.node_id, 0) > 0 or walk.state.courses[frame.node_id].ready:
         return
-    phase = Phase.Failed if walk.halted and not frame.call.on_exit else _phase(walk, frame, graph)
+    phase = Phase.Failed if walk.state.halted and not frame.call.on_exit else _phase(walk, frame, graph)
     ends = [end for t in graph.targets if (n := _node(walk, frame, t)) is not None for end in walk.outbound(n.id)]
-    walk.put(replace(walk.nodes[frame.node_id], outbound_nodes=tuple(ends)))
+    walk.edit(frame.node_id, outbound_nodes=tuple(ends))
     if phase.bad:
         walk.complete(frame, phase)
         return
     try:
-        outputs = outputs_of(frame, _scope(walk, frame, graph, ""))
+        outputs = template_outputs(frame.template, _scope(walk, frame, graph, ""))
     except (Unresolved, ConfigError) as error:
         walk.complete(frame, Phase.Error, str(error), raised=str(error))
         return
@@ -331,7 +291,7 @@ def _phase(walk: Walk, frame: Frame, graph: Graph) -> Phase:
 
 def _branches(walk: Walk, frame: Frame, targets: set[str]) -> dict[str, Phase]:
     found: dict[str, Phase] = {}
-    queue = deque((child, Phase.Succeeded) for child in walk.nodes[frame.node_id].children)
+    queue = deque((child, Phase.Succeeded) for child in walk.children(frame.node_id))
     seen = set(queue)
     while queue:
         node_id, phase = queue.popleft()
@@ -339,16 +299,27 @@ def _branches(walk: Walk, frame: Frame, targets: set[str]) -> dict[str, Phase]:
         phase = node.phase if node.phase.completed else phase
         if node_id in targets and not found.get(node_id, Phase.Succeeded).bad:
             found[node_id] = phase
-        for step in ((child, phase) for child in node.children):
+        for step in ((child, phase) for child in _after(walk, node)):
             if step not in seen:
                 seen.add(step)
                 queue.append(step)
     return found
 
 
-def _scope(walk: Walk, frame: Frame, graph: Graph, task: str) -> Scope:
-    """What the ancestors of a task gave; everything, for no task."""
-    seen: list[frozenset[str]] = []  # found when first asked for: most tasks read little
+def _after(walk: Walk, node: Node) -> Sequence[str]:
+    """Where a branch goes on; from a Retry node at what came after its last attempt, for the others do not count."""
+    children = walk.children(node.id)
+    if node.type != "Retry":
+        return children
+    hooked = [child for child in children if walk.nodes[child].hooked]
+    attempts = walk.attempts(node.id)
+    return [*hooked, *(walk.children(attempts[-1].id) if attempts else ())]
+
+
+def _scope(walk: Walk, frame: Frame, graph: Graph, task: str, own: Node | None = None) -> Scope:
+    """What the ancestors of a task gave (everything, for no task); and itself, for its hooks."""
+    seen: list[frozenset[str]] = []  # found when first asked for: most tasks read little, and of those just before
+    near: set[str] = set()
 
     def visible() -> frozenset[str]:
         if not seen:
@@ -356,12 +327,16 @@ def _scope(walk: Walk, frame: Frame, graph: Graph, task: str) -> Scope:
         return seen[0]
 
     def node_of(name: str) -> tuple[Node, Sequence[Node] | None] | None:
-        node = _node(walk, frame, name) if name in visible() else None
+        if own is not None and name == task:
+            return own, None
+        if not near:
+            near.update(graph.needs(task))
+        node = _node(walk, frame, name) if name in near or name in visible() else None
         if node is None:
             return None
         if node.type == "TaskGroup":
-            return node, [walk.nodes[child] for child in node.children]
-        return last_attempt(walk, node), None
+            return node, [walk.nodes[child] for child in walk.children(node.id)]
+        return walk.last_attempt(node), None
 
     def declared(name: str) -> Mapping[str, Any]:
         try:
@@ -369,4 +344,4 @@ def _scope(walk: Walk, frame: Frame, graph: Graph, task: str) -> Scope:
         except ConfigError:
             return {}
 
-    return Scope("tasks", node_of, declared, walk.variable)
+    return Scope("tasks", node_of, declared, walk.known, walk.nodes[frame.node_id].inputs, lambda: sorted(visible()))

@@ -1,57 +1,32 @@
-"""One step or task with `withItems`, `withParam` or `withSequence` made many; and many outputs made one list.
+"""One step or task with `withItems`, `withParam` or `withSequence` made many.
 
-Source: `expandStep`, `processItem`, `expandSequence`, `processAggregateNodeOutputs` of Argo's controller.
+Source: `expandStep`, `processItem`, `expandSequence` of Argo's controller.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
+from pipelines.core.aggregate import ExpandError, aggregated_results, aggregated_values, loads, not_json
 from pipelines.core.naming import go_json, go_text, member_name
-from pipelines.core.nodes import Outputs
-from pipelines.core.substitute import Found, Lookup, replace
-from retrain.errors import ConfigError
+from pipelines.core.substitute import Text, prepared, render, rule
+from pipelines.core.variables import Known, Layered, Lookup, Variables, variables_of
 from retrain.expressions.govaluate import ExpressionError, evaluate
 
-LOOPS = ("withItems", "withParam", "withSequence")
+__all__ = ["MAX_ITEMS", "ExpandError", "aggregated_results", "aggregated_values", "expand", "is_loop", "is_off",
+           "item_scope", "sequence"]  # fmt: skip
+
 MAX_ITEMS = 100_000
-MAX_NESTING = 100
+"""Members of one loop. Each is a node that is kept and shown."""
 _VERB = re.compile(r"%%|%([-+ 0#]*)(\d*)([dxXob])")
-
-
-class ExpandError(ConfigError):
-    """The list to expand over is none."""
-
-
-def _loads(text: str) -> Any:
-    """JSON that a step printed: it may be anything.
-
-    Raises:
-        ValueError: it is no JSON, or nested deeper than any honest value.
-    """
-    try:
-        found = json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    level: list[Any] = [found]
-    for _ in range(MAX_NESTING):
-        level = [inner for value in level for inner in _inside(value)]
-        if not level:
-            return found
-    raise ValueError("nested too deep")
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+_LOOPS = ("withItems", "withParam", "withSequence")
 
 
 def is_loop(step: Mapping[str, Any]) -> bool:
-    return any(step.get(key) is not None for key in LOOPS)
+    """An empty `withItems` is none, as upstream; an empty list that `withParam` gives is."""
+    return bool(step.get("withItems")) or any(step.get(key) is not None for key in ("withParam", "withSequence"))
 
 
 def is_off(step: Mapping[str, Any]) -> bool:
@@ -62,62 +37,89 @@ def is_off(step: Mapping[str, Any]) -> bool:
         return False
 
 
-def expand(step: Mapping[str, Any], lookup: Lookup) -> list[dict[str, Any]]:
+def expand(step: Mapping[str, Any], lookup: Variables | Lookup) -> list[dict[str, Any]]:
     """The steps that a step stands for, named `name(0:item)`; the step itself if it is no loop.
 
     `lookup` knows the variables besides `{{item}}`. Every tag must be known, unless the step is off.
 
     Raises:
-        ExpandError: the list is none.
+        ExpandError: the list is none, or too long.
         Unresolved: a member names what is not there.
     """
+    bare = {key: value for key, value in step.items() if key not in _LOOPS}
     if not is_loop(step):
-        return [dict(step)]
-    bare = {key: value for key, value in step.items() if key not in LOOPS}
+        return [bare]
     off = is_off(step)
-    return [_member(bare, index, item, lookup, off) for index, item in enumerate(_items(step, off))]
+    items = _items(step, off)
+    if len(items) > MAX_ITEMS:
+        raise ExpandError(f"{_loop(step)} has {len(items)} items, the limit is {MAX_ITEMS}")
+    return _members(bare, items, variables_of(lookup), off)
 
 
-def _member(step: dict[str, Any], index: int, item: Any, lookup: Lookup, off: bool) -> dict[str, Any]:
-    scope = item_scope(item)
+def _loop(step: Mapping[str, Any]) -> str:
+    return next(key for key in _LOOPS if step.get(key) is not None)
 
-    def known(tag: str) -> Found:
-        return scope[tag] if tag in scope else lookup(tag)
 
-    hooks = {key: step[key] for key in ("hooks", "onExit") if key in step}
-    filled = replace({k: v for k, v in step.items() if k not in hooks}, known, all_strict=not off)
-    hooks = replace(hooks, scope.get)
-    return {**filled, **hooks, "name": member_name(step["name"], index, item)}
+def _members(bare: dict[str, Any], items: Sequence[Any], lookup: Variables, off: bool) -> list[dict[str, Any]]:
+    """The step is taken apart once, however many members there are."""
+    hooks = {key: bare[key] for key in ("hooks", "onExit") if key in bare}
+    body = prepared({key: value for key, value in bare.items() if key not in hooks and key != "name"})
+    later = prepared(hooks)
+    name = str(bare["name"])
+    members: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        scope = Known(item_scope(item))
+        filled = body.filled(_filler(Layered(scope, lookup, seed=f"{name}({index})"), all_strict=not off, off=off))
+        own = later.filled(_filler(scope))
+        members.append({**filled, **own, "name": member_name(name, index, item)})
+    return members
+
+
+def _filler(scope: Variables, *, all_strict: bool = False, off: bool = False) -> Callable[[Text], str]:
+    how = rule(scope, all_strict=all_strict, absent_may_stay=off)
+    return lambda text: render(text, how)
 
 
 def item_scope(item: Any) -> dict[str, str]:
     """What `{{item}}` and `{{item.key}}` are."""
-    if isinstance(item, dict):
-        return {"item": go_json(item, sort=True)} | {f"item.{key}": go_text(value) for key, value in item.items()}
-    return {"item": go_text(item)}
+    if not isinstance(item, dict):
+        return {"item": go_text(item)}
+    keys = cast("dict[str, Any]", item)
+    whole = go_json(dict(sorted(keys.items())))
+    return {"item": whole} | {f"item.{key}": go_text(value) for key, value in keys.items()}
 
 
 def _items(step: Mapping[str, Any], off: bool) -> Sequence[Any]:
-    if step.get("withItems") is not None:
-        return step["withItems"]
-    if step.get("withSequence") is not None:
+    if step.get("withItems"):
+        return [_sorted(item) for item in step["withItems"]]
+    if step.get("withParam") is not None:
+        return _json_list(str(step["withParam"]), off)
+    try:
         return sequence(step["withSequence"])
-    return _json_list(str(step["withParam"]), off)
+    except ExpandError:
+        if off:
+            return []
+        raise
+
+
+def _sorted(item: Any) -> Any:
+    """Keys in order at every level, as YAML has them once Go has made JSON of it."""
+    if isinstance(item, dict):
+        return {key: _sorted(value) for key, value in sorted(cast("dict[str, Any]", item).items())}
+    return [_sorted(value) for value in cast("list[Any]", item)] if isinstance(item, list) else item
 
 
 def _json_list(text: str, off: bool) -> list[Any]:
     why = "it is no list"
     try:
-        found: Any = _loads(text)
+        found: Any = loads(text)
     except ValueError:
-        found, why = False, _not_json(text)
+        found, why = False, not_json(text)
     if found is None or (off and not isinstance(found, list)):
         return []
     if not isinstance(found, list):
-        raise ExpandError(f"withParam value could not be parsed as a JSON list: {text.strip()}: {why}")
-    if len(found) > MAX_ITEMS:
-        raise ExpandError(f"withParam has {len(found)} items, the limit is {MAX_ITEMS}")
-    return found
+        raise ExpandError(f"withParam value could not be parsed as a JSON list: {text.strip()[:1000]}: {why}")
+    return cast("list[Any]", found)
 
 
 def sequence(spec: Mapping[str, Any]) -> list[str]:
@@ -158,42 +160,3 @@ def _printf(form: str, number: int) -> str:
         return f"%{flags}{width}{verb}" % number
 
     return _VERB.sub(one, form)
-
-
-def aggregated_results(outputs: Sequence[Outputs]) -> str:
-    """The results of a fan-out's Succeeded members, each read as JSON, as one JSON list.
-
-    Raises:
-        ExpandError: one is no JSON.
-    """
-    found: list[Any] = []
-    for output in outputs:
-        if output.result is None:
-            continue
-        try:
-            found.append(_loads(output.result))
-        except ValueError:
-            raise ExpandError(_not_json(output.result)) from None
-    return go_json(found)
-
-
-def _not_json(text: str) -> str:
-    """Go's words, for they are what people search for."""
-    text = text.strip()
-    return f"invalid character '{text[0]}' looking for beginning of value" if text else "unexpected end of JSON input"
-
-
-def aggregated_parameters(outputs: Sequence[Outputs]) -> str:
-    """`[{"p": "v"}, ...]`: one map for each member that has parameters."""
-    return go_json([dict(sorted(output.parameters.items())) for output in outputs if output.parameters])
-
-
-def aggregated_values(values: Sequence[str]) -> str:
-    """One output parameter of all members: a list of texts, or of what they hold if each holds a JSON map or list."""
-    try:
-        inner = [_loads(value) for value in values]
-    except ValueError:
-        return go_json(list(values))
-    if all(isinstance(value, dict | list) for value in inner):
-        return go_json(inner, sort=True)
-    return go_json(list(values))

@@ -1,22 +1,28 @@
 """A template with its inputs filled from arguments and its variables from the run: what is started in the end.
 
+Twice filled, as upstream: first with what the workflow and the node know, then with the inputs, whose values may name
+the first. What the first pass puts in is scanned by the second.
+
 Source: `ProcessArgs` and `SubstituteParams` in workflow/common/util.go of Argo Workflows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from pipelines.core.arguments import ABSENT_ARGUMENT, mark_absent
+from pipelines.core.artifacts import supplied_artifact
 from pipelines.core.naming import go_json
-from pipelines.core.nodes import Inputs
-from pipelines.core.plan import Catalog, config_map_value
-from pipelines.core.substitute import ABSENT, Absent, Lookup, replace, sole_tag
+from pipelines.core.nodes import Artifact, Inputs
+from pipelines.core.plan import Catalog, config_map_value, parameter_json
+from pipelines.core.substitute import Prepared, Rule, Text, parts, prepared, render, replace, resolve
+from pipelines.core.variables import Found, Known, Layered, Lookup, Variables, variables_of
 from retrain.errors import ConfigError
 
-_PARAMETER = ("name", "default", "value", "valueFrom", "globalName", "enum", "description")
-ABSENT_ARGUMENT = "\x00absent"  # a text that no manifest can hold
+__all__ = ["Filled", "fill", "mark_absent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +34,104 @@ class Filled:
 
 
 def fill(
-    template: Mapping[str, Any], arguments: Mapping[str, Any], known: Lookup, local: Mapping[str, str], catalog: Catalog
-) -> Filled:
+    template: Mapping[str, Any], arguments: Mapping[str, Any], known: Variables | Lookup, local: Mapping[str, str],
+    catalog: Catalog,
+) -> Filled:  # fmt: skip
     """`known` are the workflow's variables, `local` those of the node, such as `node.name`.
 
-    Twice replaced, as upstream: first what the workflow knows, then the inputs, whose values may name the first.
-
     Raises:
-        ConfigError: an input has no value, or one that is not in its `enum`.
-        Unresolved: a value is absent.
+        ConfigError: an input has no value, or one that is not in its `enum`; an artifact lies nowhere.
+        Unresolved: a value is absent, or an expression is none.
     """
+    outer = Layered(Known(local), variables_of(known), seed=local.get("node.name", ""))
+    inputs = _supplied(template.get("inputs") or {}, arguments, outer, catalog)
+    tagged = prepared(inputs)
+    inputs: dict[str, Any] = tagged.filled(lambda text: render(text, Rule(outer)))
+    for parameter in inputs["parameters"]:
+        _check_enum(parameter)
+    inner = Layered(_Own(inputs, template.get("outputs") or {}, outer), outer)
+    if tagged.part is not None:
+        inputs = replace(inputs, inner)
+    body = _prepared(_Same(template)).filled(_twice(Rule(outer), Rule(inner)))
+    values = {p["name"]: p["value"] for p in inputs["parameters"]}
+    return Filled({**body, "inputs": inputs}, Inputs(values, tuple(inputs.get("artifacts") or ())))
 
-    def outer(tag: str) -> str | Absent | None:
-        return local[tag] if tag in local else known(tag)
 
+# --- the template ---------------------------------------------------------------------------------------------------
+
+
+class _Same:
+    """A template by identity: those of a plan never change, so each is taken apart once."""
+
+    __slots__ = ("template",)
+
+    def __init__(self, template: Mapping[str, Any]) -> None:
+        self.template = template
+
+    def __hash__(self) -> int:
+        return id(self.template)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.template is self.template
+
+
+@lru_cache(maxsize=512)
+def _prepared(key: _Same) -> Prepared:
+    return prepared({name: value for name, value in key.template.items() if name != "inputs"})
+
+
+def _twice(outer: Rule, inner: Rule) -> Callable[[Text], str]:
+    """Both passes at once, where what the first puts in cannot make a tag for the second."""
+
+    def fill_text(text: Text) -> str:
+        if not text.plain:
+            return render(parts(render(text, outer)), inner)
+        out: list[str] = []
+        for piece in text.pieces:
+            if isinstance(piece, str):
+                out.append(piece)
+                continue
+            found = resolve(piece, outer)
+            if found is None:
+                found = resolve(piece, inner)
+                out.append("{{" + piece.raw + "}}" if found is None else found)
+            elif "{" in found or "}" in found:
+                return render(parts(render(text, outer)), inner)
+            else:
+                out.append(found)
+        return "".join(out)
+
+    return fill_text
+
+
+# --- its inputs -----------------------------------------------------------------------------------------------------
+
+
+def _supplied(
+    declared: Mapping[str, Any], arguments: Mapping[str, Any], outer: Variables, catalog: Catalog
+) -> dict[str, Any]:
+    """The inputs with their values from the arguments; nothing is filled in yet."""
+    parameters: Sequence[Mapping[str, Any]] = declared.get("parameters") or ()
     given = {p["name"]: p for p in arguments.get("parameters") or ()}
-    inputs: Mapping[str, Any] = template.get("inputs") or {}
-    declared: list[Mapping[str, Any]] = inputs.get("parameters") or []
-    values = [{**p, "value": _value(p, given.get(p["name"]), outer, catalog)} for p in declared]
-    for p in values:
-        p.pop("valueFrom", None)
-    body = replace({**template, "inputs": {**inputs, "parameters": values}}, outer)
-    parameters: list[Mapping[str, Any]] = body["inputs"]["parameters"]
-    for p in parameters:
-        _check_enum(p)
-    inner = _own(body, parameters)
-    whole = replace(body, lambda tag: inner[tag] if tag in inner else outer(tag))
-    return Filled(whole, Inputs({p["name"]: p["value"] for p in whole["inputs"]["parameters"]}))
+    values = [_valued(p, _value(p, given.get(p["name"]), outer, catalog)) for p in parameters]
+    whole: dict[str, Any] = {**declared, "parameters": values}
+    artifacts: Sequence[Artifact] = declared.get("artifacts") or ()
+    if artifacts:
+        located = {a["name"]: a for a in arguments.get("artifacts") or ()}
+        whole["artifacts"] = [supplied_artifact(one, located.get(one["name"])) for one in artifacts]
+    return whole
 
 
-def _value(declared: Mapping[str, Any], given: Mapping[str, Any] | None, known: Lookup, catalog: Catalog) -> str:
+def _valued(parameter: Mapping[str, Any], value: str) -> dict[str, Any]:
+    valued = {**parameter, "value": value}
+    valued.pop("valueFrom", None)
+    return valued
+
+
+def _value(declared: Mapping[str, Any], given: Mapping[str, Any] | None, known: Variables, catalog: Catalog) -> str:
     name, value = declared["name"], declared.get("value")
     value = declared.get("default") if value is None else value
-    if given is not None and given.get("value") == ABSENT_ARGUMENT:
+    if given is not None and given.get("value") is ABSENT_ARGUMENT:
         if value is None and not declared.get("valueFrom"):
             raise ConfigError(f"inputs.parameters.{name}: argument references an absent optional "
                               "(skipped/omitted node output with no default)")  # fmt: skip
@@ -83,30 +154,27 @@ def _check_enum(parameter: Mapping[str, Any]) -> None:
                           f"{', '.join(allowed)}")  # fmt: skip
 
 
-def _own(template: Mapping[str, Any], parameters: list[Mapping[str, Any]]) -> dict[str, str]:
+class _Own(Known):
     """The variables that a template has of itself: its inputs, and the paths of its files."""
-    own = {f"inputs.parameters.{p['name']}": p["value"] for p in parameters}
-    own["inputs.parameters"] = go_json([{k: p[k] for k in _PARAMETER if k in p} for p in parameters])
-    outputs: Mapping[str, Any] = template.get("outputs") or {}
-    own |= {
-        f"inputs.artifacts.{a['name']}.path": a["path"]
-        for a in template["inputs"].get("artifacts") or ()
-        if a.get("path")
-    }
-    own |= {f"outputs.artifacts.{a['name']}.path": a["path"] for a in outputs.get("artifacts") or () if a.get("path")}
-    for p in outputs.get("parameters") or ():
-        if (p.get("valueFrom") or {}).get("path"):
-            own[f"outputs.parameters.{p['name']}.path"] = p["valueFrom"]["path"]
-    return own
 
+    __slots__ = ("_parameters", "_table")
 
-def mark_absent(arguments: Mapping[str, Any], lookup: Lookup) -> Mapping[str, Any]:
-    """Arguments that are just `{{a skipped step's output}}` count as not given, so that the input's default holds."""
-    parameters: list[Mapping[str, Any]] = arguments.get("parameters") or []
-    absent = {
-        p["name"] for p in parameters if (tag := sole_tag(p.get("value") or "")) is not None and lookup(tag) is ABSENT
-    }
-    if not absent:
-        return arguments
-    marked = [{**p, "value": ABSENT_ARGUMENT} if p["name"] in absent else p for p in parameters]
-    return {**arguments, "parameters": marked}
+    def __init__(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], outer: Variables) -> None:
+        self._parameters: Sequence[Mapping[str, Any]] = inputs["parameters"]
+        self._table: dict[str, str | Artifact | None] = {}
+        super().__init__(self._table)
+        for parameter in self._parameters:
+            self._table[f"inputs.parameters.{parameter['name']}"] = parameter["value"]
+        for side, given in (("inputs", inputs), ("outputs", outputs)):
+            for artifact in given.get("artifacts") or ():
+                if artifact.get("path"):
+                    self._table[f"{side}.artifacts.{artifact['name']}.path"] = replace(artifact["path"], outer)
+        for parameter in outputs.get("parameters") or ():
+            path = (parameter.get("valueFrom") or {}).get("path")
+            if path:
+                self._table[f"outputs.parameters.{parameter['name']}.path"] = replace(path, outer)
+
+    def __call__(self, tag: str, /) -> Found:
+        if tag == "inputs.parameters" and tag not in self._table:  # as one text, which few ask for
+            self._table[tag] = go_json([parameter_json(p) for p in self._parameters])
+        return super().__call__(tag)

@@ -8,17 +8,25 @@ Source: `NodeID()` in workflow_types.go, workflow/util/pod_name.go, `generateNod
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from retrain.errors import ConfigError
+from retrain.expressions.expr.text import json_float, json_text
 
 MAX_POD_NAME = 253
+_AWKWARD = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+"""What Go writes in another way than Python."""
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _TAIL = re.compile(r"(?:\([^()]*\)|\[[^\[\]]*\])+\Z")
 
 
 def fnv32a(text: str) -> int:
     """FNV-1a, 32 bits, of the UTF-8 bytes."""
     value = 0x811C9DC5
-    for byte in text.encode():
+    for byte in text.encode(errors="replace"):
         value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
     return value
 
@@ -42,9 +50,9 @@ def member_name(name: str, index: int, item: Any) -> str:
 
 def item_label(item: Any) -> str:
     if isinstance(item, dict):
-        label = ",".join(sorted(f"{key}:{go_text(value)}" for key, value in item.items()))
+        label = ",".join(sorted(f"{key}:{go_text(value)}" for key, value in cast("dict[str, Any]", item).items()))
     elif isinstance(item, list):
-        label = "[" + " ".join(go_text(value) for value in item) + "]"
+        label = "[" + " ".join(go_text(value) for value in cast("list[Any]", item)) + "]"
     else:
         label = go_text(item)
     return label.replace("(", "").replace(")", "")
@@ -61,6 +69,17 @@ def task_name(node: str) -> str:
     return _TAIL.sub("", node).rpartition(".")[2]
 
 
+class Written(float):
+    """A number of a JSON text that a step gave, which stays as it was written there (`1.0`, `1e5`)."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Written:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 def go_text(value: Any) -> str:
     """A YAML value as the text that Argo reads in it: `1` and `true` as written, structures as compact JSON."""
     if isinstance(value, str):
@@ -69,23 +88,63 @@ def go_text(value: Any) -> str:
 
 
 def go_number(value: float) -> str:
-    """1.0 is `1`: YAML becomes JSON on its way into Go, and Go's JSON writes whole floats without a point."""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
+    """1.0 is `1`, 1e-5 is `0.00001`: YAML becomes JSON on its way into Go, and Go's JSON writes floats so."""
+    if isinstance(value, Written):
+        return value.text
+    if not math.isfinite(value):
+        return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}[str(value)]
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e21 else json_float(value)
 
 
 def go_json(value: Any, *, sort: bool = False) -> str:
-    """Compact JSON as Go's encoder writes it: `<`, `>` and `&` escaped, whole floats without a point."""
-    text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False, sort_keys=sort)
-    for char in "<>&\u2028\u2029":  # these can only stand inside strings
-        text = text.replace(char, f"\\u{ord(char):04x}")
-    return text
+    """Compact JSON as Go's encoder writes it: `<`, `>` and `&` escaped, whole floats without a point.
+
+    Raises:
+        ConfigError: it is nested deeper than any honest value.
+    """
+    pieces: list[str] = []
+    try:
+        _write(value, sort, pieces.append)
+    except RecursionError:
+        raise ConfigError("a value is nested too deep") from None
+    return "".join(pieces)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return int(value)
-    return value
+def _quoted(text: str) -> str:
+    quoted = _encode(text)
+    return quoted if _AWKWARD.search(quoted) is None else json_text(text)
+
+
+def _write(value: Any, sort: bool, put: Callable[[str], None]) -> None:
+    if isinstance(value, str):
+        put(_quoted(value))
+    elif value is None or isinstance(value, bool):
+        put("null" if value is None else "true" if value else "false")
+    elif isinstance(value, int):
+        put(str(value))
+    elif isinstance(value, float):
+        put(go_number(value))
+    elif isinstance(value, Mapping):
+        _write_map(cast("Mapping[Any, Any]", value), sort, put)
+    elif isinstance(value, list | tuple):
+        put("[")
+        for at, inner in enumerate(cast("Sequence[Any]", value)):
+            if at:
+                put(",")
+            _write(inner, sort, put)
+        put("]")
+    else:
+        put(json_text(str(value)))  # a date that YAML read: Kubernetes has it as a text
+
+
+def _write_map(value: Mapping[Any, Any], sort: bool, put: Callable[[str], None]) -> None:
+    put("{")
+    items = [(str(key), inner) for key, inner in value.items()]
+    for at, (key, inner) in enumerate(sorted(items, key=_by_key) if sort else items):
+        put(("," if at else "") + _quoted(key) + ":")
+        _write(inner, sort, put)
+    put("}")
+
+
+def _by_key(item: tuple[str, Any]) -> str:
+    return item[0]

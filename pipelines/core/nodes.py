@@ -8,7 +8,7 @@ Source: https://argo-workflows.readthedocs.io/en/latest/fields/#nodestatus
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -129,7 +129,7 @@ NO_OUTPUTS = Outputs()
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One entry of `status.nodes`. `children` are execution edges: who was created because this node was there."""
+    """One entry of `status.nodes`. Its `children` (who was created because this node was there) live in the run."""
 
     id: str
     name: str
@@ -141,7 +141,6 @@ class Node:
     template_ref: Mapping[str, Any] | None = None
     message: str = ""
     boundary_id: str = ""
-    children: tuple[str, ...] = ()
     outbound_nodes: tuple[str, ...] = ()
     inputs: Inputs = NO_INPUTS
     outputs: Outputs = NO_OUTPUTS
@@ -160,9 +159,11 @@ class Node:
     finished_at: datetime | None = None
     resources: Mapping[str, float] = field(default_factory=_no_resources)
     """Of a step that has ended: resource -> seconds, see `pipelines.core.resources`."""
+    usage: Mapping[str, float] = field(default_factory=_no_resources)
+    """Measured of a step that has ended: `cpu` in seconds of processor time, `memory` as the peak in bytes."""
 
-    def to_argo(self) -> dict[str, Any]:
-        """Empty parts are left out, as Go's `omitempty` does."""
+    def to_argo(self, children: Sequence[str] = ()) -> dict[str, Any]:
+        """With the ids of its `children` in order. Empty parts are left out, as Go's `omitempty` does."""
         flag = {key: True for key, on in (("hooked", self.hooked), ("retried", self.retried)) if on}
         parts: dict[str, Any] = {
             "displayName": self.display_name,
@@ -175,10 +176,11 @@ class Node:
             "finishedAt": to_rfc3339(self.finished_at),
             "inputs": self.inputs.to_argo(),
             "outputs": self.outputs.to_argo(),
-            "children": list(self.children),
+            "children": list(children),
             "outboundNodes": list(self.outbound_nodes),
             "nodeFlag": flag,
             "resourcesDuration": dict(self.resources),
+            "usage": dict(self.usage),
             "daemoned": self.daemoned,
             "podIP": self.pod_ip,
             "progress": self.progress,
@@ -202,7 +204,6 @@ class Node:
             template_ref=data.get("templateRef"),
             message=data.get("message", ""),
             boundary_id=data.get("boundaryID", ""),
-            children=tuple(data.get("children") or ()),
             outbound_nodes=tuple(data.get("outboundNodes") or ()),
             inputs=Inputs.from_argo(data.get("inputs")),
             outputs=Outputs.from_argo(data.get("outputs")),
@@ -211,6 +212,7 @@ class Node:
             started_at=from_rfc3339(data.get("startedAt")),
             finished_at=from_rfc3339(data.get("finishedAt")),
             resources=data.get("resourcesDuration") or {},
+            usage=data.get("usage") or {},
             daemoned=bool(data.get("daemoned")),
             pod_ip=data.get("podIP", ""),
             progress=data.get("progress", ""),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from pipelines.core.expressions import evaluate_bool
 from pipelines.core.nodes import Node, Phase
 from retrain.errors import ConfigError
 
@@ -48,6 +49,8 @@ class End:
 
     phase: Phase
     message: str = ""
+    raised: str = ""
+    """An error of the strategy itself, which the one that waits has to pass on."""
 
 
 def duration_s(text: str) -> float:
@@ -83,12 +86,32 @@ def decide(strategy: Mapping[str, Any], attempts: Sequence[Node], now: datetime)
         verdict, deadline = _backoff(backoff, _limit(strategy), attempts, now)
         if verdict is not None:
             return verdict
-    if not _retriable(str(strategy.get("retryPolicy") or "OnFailure"), last):
+    if not _retriable(policy_of(strategy), last):
         return End(last.phase, last.message)
     limit = _limit(strategy)
     if limit is not None and len(attempts) > limit:
         return End(last.phase, "No more retries left")
+    if strategy.get("expression") and not evaluate_bool(strategy["expression"], last_retry(attempts)):
+        return End(last.phase, "retryStrategy.expression evaluated to false")
     return Again(deadline)
+
+
+def policy_of(strategy: Mapping[str, Any]) -> str:
+    """The `retryPolicy`; without one an `expression` alone decides."""
+    return str(strategy.get("retryPolicy") or ("Always" if strategy.get("expression") else "OnFailure"))
+
+
+def last_retry(attempts: Sequence[Node]) -> dict[str, str]:
+    """What an `expression` may read: `retries`, `lastRetry.*`, all texts."""
+    last = attempts[-1]
+    ran = (last.finished_at - last.started_at).total_seconds() if last.finished_at and last.started_at else 0.0
+    return {
+        "retries": str(len(attempts) - 1),
+        "lastRetry.exitCode": last.outputs.exit_code or "-1",
+        "lastRetry.status": str(last.phase),
+        "lastRetry.duration": f"{ran:g}",
+        "lastRetry.message": last.message,
+    }
 
 
 def _limit(strategy: Mapping[str, Any]) -> int | None:

@@ -13,20 +13,12 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.core.expand import ExpandError, expand
-from pipelines.core.members import (
-    FAIL_FAST,
-    failing_fast,
-    fresh_group,
-    last_attempt,
-    outputs_of,
-    pump,
-    resolved,
-    self_scope,
-)
+from pipelines.core.members import FAIL_FAST, failing_fast, fresh_group, pump, resolved
 from pipelines.core.nodes import Node, Phase
+from pipelines.core.outputs import template_outputs
 from pipelines.core.scope import Scope
 from pipelines.core.state import Call, Frame
-from pipelines.core.substitute import Lookup, Unresolved
+from pipelines.core.substitute import Unresolved
 from pipelines.core.walk import Walk
 from retrain.errors import ConfigError
 
@@ -42,12 +34,11 @@ class StepsRules:
         _enter(walk, frame, index)
 
     def told(self, walk: Walk, parent: Node, call: Call, raised: str) -> None:
-        frame = walk.frames[parent.boundary_id]
-        if raised and not walk.groups[parent.id].error:
-            name = walk.nodes[parent.children[-1]].name if parent.children else call.slot
-            name = f"{parent.name}.{call.step.get('name')}" if not call.hooked else name
-            error = f"step group deemed errored due to child {name} error: {raised}"
-            walk.groups[parent.id] = replace(walk.groups[parent.id], error=error)
+        frame, group = walk.frames[parent.boundary_id], walk.state.groups[parent.id]
+        if raised and not group.error:
+            name = f"{parent.name}.{call.step.get('name')}"
+            error = raised if call.hooked else f"step group deemed errored due to child {name} error: {raised}"
+            walk.state.groups[parent.id] = replace(group, error=error)
         _proceed(walk, frame, parent)
 
     def resume(self, walk: Walk, parent: Node) -> None:
@@ -56,9 +47,12 @@ class StepsRules:
         else:
             _proceed(walk, walk.frames[parent.boundary_id], parent)
 
-    def hook_scope(self, walk: Walk, call: Call, node: Node) -> Lookup:
-        scope = _scope(walk, walk.frames[call.boundary], _index(walk.nodes[call.parent]))
-        return self_scope(walk, "steps", call.slot, last_attempt(walk, node), scope)
+    def hook_scope(self, walk: Walk, call: Call, node: Node) -> Scope | None:
+        group = walk.nodes[call.parent]
+        beside = {str(step["name"]): found for step in walk.state.groups[group.id].members
+                  if (found := walk.get(f"{group.name}.{step['name']}")) is not None}  # fmt: skip
+        own = {name: walk.last_attempt(found) for name, found in beside.items()} | {call.slot: node}
+        return _scope(walk, walk.frames[call.boundary], _index(group), own)
 
 
 def _index(group: Node) -> int:
@@ -81,12 +75,12 @@ def _enter(walk: Walk, frame: Frame, index: int) -> None:
     try:
         scope = _scope(walk, frame, index)
         ready = [(str(step["name"]), resolved(step, scope)) for step in groups[index]]
-        made = fresh_group([(slot, expand(step, walk.variable), step) for slot, step in ready])
+        made = fresh_group([(slot, expand(step, scope), step) for slot, step in ready])
     except (Unresolved, ConfigError, ExpandError) as error:
         _fail(walk, frame, group, Phase.Error, str(error))
         return
-    walk.groups[group.id] = made
-    walk.open[group.id] = 0
+    walk.state.groups[group.id] = made
+    walk.state.open[group.id] = 0
     _proceed(walk, frame, group)
 
 
@@ -101,7 +95,8 @@ def _connect(walk: Walk, frame: Frame, index: int, group: Node) -> None:
         walk.add_children(frame.node_id, [group.id])
         return
     before = walk.nodes[walk.id_of(f"{frame.name}[{index - 1}]")]
-    ends = [end for child in before.children for end in walk.outbound(child)] or [before.id]
+    members = [one for one in walk.children(before.id) if not walk.nodes[one].hooked]
+    ends = [end for child in members for end in walk.outbound(child)] or [before.id]
     for end in ends:
         walk.add_children(end, [group.id])
 
@@ -109,21 +104,22 @@ def _connect(walk: Walk, frame: Frame, index: int, group: Node) -> None:
 def _proceed(walk: Walk, frame: Frame, group: Node) -> None:
     """Start who can be started; if everyone has ended, judge."""
     if failing_fast(walk, frame):
-        if walk.active.get(frame.node_id, 0) == 0:
-            _fail(walk, frame, walk.nodes[group.id], Phase.Failed, FAIL_FAST)
+        if walk.state.active.get(frame.node_id, 0) == 0:
+            _close(walk, walk.nodes[group.id], Phase.Failed, FAIL_FAST)
+            walk.complete(frame, Phase.Failed, FAIL_FAST)
         return
     started = pump(walk, walk.nodes[group.id], frame, _common(frame), f"{group.name}.")
-    if started and walk.open.get(group.id, 0) == 0:
+    if started and walk.state.open.get(group.id, 0) == 0:
         _judge(walk, frame, walk.nodes[group.id])
 
 
 def _judge(walk: Walk, frame: Frame, group: Node) -> None:
-    found = walk.groups[group.id]
+    found = walk.state.groups[group.id]
     if found.error:
         _fail(walk, frame, group, Phase.Error, found.error)
         return
     forgiving = {walk.id_of(f"{group.name}.{step['name']}"): step.get("continueOn") or {} for step in found.members}
-    for child in group.children:
+    for child in walk.children(group.id):
         node = walk.nodes[child]
         if node.phase.bad and not forgives(forgiving.get(child, {}), node.phase):
             _fail(walk, frame, group, Phase.Failed, f"child '{child}' failed")
@@ -139,7 +135,7 @@ def forgives(continue_on: Mapping[str, Any], phase: Phase) -> bool:
 
 def _close(walk: Walk, group: Node, phase: Phase, message: str) -> None:
     walk.put(replace(walk.nodes[group.id], phase=phase, message=message, finished_at=walk.now))
-    for table in (walk.groups, walk.open, walk.blocked):
+    for table in (walk.state.groups, walk.state.open, walk.state.blocked):
         table.pop(group.id, None)
 
 
@@ -151,34 +147,36 @@ def _fail(walk: Walk, frame: Frame, group: Node, phase: Phase, message: str) -> 
 
 def _outbound(walk: Walk, frame: Frame) -> None:
     groups = [g for i in range(len(frame.template["steps"])) if (g := walk.get(f"{frame.name}[{i}]")) is not None]
-    ends = [end for child in groups[-1].children for end in walk.outbound(child)] if groups else []
+    ends = [end for child in walk.children(groups[-1].id) for end in walk.outbound(child)] if groups else []
     walk.put(replace(walk.nodes[frame.node_id], outbound_nodes=tuple(ends)))
 
 
 def _finish(walk: Walk, frame: Frame) -> None:
     _outbound(walk, frame)
     try:
-        outputs = outputs_of(frame, _scope(walk, frame, len(frame.template["steps"])))
+        outputs = template_outputs(frame.template, _scope(walk, frame, len(frame.template["steps"])))
     except (Unresolved, ConfigError) as error:
         walk.complete(frame, Phase.Error, str(error), raised=str(error))
         return
     walk.complete(frame, Phase.Succeeded, outputs=outputs)
 
 
-def _scope(walk: Walk, frame: Frame, before: int) -> Scope:
-    """What the groups before an index gave."""
-    groups: Sequence[Sequence[Mapping[str, Any]]] = frame.template["steps"][:before]
+def _scope(walk: Walk, frame: Frame, before: int, own: Mapping[str, Node] | None = None) -> Scope:
+    """What the groups before an index gave; and `own`, the steps that a hook sees besides."""
+    groups: Sequence[Sequence[Mapping[str, Any]]] = frame.template["steps"][: before + bool(own)]
     where = {str(step["name"]): (index, step) for index, steps in enumerate(groups) for step in steps}
 
     def node_of(name: str) -> tuple[Node, Sequence[Node] | None] | None:
-        if name not in where:
+        if own and name in own:
+            return own[name], None
+        if name not in where or where[name][0] >= before:
             return None
         group = walk.nodes[walk.id_of(f"{frame.name}[{where[name][0]}]")]
         node = walk.get(f"{group.name}.{name}")
         if node is not None:
-            return last_attempt(walk, node), None
+            return walk.last_attempt(node), None
         start = f"{group.name}.{name}("
-        members = [walk.nodes[c] for c in group.children if walk.nodes[c].name.startswith(start)]
+        members = [node for child in walk.children(group.id) if (node := walk.nodes[child]).name.startswith(start)]
         return group, [node for node in members if node.type != "Skipped"]
 
     def declared(name: str) -> Mapping[str, Any]:
@@ -187,4 +185,4 @@ def _scope(walk: Walk, frame: Frame, before: int) -> Scope:
         except ConfigError:
             return {}
 
-    return Scope("steps", node_of, declared, walk.variable)
+    return Scope("steps", node_of, declared, walk.known, walk.nodes[frame.node_id].inputs, lambda: list(where))

@@ -10,10 +10,8 @@ from typing import Any, Literal
 from pipelines.core.engine import Decision
 from pipelines.core.nodes import Phase, to_rfc3339
 from pipelines.core.resources import used
-from retrain.events import Event
+from retrain.events import OWN_SOURCE, Event
 from retrain.store.runs import RunRow
-
-SOURCE = "retrain"
 
 Moment = Literal["started", "succeeded", "failed"]
 
@@ -56,7 +54,7 @@ def _event(row: RunRow, moment: Moment, tale: _Tale, spec: Mapping[str, Any], ca
     again = f".{row.retries}" if row.retries else ""
     return Event(
         id=f"{row.id}.{moment}{again}",
-        source=SOURCE,
+        source=OWN_SOURCE,
         subject=f"run.{moment}",
         type=f"dev.retrain.run.{moment}",
         time=tale.started if moment == "started" else tale.finished,

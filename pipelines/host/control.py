@@ -1,7 +1,8 @@
-"""What people and triggers may ask of runs: stop, terminate, suspend, resume, retry, resubmit. All by way of the store.
+"""What people and triggers may ask of runs: stop, terminate, suspend, resume, set, retry, resubmit. All by way of the
+store.
 
 Each is one function on a connection, so that it shares the transaction of whoever asks: a trigger's wish and the record
-that it was carried out are one commit. The runner obeys what it finds in `runs.control`; a run that is over is opened
+that it was carried out are one commit. The runner does what it finds in `run_requests`; a run that is over is opened
 again by `retry`, with the nodes that it keeps, and `resubmit` writes a new one down.
 
 Notify the signal "runs" after the commit.
@@ -13,28 +14,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, cast
 from uuid import uuid4
 
 from sqlalchemy import Connection
 
+from pipelines.core import suspend
 from pipelines.core.node_selector import compile_selector
 from pipelines.core.nodes import Node
+from pipelines.core.plan import Catalog
 from pipelines.core.reset import Choose, kept_after_reset, nothing
+from pipelines.host.labels import COMPLETED_LABEL, OURS, PHASE_LABEL, RESUBMITTED_LABEL, is_of_the_run, labels_of
 from pipelines.host.queue import RunRequest, submit
+from pipelines.host.requests import WHOLE, Request, body_of, verb_of
+from pipelines.host.restoring import load, restore
+from pipelines.host.verbs import VERBS, Verb
 from pipelines.local.foreground import named, with_parameters
 from retrain.clock import Clock
 from retrain.errors import ConfigError, Refused
 from retrain.store import runs
 from retrain.store.runs import RunRow
 
-Verb = Literal["stop", "terminate", "suspend", "resume"]
-VERBS: tuple[Verb, ...] = ("stop", "terminate", "suspend", "resume")
-PHASE_LABEL = "workflows.argoproj.io/phase"
-COMPLETED_LABEL = "workflows.argoproj.io/completed"
-RESUBMITTED_LABEL = "workflows.argoproj.io/resubmitted-from-workflow"
-OURS = "retrain.dev/"
-
+__all__ = ["COMPLETED_LABEL", "OURS", "PHASE_LABEL", "RESUBMITTED_LABEL", "VERBS", "Verb", "labels_of"]
 _NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -65,17 +66,43 @@ class ResubmitOptions:
     priority: int | None = None
 
 
-def ask(connection: Connection, run: RunRow, verb: Verb) -> None:
-    """Ask whoever works on a run to end, suspend or resume it. Asking twice is asking once.
+def ask(connection: Connection, run: RunRow, request: Request | Verb) -> None:
+    """Ask whoever works on a run to end, suspend or resume it, or to end suspended nodes of it in some way.
+
+    Asking twice is asking once. A request about some nodes only is checked first, as far as it can be known.
 
     Raises:
         Refused: the run is over, or is to end already.
+        ConfigError: a selector cannot be read or chooses no node that waits, or a value does not fit.
     """
-    if runs.ask(connection, run.id, verb):
+    whole = request if isinstance(request, str) else verb_of(request)
+    asked = WHOLE[request] if isinstance(request, str) else request
+    if whole is None:
+        _check(connection, run, asked)
+        if runs.request(connection, run.id, body_of(asked)):
+            return
+    elif runs.ask(connection, run.id, whole, body_of(asked)):
         return
+    verb = whole or str(body_of(asked)["verb"])
     if run.phase in runs.OPEN and run.control in runs.ENDING:
         raise Refused(f"{run.name} was asked to {run.control} already; it cannot be asked to {verb}")
     raise Refused(f"{run.name} is over ({run.phase}); there is nothing to {verb}")
+
+
+def _check(connection: Connection, run: RunRow, asked: Request) -> None:
+    """
+    Raises:
+        Refused: the run is over.
+        ConfigError: the engine would not do it, and says why.
+    """
+    if run.phase not in runs.OPEN:
+        raise Refused(f"{run.name} is over ({run.phase}); none of its nodes waits")
+    saved = load(connection, run)
+    if not saved.nodes:
+        raise ConfigError(f"{run.name} has not begun; none of its nodes waits")
+    found = restore(run, saved, Catalog.of(cast("list[dict[str, Any]]", run.templates or [])))
+    if problems := suspend.problems(found, asked):
+        raise ConfigError("\n".join(problems))
 
 
 def retry(connection: Connection, run: RunRow, options: RetryOptions, now: datetime) -> None:
@@ -108,7 +135,7 @@ def resubmit(connection: Connection, run: RunRow, options: ResubmitOptions, cloc
     metadata: dict[str, Any] = {**(run.manifest.get("metadata") or {})}
     metadata.setdefault("generateName", f"{run.name}-")
     metadata.pop("name", None)
-    labels = {name: value for name, value in run.labels.items() if not _is_of_the_run(name)}
+    labels = {name: value for name, value in run.labels.items() if not is_of_the_run(name)}
     labels |= {RESUBMITTED_LABEL: run.name, **options.labels}
     metadata["labels"] = labels
     metadata["name"] = named({**body, "metadata": metadata}, options.name)
@@ -123,15 +150,6 @@ def resubmit(connection: Connection, run: RunRow, options: ResubmitOptions, cloc
     )
     submit(connection, request, clock)
     return run_id
-
-
-def labels_of(run: RunRow) -> dict[str, str]:
-    """The labels that the Workflow object of a run has now, as Argo's controller keeps them."""
-    written: Mapping[str, Any] = (run.manifest.get("metadata") or {}).get("labels") or {}
-    labels = {**{name: str(value) for name, value in written.items()}, **run.labels, PHASE_LABEL: run.phase}
-    if run.phase not in runs.OPEN:
-        labels[COMPLETED_LABEL] = "true"
-    return labels
 
 
 def _choose(run: RunRow, options: RetryOptions) -> Choose:
@@ -161,7 +179,3 @@ def _with_known_parameters(manifest: dict[str, Any], values: Mapping[str, str]) 
         there = ", ".join(map(str, known)) or "none"
         raise ConfigError(f"the workflow has no parameter {unknown[0]!r}; it has {there}")
     return with_parameters(manifest, values)
-
-
-def _is_of_the_run(label: str) -> bool:
-    return label.startswith(OURS) or label in {PHASE_LABEL, COMPLETED_LABEL}

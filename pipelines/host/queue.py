@@ -29,6 +29,8 @@ class RunRequest:
     labels: Mapping[str, str]
     depth: int = 0
     priority: int | None = None
+    parent: str | None = None
+    """`Workflow/<run id>` or `CronWorkflow/<namespace>/<name>` of whoever makes it."""
 
 
 def submit(connection: Connection, request: RunRequest, clock: Clock | None = None) -> bool:
@@ -55,6 +57,7 @@ def submit(connection: Connection, request: RunRequest, clock: Clock | None = No
         depth=request.depth,
         created=(clock or SystemClock()).now(),
         priority=request.priority if request.priority is not None else int(body["spec"].get("priority") or 0),
+        parent=request.parent,
     )
     return runs.submit(connection, [row]) == 1
 

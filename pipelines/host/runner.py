@@ -2,15 +2,18 @@
 
 A run belongs to the runner whose lease it carries. The lease is renewed at a third of its length; that of a dead runner
 runs out, and the next one goes on from the saved nodes (`pipelines.local.executor` says what becomes of running steps).
-Everything that a batch of news changes is one transaction: nodes, the run's phase, and the event that tells of it.
+Everything that a batch of news changes is one transaction: nodes, edges, the run's phase, the requests that it answers,
+and the event that tells of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 from uuid import uuid4
 
 import anyio
@@ -19,35 +22,41 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 from sqlalchemy import Connection
 
+from pipelines.agents.objects import ConfigMaps, Objects
+from pipelines.artifacts.port import Artifacts
 from pipelines.core import engine
 from pipelines.core.engine import Decision, Run
-from pipelines.core.happenings import Resume, Stop, Suspend, Task
-from pipelines.core.nodes import Outputs, Phase
+from pipelines.core.happenings import Task
+from pipelines.core.nodes import Phase
 from pipelines.core.plan import Catalog
-from pipelines.host.announce import Cause, Moment, announcement, failure, moment_of
-from pipelines.host.drive import Drive, reads_results
-from pipelines.local.executor import Limits, LocalExecutor, open_executor
-from pipelines.local.leaf import StepRun, Surroundings
+from pipelines.host.drive import Drive, Hands, step_run_of
+from pipelines.host.fitting import check_machine
+from pipelines.host.requests import request_of
+from pipelines.host.restoring import load, restore
+from pipelines.host.saving import LeaseLost, Ledger
+from pipelines.host.tools import Tools, open_store_tools
+from pipelines.local.executor import Limits
+from pipelines.local.leaf import Surroundings
 from pipelines.local.workspace import run_directory, set_aside_all_but
 from retrain.clock import Clock
-from retrain.errors import ConfigError, Refused, Transient
-from retrain.store import Store, firings, outbox, runs
+from retrain.errors import ConfigError, Transient
+from retrain.store import Store, run_requests, runs
 from retrain.store.runs import RunRow
 
 POLL_S = 1.0
 """Seconds after which the queue is looked at without a notice: other processes write to it too."""
 RETRY_S = 0.5
 
-REQUESTS = {"stop": Stop("Stop"), "terminate": Stop("Terminate"), "suspend": Suspend(), "resume": Resume()}
-"""What `runs.control` may hold."""
+Watch = Callable[[RunRow, Decision], None]
+"""Sees every decision once it is saved."""
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
 
 
-class LeaseLost(Refused):
-    """The run is another runner's now."""
+def _nobody(_name: str) -> None:
+    """Nobody waits for a run."""
 
 
 def _owner() -> str:
@@ -57,28 +66,29 @@ def _owner() -> str:
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
     """`max_runs`: runs in hand at once, the others wait as Pending rows. `lease_s`: after which a dead runner's runs
-    are anybody's."""
+    are anybody's. `only`: work on the run of this id and those that it starts, on nothing else."""
 
     max_runs: int = 64
     lease_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
     owner: str = field(default_factory=_owner)
+    only: str | None = None
 
 
 @dataclass(slots=True)
 class _Held:
-    """A run in hand. `told`: `run.started` is in the outbox; `control`: what was asked for and passed on."""
+    """A run in hand. `asked`: the requests that were passed on to it."""
 
     row: RunRow
+    ledger: Ledger
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     drive: Drive | None = None
-    told: bool = False
-    control: str | None = None
+    asked: set[int] = field(default_factory=set[int])
 
-    def obey(self, control: str) -> None:
-        if self.drive is not None and control != self.control and control in REQUESTS:
-            self.control = control
-            self.drive.ask(REQUESTS[control])
+    def obey(self, request: run_requests.RequestRow) -> None:
+        if self.drive is not None and request.id not in self.asked:
+            self.asked.add(request.id)
+            self.drive.ask(request_of(request.body), request.id)
 
 
 class Runner:
@@ -86,42 +96,61 @@ class Runner:
 
     name = "runner"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one part each
         self,
         store: Store,
         clock: Clock,
         around: Surroundings,
         catalog: Callable[[], Catalog],
         options: RunnerOptions | None = None,
+        *,
+        objects: Objects | None = None,
+        artifacts: Artifacts | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        """`catalog` gives the templates and ConfigMaps that a run may name, as they are when it is taken up."""
+        """`catalog` gives the templates and ConfigMaps that a run may name, as they are when it is taken up.
+
+        `objects` and `artifacts`: where steps find and keep theirs; without them, in memory and in the data directory.
+        """
         self._store = store
         self._clock = clock
         self._around = around
         self._catalog = catalog
         self._options = options or RunnerOptions()
+        self._objects = objects
+        self._artifacts = artifacts
+        self._watch = watch
         self._held: dict[str, _Held] = {}
+        self._mine: set[str] = set()
+        self._changed: Callable[[str], None] = _nobody
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled; then end the steps (or leave them, see `Limits.leave`) and give the runs back."""
+        tools = open_store_tools(
+            self._store,
+            self._clock,
+            self._around,
+            self._options.limits,
+            objects=self._objects,
+            artifacts=self._artifacts,
+        )
         try:
-            async with (
-                open_executor(self._around, self._clock, self._options.limits) as executor,
-                anyio.create_task_group() as group,
-            ):
+            async with tools as opened, anyio.create_task_group() as group:
+                self._changed = opened.children.changed
                 group.start_soon(self._renew)
                 task_status.started()
-                await self._work_queue(group, executor)
+                await self._work_queue(group, opened)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5.0):
                 await self._patiently(lambda c: runs.release(c, self._options.owner))
 
-    async def _work_queue(self, group: TaskGroup, executor: LocalExecutor) -> None:
+    async def _work_queue(self, group: TaskGroup, tools: Tools) -> None:
         while True:
             taken = await self._claim()
             for row in taken:
-                held = self._held[row.id] = _Held(row, told=row.started is not None)
-                group.start_soon(self._settle, held, executor)
+                held = self._held[row.id] = _Held(row, Ledger(row, self._options.owner, told=row.started is not None))
+                self._mine.add(row.id)
+                group.start_soon(self._settle, held, Hands(tools.executor, tools.keepers, self._clock, group), tools)
             await self._obey()
             if not taken:
                 await self._store.signals.wait("runs", POLL_S)
@@ -132,15 +161,16 @@ class Runner:
             return []
         now = self._clock.now()
         until = now + self._lease()
-        taken = await self._patiently(lambda c: runs.claim(c, self._options.owner, now, until, room))
+        only = None if self._options.only is None else frozenset({self._options.only, *self._mine})
+        taken = await self._patiently(lambda c: runs.claim(c, self._options.owner, now, until, room, only=only))
         return [row for row in taken if row.id not in self._held]
 
     async def _obey(self) -> None:
         if self._held:
-            asked = await self._store.read(lambda c: runs.asked(c, self._options.owner))
-            for run_id, control in asked.items():
-                if held := self._held.get(run_id):
-                    held.obey(control)
+            asked = await self._store.read(lambda c: run_requests.of_owner(c, self._options.owner))
+            for request in asked:
+                if held := self._held.get(request.run_id):
+                    held.obey(request)
 
     async def _renew(self) -> None:
         while True:
@@ -155,121 +185,90 @@ class Runner:
     def _lease(self) -> timedelta:
         return timedelta(seconds=self._options.lease_s)
 
-    async def _settle(self, held: _Held, executor: LocalExecutor) -> None:
+    async def _settle(self, held: _Held, hands: Hands, tools: Tools) -> None:
         """One run, whatever comes: its trouble is its own, the others live on."""
         row = held.row
         try:
             with held.scope:
-                await self._drive(held, executor)
+                await self._drive(held, hands, tools)
             if held.scope.cancelled_caught:
-                self._drop(row, executor, "its lease ran out")
+                self._drop(row, hands, "its lease ran out")
         except LeaseLost as error:
-            self._drop(row, executor, str(error))
+            self._drop(row, hands, str(error))
         except ConfigError as error:
             await self._fail(held, f"invalid spec: {error}", Phase.Failed)
         except Exception as error:
             log.exception("run.broken", run_id=row.id)
-            executor.stop_run(row.id)
+            hands.executor.stop_run(row.id)
             await self._fail(held, f"the engine failed: {error!r}", Phase.Error)
+            await hands.keepers.release_run(row.id)
         finally:
             if self._held.get(row.id) is held:
                 del self._held[row.id]
             self._store.signals.notify("runs")
 
-    def _drop(self, row: RunRow, executor: LocalExecutor, reason: str) -> None:
+    def _drop(self, row: RunRow, hands: Hands, reason: str) -> None:
         """Let go of a run that is another runner's: its steps must not go on here as well."""
         log.warning("run.lost", run_id=row.id, reason=reason)
-        executor.stop_run(row.id)
+        hands.executor.stop_run(row.id)
 
-    async def _drive(self, held: _Held, executor: LocalExecutor) -> None:
+    async def _drive(self, held: _Held, hands: Hands, tools: Tools) -> None:
         row = held.row
         run, unfinished = await self._open(row)
-        home = run_directory(self._around.data, row.id)
-        step_run = StepRun(row.id, row.name, row.id, home, reads_results(run.plan))
-
-        async def save(decision: Decision) -> None:
-            await self._save(held, decision)
-
-        held.drive = Drive(run, step_run, executor, self._clock, save)
-        if row.control:
-            held.obey(row.control)
+        step_run = step_run_of(run, row.id, self._around, row.labels)
+        held.drive = Drive(run, step_run, hands, partial(self._save, held))
+        for request in await self._store.read(lambda c: run_requests.of_run(c, row.id)):
+            held.obey(request)
         log.info("run.taken", run_id=row.id, workflow=row.workflow, again=bool(run.nodes))
         decision = await held.drive.go(unfinished)
         if decision.run.ended:
             log.info("run.ended", run_id=row.id, phase=str(decision.phase), message=decision.message)
+            await tools.forgetting.completed(row, str(decision.phase), run.plan.spec)
             return
         # Nobody needs to hold it until it is resumed; if it was, meanwhile, the next claim has it.
         del self._held[row.id]
-        await self._patiently(lambda c: runs.let_go(c, self._options.owner, row.id))
+        await self._patiently(lambda c: runs.park(c, self._options.owner, row.id, decision.wake_at))
         log.info("run.suspended", run_id=row.id)
 
     async def _open(self, row: RunRow) -> tuple[Run, tuple[Task, ...]]:
-        saved = await self._store.read(lambda c: runs.load_nodes(c, row.id)) if row.started else {}
-        # A run that has begun keeps the templates that it began with, whatever the project says by now.
-        catalog = self._catalog() if row.templates is None else Catalog.of(row.templates)
+        saved = await self._store.read(lambda c: load(c, row))
         if row.retries:
             # A step that runs again must not find what its earlier life has left behind.
             home = run_directory(self._around.data, row.id)
-            await anyio.to_thread.run_sync(set_aside_all_but, home, list(saved), "retried")
-        if not saved:
-            run = engine.begin(row.manifest, name=row.name, uid=row.id, created=row.created, templates=catalog)
-            return run, ()
-        run = engine.restore(
-            row.manifest,
-            saved,
-            name=row.name,
-            uid=row.id,
-            created=row.created,
-            templates=catalog,
-            started_at=row.started,
-            outputs=Outputs.from_argo(row.outputs).parameters,
-        )
-        return run, engine.unfinished(run)
+            await anyio.to_thread.run_sync(set_aside_all_but, home, list(saved.nodes), "retried")
+        run = restore(row, saved, self._catalog_of(row))
+        if saved.nodes:
+            return run, engine.unfinished(run)
+        check_machine(run.plan, self._around, self._options.limits)
+        return run, ()
 
-    async def _save(self, held: _Held, decision: Decision) -> None:
-        row, run, now = held.row, decision.run, self._clock.now()
-        moments: list[Moment] = [] if held.told else ["started"]
-        if moment := moment_of(decision):
-            moments.append(moment)
-        nodes = {node_id: run.nodes[node_id].to_argo() for node_id in decision.changed}
-        changes: dict[str, Any] = {"started": run.started_at, "outputs": Outputs(decision.outputs).to_argo()}
-        if not held.told:
-            changes["templates"] = run.plan.catalog.needed_by(row.manifest)
-        if run.finished_at is not None:
-            changes["finished"] = run.finished_at
+    def _catalog_of(self, row: RunRow) -> Catalog:
+        """A run that has begun keeps the templates that it began with, whatever the project says by now; what steps
+        wrote into ConfigMaps is seen at once."""
+        catalog = self._catalog() if row.templates is None else Catalog.of(row.templates)
+        written = ConfigMaps(self._around.references)
+        return replace(catalog, config_maps=ChainMap(written, catalog.config_maps))  # pyright: ignore[reportArgumentType] - only read
 
-        def work(connection: Connection) -> None:
-            phase, owner = str(decision.phase), self._options.owner
-            if not runs.advance(connection, owner, row.id, phase=phase, message=decision.message, **changes):
-                raise LeaseLost(f"run {row.id} is another runner's, or over")
-            runs.save_nodes(connection, row.id, nodes)
-            if moments:
-                cause = _cause(connection, row)
-                outbox.add(connection, [announcement(row, decision, one, cause) for one in moments], now)
-            if moment is not None:
-                _wake_firing(connection, row, now)
-
-        await self._patiently(work)
-        held.told = True
-        if moments:
-            self._notify_of_news()
+    async def _save(self, held: _Held, decision: Decision, requests: Sequence[int]) -> None:
+        now, ledger = self._clock.now(), held.ledger
+        news = await self._patiently(lambda c: ledger.keep(c, decision, requests, now))
+        ledger.kept(decision)
+        if self._watch is not None:
+            self._watch(held.row, decision)
+        self._changed(held.row.name)
+        if news:
+            self._notify_of_news(held.row)
 
     async def _fail(self, held: _Held, message: str, phase: Phase) -> None:
         """End a run that the engine cannot drive."""
-        row, now = held.row, self._clock.now()
+        now = self._clock.now()
+        await self._patiently(lambda c: held.ledger.fail(c, message, phase, now))
+        self._notify_of_news(held.row)
+        log.warning("run.failed", run_id=held.row.id, message=message)
 
-        def work(connection: Connection) -> None:
-            owner = self._options.owner
-            if runs.advance(connection, owner, row.id, phase=str(phase), message=message, finished=now):
-                outbox.add(connection, [failure(row, message, phase, now, _cause(connection, row))], now)
-                _wake_firing(connection, row, now)
-
-        await self._patiently(work)
-        self._notify_of_news()
-        log.warning("run.failed", run_id=row.id, message=message)
-
-    def _notify_of_news(self) -> None:
-        for topic in ("outbox", "firings"):
+    def _notify_of_news(self, row: RunRow) -> None:
+        topics = ["outbox", "firings", "retention"]
+        for topic in [*topics, "crons"] if row.parent else topics:
             self._store.signals.notify(topic)
 
     async def _patiently(self, work: Callable[[Connection], T]) -> T:
@@ -280,17 +279,3 @@ class Runner:
             except Transient as error:
                 log.warning("runner.store_away", reason=str(error), retry_in_s=RETRY_S)
                 await anyio.sleep(RETRY_S)
-
-
-def _cause(connection: Connection, row: RunRow) -> Cause | None:
-    """Whose run it is. Asked when there is something to tell: the start, and the end."""
-    if row.firing_id is None:
-        return None
-    found = firings.origin(connection, row.firing_id)
-    return Cause(row.firing_id, *found) if found else None
-
-
-def _wake_firing(connection: Connection, row: RunRow, now: datetime) -> None:
-    """The firing of a run may wait for its end (`policy.k8s`)."""
-    if row.firing_id is not None:
-        firings.wake(connection, row.firing_id, now)

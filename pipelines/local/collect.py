@@ -1,97 +1,159 @@
-"""What an ended step left behind, as a result: exit code, the tail of its stdout, the files it declared."""
+"""What an ended pod left behind: the tail of its stdout, the files and artifacts that it declared, its log to keep."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.core.happenings import Task, TaskResult
-from pipelines.core.nodes import Phase
-from pipelines.local.leaf import output_parameters
-from pipelines.local.process import exit_code
-from pipelines.local.workspace import View, Workspace
-from retrain.errors import ConfigError
+from pipelines.artifacts.port import ArtifactRun, Artifacts
+from pipelines.core.nodes import Artifact
+from pipelines.local import logs
+from pipelines.local.podplan import Contained, PodPlan, output_path
+from pipelines.local.workspace import Workspace
+from retrain.errors import ConfigError, RetrainError
 
-RESULT_BYTES = 256 * 1024
-"""How much of the end of stdout becomes `outputs.result`, as upstream."""
 PARAMETER_BYTES = 1024 * 1024
 """The largest output parameter: it is kept in the run's record and given to other steps as an argument."""
+RESULT_BYTES = 256 * 1024
+
+_LOCATIONS = ("s3", "gcs", "http", "git", "raw", "azure", "oss", "hdfs", "artifactory", "plugin")
+_STAGED = "/var/run/argo/outputs"
+_MOUNTED = "/mainctrfs"
 
 
-def collect(task: Task, seen: View, code: int, capture: bool) -> TaskResult:
-    """Read the result of a step that ended with `code`. A failed step gives the outputs that are there, too.
+@dataclass(slots=True)
+class Left:
+    """Outputs so far. `problem`: the first that is missing or cannot be kept, in the words of Argo's executor."""
 
-    A missing, unreadable or oversized output makes a step that exited 0 an Error; it never hides a failure.
-    """
-    parameters: dict[str, str] = {}
-    problem = ""
-    for parameter in output_parameters(task.template):
-        try:
-            value = _value(parameter, seen)
-        except ConfigError as error:
-            problem = problem or str(error)
-            continue
-        if value is not None:
-            parameters[parameter["name"]] = value
-    failed = f"main: Error (exit code {code})" if code else ""
-    phase = Phase.Failed if code else Phase.Error if problem else Phase.Succeeded
-    result = _result(seen.workspace) if capture else None
-    return TaskResult(task.node_id, phase, code, result, parameters, failed or problem)
+    parameters: dict[str, str | None] = field(default_factory=dict)
+    artifacts: list[Artifact] = field(default_factory=list)
+    result: str | None = None
+    problem: str = ""
+
+    def fail(self, problem: str) -> None:
+        self.problem = self.problem or problem
 
 
-def ended_at(home: Path) -> datetime | None:
-    """When the leader wrote the exit code."""
-    return _modified(home / "exit")
-
-
-def began_at(home: Path) -> datetime | None:
-    """When the leader started."""
-    return _modified(home / "pid")
-
-
-def recorded_exit(home: Path) -> int | None:
-    """The exit code of a step that nobody saw ending; None if it has none."""
-    with contextlib.suppress(OSError, ValueError):
-        return exit_code(home)
+def result_of(workspace: Workspace) -> str | None:
+    """`outputs.result`: the tail of stdout less one newline. Broken UTF-8 is replaced."""
+    with suppress(FileNotFoundError), workspace.stdout_log.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - RESULT_BYTES))
+        return _trimmed(file.read(RESULT_BYTES))
     return None
 
 
-def _modified(path: Path) -> datetime | None:
+def no_parameters(pod: PodPlan) -> dict[str, str | None]:
+    """The declared output parameters without values: of a pod that came to none."""
+    return {str(one["name"]): None for one in pod.output_parameters if output_path(one)}
+
+
+def parameters_of(main: Contained, left: Left) -> None:
+    """Read the declared output parameters; what is there is kept even if another one is missing."""
+    for parameter in main.pod.output_parameters:
+        path, name = output_path(parameter), str(parameter["name"])
+        if not path:
+            continue
+        left.parameters[name] = None
+        try:
+            left.parameters[name] = _trimmed(_read(main.view.found(path), path, name))
+        except FileNotFoundError:
+            default = (parameter.get("valueFrom") or {}).get("default")
+            if default is not None:
+                left.parameters[name] = str(default)
+            else:
+                left.fail(_missing(main, path, "parameters", ""))
+        except ConfigError as error:
+            left.fail(str(error))
+        except OSError as error:
+            left.fail(f"output parameter {name!r}: {path} cannot be read: {error.strerror or error}")
+
+
+def artifacts_of(main: Contained, artifacts: Artifacts, left: Left) -> None:
+    """Save the declared output artifacts. Blocks for as long as that takes."""
+    pod, run = main.pod, artifact_run(main.pod)
+    for artifact in pod.outputs:
+        path, name = str(artifact["path"]), artifact.get("name")
+        try:
+            found = main.view.found(path)
+            if not os.path.lexists(found):
+                if not artifact.get("optional"):
+                    left.fail(_missing(main, path, "artifacts", ".tgz"))
+                continue
+            left.artifacts.append(artifacts.save(located(artifact, pod.template), found, run))
+        except OSError as error:
+            left.fail(f"failed to save artifact {name}: {error.strerror or error}")
+        except RetrainError as error:
+            left.fail(f"failed to save artifact {name}: {error}")
+
+
+def log_of(contained: Contained, artifacts: Artifacts, left: Left) -> None:
+    """Save the log of a container as the artifact `<container>-logs`. That it cannot be saved fails nobody."""
+    pod, workspace = contained.pod, contained.workspace
+    plain = workspace.home / "archive.log"
     try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except OSError:
-        return None
+        with plain.open("w", encoding="utf-8") as file:
+            file.writelines(logs.read_all(workspace.main_log))
+        wanted = located(
+            {"name": f"{contained.name}-logs", "path": f"{contained.name}.log", "archive": {"none": {}}}, pod.template
+        )
+        if not any(kind in wanted for kind in _LOCATIONS):
+            key = f"{pod.run.name}/{pod.task.pod_name}/{contained.name}.log"
+            wanted = {**wanted, "s3": {"key": key}}
+        saved = artifacts.save(wanted, plain, artifact_run(pod))
+        left.artifacts.append({key: value for key, value in saved.items() if key not in ("path", "archive")})
+    except (OSError, RetrainError) as error:
+        import structlog
+
+        structlog.get_logger().warning("step.log_not_archived", node_id=pod.task.node_id, reason=str(error))
+    finally:
+        plain.unlink(missing_ok=True)
 
 
-def _result(workspace: Workspace) -> str | None:
-    try:
-        with workspace.stdout_log.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - RESULT_BYTES))
-            return _trimmed(file.read(RESULT_BYTES))
-    except FileNotFoundError:
-        return None
+def archives_logs(pod: PodPlan) -> bool:
+    """Whether the log is to be kept as an artifact: the template says, else the workflow, else the platform."""
+    says = (pod.template.get("archiveLocation") or {}).get("archiveLogs")
+    if says is None:
+        says = pod.run.spec.get("archiveLogs")
+    return pod.around.archive_logs if says is None else bool(says)
 
 
-def _value(parameter: Mapping[str, Any], seen: View) -> str | None:
-    source: Mapping[str, Any] = parameter.get("valueFrom") or {}
-    path = source.get("path")
-    if not path:
-        return None
-    try:
-        return _trimmed(_read(seen.locate(path), path, parameter["name"]))
-    except FileNotFoundError:
-        if source.get("default") is not None:
-            return str(source["default"])
-        raise ConfigError(f"output parameter {parameter['name']!r}: the step left no file {path}") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(f"output parameter {parameter['name']!r}: {path} cannot be read: {reason}") from error
+def artifact_run(pod: PodPlan) -> ArtifactRun:
+    """For whom the artifacts of a pod are loaded and saved."""
+    run, reference = pod.run, pod.run.spec.get("artifactRepositoryRef")
+    return ArtifactRun(run.run_id, run.name, run.namespace, pod.task.node_id, pod.task.pod_name, reference, run.uid)
+
+
+def located(artifact: Artifact, template: Mapping[str, Any]) -> Artifact:
+    """An output artifact with the location of the template's `archiveLocation`, if it has none of its own."""
+    place: Mapping[str, Any] = template.get("archiveLocation") or {}
+    kind = next((one for one in _LOCATIONS if place.get(one)), None)
+    if kind is None or any(one in artifact for one in _LOCATIONS):
+        return artifact
+    location: Mapping[str, Any] = place[kind]
+    if "key" not in location:
+        return {**artifact, kind: location}
+    return {**artifact, kind: {**location, "key": f"{str(location['key']).rstrip('/')}/{_file_name(artifact)}"}}
+
+
+def _file_name(artifact: Artifact) -> str:
+    archive: Mapping[str, Any] = artifact.get("archive") or {}
+    if "none" in archive:
+        return Path(str(artifact["path"])).name
+    return f"{artifact.get('name')}.{'zip' if 'zip' in archive else 'tgz'}"
+
+
+def _missing(main: Contained, path: str, what: str, suffix: str) -> str:
+    """As the executor says it: it looks at a copy, but on volumes at the file itself."""
+    shown = path if path.startswith("/") else f"/{path}"
+    if main.on_volume(path):
+        return f"open {_MOUNTED}{shown}: no such file or directory"
+    return f"open {_STAGED}/{what}{shown}{suffix}: no such file or directory"
 
 
 def _read(path: Path, given: str, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Runs tasks as processes on this machine: so many at once, each from its directory to its result.
+"""Does tasks on this machine: pods as processes, so many at once, and by its agents what needs no process.
 
 `start` may be repeated for the same node of the same run, by this process or by the next one after a `kill -9`: a step
 that ended meanwhile is read and not run again, one that still runs is found again, and only one whose leader died with
@@ -8,46 +8,47 @@ no word (the machine went down, somebody killed it) starts anew, a few times at 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from pipelines.core.happenings import Started, Task, TaskResult
+from pipelines.agents.port import Agent
+from pipelines.artifacts.port import Artifacts
+from pipelines.core.happenings import Progressed, Started, Task, TaskKind, TaskResult
 from pipelines.core.nodes import Phase
-from pipelines.local import collect, process
-from pipelines.local.leaf import NotInPath, StepRun, Surroundings, node_mark, prepare, run_mark
-from pipelines.local.process import Leader
-from pipelines.local.workspace import View, Workspace, open_workspace
+from pipelines.local import devices, process, retention
+from pipelines.local.contained import plain
+from pipelines.local.demand import is_device, pod_demand
+from pipelines.local.leaf import StepRun, Surroundings, run_mark
+from pipelines.local.life import Machine
+from pipelines.local.machine import machine
+from pipelines.local.pod import DEADLINE_MESSAGE, STOPPED_BEFORE, Pod, Report
+from pipelines.local.podplan import PodPlan
+from pipelines.local.progress import read_progress
+from pipelines.local.slots import Grant, Slots
+from pipelines.local.spawner import Spawner, open_spawner
+from pipelines.local.workspace import claims_directory, open_workspace
 from retrain.clock import Clock
 from retrain.errors import ConfigError
 
-Report = Callable[[Started | TaskResult], None]
-"""Where a step's news go. Called on the event loop; must not block."""
-
 GRACE_S = 30.0
 """Kubernetes' terminationGracePeriodSeconds."""
-MAX_LOST = 3
-"""How often a step may be lost before it is an Error: it may be what takes the machine down."""
-EMISSARY_FAILED = 64
-KILLED = 137
-DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+PROGRESS_S = 1.0
+"""Seconds between two looks at what running steps say of their progress."""
 
 _THREADS = 4
-
-T = TypeVar("T")
+_TRANSFERS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`slots`: step processes at once. `grace_s`: from SIGTERM to SIGKILL. `leave`: what leaving the executor does to
-    running steps: "kill" ends them, "keep" lets them run, to be found again by the next `start`."""
+    """`slots`: steps at once. `grace_s`: from SIGTERM to SIGKILL. `leave`: what leaving the executor does to running
+    steps: "kill" ends them, "keep" lets them run, to be found again by the next `start`."""
 
     slots: int = field(default_factory=lambda: 2 * (os.cpu_count() or 1))
     grace_s: float = GRACE_S
@@ -56,233 +57,211 @@ class Limits:
 
 @dataclass(slots=True)
 class _Job:
-    """One task in hand. `stopped`: somebody wants its end. `found`: an earlier platform had started it."""
+    """One task in hand. `waits` is where it waits for its turn; `pod` there is once it has begun, of an agent's task
+    there is never one."""
 
     task: Task
     run: StepRun
-    workspace: Workspace
     report: Report
-    mark: str
-    started_at: datetime | None = None
-    stopped: anyio.Event = field(default_factory=anyio.Event)
+    waits: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     done: anyio.Event = field(default_factory=anyio.Event)
-    queue: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    overdue: bool = False
-    interrupted: bool = False
-    found: bool = False
+    pod: Pod | None = None
+    progress: str = ""
 
     def stop(self) -> None:
-        self.stopped.set()
-        self.queue.cancel()
+        if self.pod is not None:
+            self.pod.stop()
+        else:
+            self.waits.cancel()
 
 
 class LocalExecutor:
-    """Step processes of many runs. Get one from `open_executor`."""
+    """Tasks of many runs. Get one from `open_executor`."""
 
-    def __init__(self, group: TaskGroup, around: Surroundings, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        group: TaskGroup,
+        around: Surroundings,
+        host: Machine,
+        slots: Slots,
+        means: tuple[Artifacts | None, Mapping[TaskKind, Agent]],
+    ) -> None:
         self._group = group
         self._around = around
-        self._clock = clock
-        self._limits = limits
-        self._slots = anyio.CapacityLimiter(limits.slots)
-        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._host = host
+        self._slots = slots
+        self._artifacts, self._agents = means
         self._jobs: dict[tuple[str, str], _Job] = {}
 
     def start(self, task: Task, run: StepRun, report: Report) -> None:
-        """Take a task; `report` gets `Started` when its process runs and one `TaskResult` at its end.
+        """Take a task; `report` gets its news, and one `TaskResult` at its end.
 
-        Returns at once; the process starts when there is room. A task that is in hand already is left alone.
+        Returns at once; a pod starts when there is room. A task that is in hand already is left alone.
         """
         key = (run.run_id, task.node_id)
         if key not in self._jobs:
-            job = _Job(task, run, open_workspace(run.home, task.node_id), report, node_mark(run, task.node_id))
-            self._jobs[key] = job
+            job = self._jobs[key] = _Job(task, run, report)
             self._group.start_soon(self._work, key, job)
 
     def stop(self, run_id: str, node_id: str) -> None:
-        """Ask for a step's end: SIGTERM, then SIGKILL. Its result comes as always. Unknown nodes are ignored."""
+        """Ask for a task's end: SIGTERM, then SIGKILL. Its result comes as always. Unknown nodes are ignored."""
         if job := self._jobs.get((run_id, node_id)):
             job.stop()
 
     def stop_run(self, run_id: str) -> None:
-        """Ask for the end of all steps of a run."""
+        """Ask for the end of all tasks of a run."""
         for (one, _), job in self._jobs.items():
             if one == run_id:
                 job.stop()
 
     async def idle(self, run_id: str) -> None:
-        """Wait until no step of a run is in hand."""
+        """Wait until no task of a run is in hand."""
         for job in [job for (one, _), job in self._jobs.items() if one == run_id]:
             await job.done.wait()
 
     async def sweep(self, run: StepRun) -> None:
-        """Kill whatever processes of a run are left: daemons that its steps put behind themselves."""
-        killed = await self._thread(partial(process.sweep, process.RUN_MARKER, [run_mark(run)]))
+        """Kill whatever processes of a run are left, of steps whose leaders were killed."""
+        killed = await self._host.thread(partial(process.sweep, process.RUN_MARKER, [run_mark(run)]))
         if killed:
-            _warn("run.left_processes", run_id=run.run_id, killed=killed)
+            _log().warning("run.left_processes", run_id=run.run_id, killed=killed)
+
+    async def finish(self, run: StepRun, succeeded: bool) -> None:
+        """A run is over: its claims go, as its `volumeClaimGC` says, and its directory begins to age. Twice is once."""
+
+        def work() -> None:
+            if not retention.keeps_claims(run.spec, succeeded):
+                retention.remove_tree(claims_directory(self._around.data, run.run_id))
+            retention.mark_ended(run.home)
+
+        await self._host.thread(work)
+
+    def in_use(self) -> dict[str, tuple[float, float]]:
+        """Resource -> (in use, capacity), for people: places of steps, cores, bytes of memory, devices."""
+        return self._slots.in_use()
 
     async def _work(self, key: tuple[str, str], job: _Job) -> None:
         try:
-            with job.queue:
-                await self._slots.acquire()
-            try:
-                result = await self._settle(job)
-            finally:
-                if not job.queue.cancelled_caught:
-                    self._slots.release()
+            result = await (self._settle(job) if job.task.kind == "pod" else self._do(job))
+        except Exception as error:
+            # One task's trouble is its own: the others live on.
+            _log().exception("task.broken", run_id=job.run.run_id, node_id=job.task.node_id)
+            result = self._never(job.task, Phase.Error, f"the executor failed: {error!r}")
         finally:
             del self._jobs[key]
             job.done.set()
         job.report(result)
 
+    # --- pods ---------------------------------------------------------------------------------------------------------
+
     async def _settle(self, job: _Job) -> TaskResult:
         try:
-            result = await self._run(job)
-        except NotInPath as error:
-            message = f"main: Error (exit code {EMISSARY_FAILED}): {error}"
-            result = TaskResult(job.task.node_id, Phase.Failed, EMISSARY_FAILED, message=message)
-        except (ConfigError, OSError, ValueError) as error:
-            # ValueError: a NUL character or broken text in an argument. OSError: too long, no processes, no disk.
-            result = TaskResult(job.task.node_id, Phase.Error, message=_plain(error))
-        began = result.started_at or job.started_at or self._clock.now()
-        return replace(result, started_at=began, finished_at=result.finished_at or self._clock.now())
-
-    async def _run(self, job: _Job) -> TaskResult:
-        while not job.stopped.is_set():
-            # Not lost to a cancellation: anyio gives a thread's result whatever came meanwhile.
-            leader, seen = await self._thread(partial(self._begin, job))
-            while True:
-                if leader is not None:
-                    await self._attend(job, leader)
-                after = await self._thread(partial(self._after, job, seen, leader))
-                if isinstance(after, TaskResult):
-                    return after
-                if after is None:
-                    break
-                leader = after
-            await self._thread(partial(self._lose, job))
-        return TaskResult(job.task.node_id, Phase.Failed, message="stopped before it started")
-
-    def _begin(self, job: _Job) -> tuple[Leader | None, View]:
-        """Find the step's process or start it; no leader if it has ended. On a thread."""
-        command, seen = prepare(job.task, job.run, job.workspace, self._around)
-        home = job.workspace.home
-        job.found = process.began(home)
-        if job.found:
-            job.started_at = collect.began_at(home)
-            return process.attach(home), seen
-        job.started_at = self._clock.now()
-        return process.launch(home, command), seen
-
-    async def _attend(self, job: _Job, leader: Leader) -> None:
-        """Stay with a process until it has ended, by itself, by its deadline or because it was asked to.
-
-        A cancellation ends the process or lets it be, as `Limits.leave` says, and takes the leader's descriptor.
-        """
+            demand = pod_demand(job.task.template)
+            grant = await self._granted(job, demand)
+        except ConfigError as error:
+            return self._never(job.task, Phase.Error, str(error))
+        if grant is None:
+            return self._never(job.task, Phase.Failed, STOPPED_BEFORE)
         try:
-            job.report(Started(job.task.node_id, job.started_at or self._clock.now()))
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._guard, job, leader)
-                await leader.wait()
-                group.cancel_scope.cancel()
-            if job.interrupted:
-                await process.clear(leader, job.mark)
-        except anyio.get_cancelled_exc_class():
-            if self._limits.leave == "kill":
-                with anyio.CancelScope(shield=True):
-                    # One that has ended already, though nobody has seen it yet, is not to run again.
-                    ended = await self._thread(partial(collect.recorded_exit, job.workspace.home)) is not None
-                    await process.stop(leader, job.mark, self._limits.grace_s)
-                    if not ended:
-                        await self._thread(partial(job.workspace.set_aside, "interrupted"))
-                    leader.close()
-            else:
-                leader.let_go()
-            raise
+            return await self._run(job, grant)
+        finally:
+            self._slots.release(grant)
 
-    async def _guard(self, job: _Job, leader: Leader) -> None:
-        """End the process when it is asked for or overdue."""
-        with anyio.move_on_after(self._left(job)):
-            await job.stopped.wait()
-        job.overdue = not job.stopped.is_set()
-        job.stopped.set()
-        job.interrupted = True
-        await process.urge(leader, self._limits.grace_s)
+    async def _granted(self, job: _Job, demand: Mapping[str, float]) -> Grant | None:
+        """A pod's places; None if it was stopped before it had them."""
+        home = open_workspace(job.run.home, job.task.node_id).home
+        if any(is_device(name) for name in demand) and (held := devices.noted(home)):
+            return self._slots.take_again(job.run.run_id, demand, held)
+        with job.waits:
+            return await self._slots.acquire(job.run.run_id, demand)
+        return None
 
-    def _left(self, job: _Job) -> float | None:
-        if job.task.deadline_s is None:
-            return None
-        gone = (self._clock.now() - job.started_at).total_seconds() if job.started_at else 0.0
-        return max(0.0, job.task.deadline_s - gone)
+    async def _run(self, job: _Job, grant: Grant) -> TaskResult:
+        workspace = open_workspace(job.run.home, job.task.node_id)
+        try:
+            plan = PodPlan(job.task, job.run, workspace, self._around)
+            if grant.devices:
+                await self._host.thread(partial(devices.note, workspace.home, grant.devices))
+        except (ConfigError, OSError) as error:
+            return self._never(job.task, Phase.Error, plain(error))
+        pod = job.pod = Pod(self._host, plan, grant.devices, self._artifacts, job.report)
+        if job.waits.cancel_called:
+            pod.stop()
+        result = await pod.run()
+        self._look_at(job)
+        return result
 
-    def _after(self, job: _Job, seen: View, leader: Leader | None) -> TaskResult | Leader | None:
-        """Once the leader has ended: the step's result; another leader that came first in this home; or None, if the
-        step was lost. On a thread."""
-        if leader is not None:
-            leader.close()
-        code = collect.recorded_exit(job.workspace.home)
-        if code is None and not job.stopped.is_set():
-            return process.attach(job.workspace.home)
-        return self._end(job, seen, KILLED if code is None else code)
+    def _never(self, task: Task, phase: Phase, message: str) -> TaskResult:
+        """The result of a task that came to nothing."""
+        now = self._host.clock.now()
+        return TaskResult(task.node_id, phase, message=message, started_at=now, finished_at=now)
 
-    def _end(self, job: _Job, seen: View, code: int) -> TaskResult:
-        home = job.workspace.home
-        if job.found:
-            # The group of a leader that was not our child cannot be told from another's once it has ended.
-            process.sweep(process.MARKER, [job.mark])
-        result = collect.collect(job.task, seen, code, job.run.capture)
-        if job.overdue:
-            result = replace(result, phase=Phase.Failed, message=DEADLINE_MESSAGE)
-        elif job.interrupted and result.exit_code == 0:
-            # It caught SIGTERM and ended well: it is still a step that was not allowed to finish.
-            result = replace(result, phase=Phase.Failed, message="stopped while it ran")
-        return replace(result, started_at=collect.began_at(home), finished_at=collect.ended_at(home))
+    # --- tasks of agents ----------------------------------------------------------------------------------------------
 
-    def _lose(self, job: _Job) -> None:
-        """Clear away an attempt whose leader died without a word, and what processes it left.
+    async def _do(self, job: _Job) -> TaskResult:
+        task, clock = job.task, self._host.clock
+        agent = self._agents.get(task.kind)
+        if agent is None:
+            return self._never(task, Phase.Error, f"{task.kind} templates are not done here: nobody is there for them")
+        begun = clock.now()
+        job.report(Started(task.node_id, begun))
+        result: TaskResult | None = None
+        with job.waits, anyio.move_on_after(task.deadline_s) as deadline:
+            result = await agent.do(task, job.run)
+        if result is None:
+            message = DEADLINE_MESSAGE if deadline.cancelled_caught else "stopped while it ran"
+            result = TaskResult(task.node_id, Phase.Failed, message=message)
+        started = result.started_at or begun
+        return replace(result, started_at=started, finished_at=result.finished_at or clock.now())
 
-        Raises:
-            ConfigError: the leader could not even begin, or this has happened too often.
-        """
-        if not process.began(job.workspace.home):
-            raise ConfigError(f"the step could not begin: {_tail(job.workspace)}")
-        process.sweep(process.MARKER, [job.mark])
-        said = _tail(job.workspace)
-        lost = job.workspace.set_aside("lost")
-        _warn("step.lost", run_id=job.run.run_id, node_id=job.task.node_id, times=lost)
-        if lost >= MAX_LOST:
-            raise ConfigError(f"the step's process was lost {lost} times; the log of the last: {said}")
+    # --- progress -----------------------------------------------------------------------------------------------------
 
-    async def _thread(self, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, limiter=self._threads)
+    async def watch_progress(self) -> None:
+        """Report what running steps say of their progress, until cancelled. One timer for all of them."""
+        while True:
+            await anyio.sleep(PROGRESS_S)
+            for job in list(self._jobs.values()):
+                self._look_at(job)
+
+    def _look_at(self, job: _Job) -> None:
+        # A look at a small file of the local disk: to hand it to a thread would cost more than it takes.
+        if job.pod is None or job.pod.started_at is None:
+            return
+        said = read_progress(job.pod.plan.workspace.progress)
+        if said and said != job.progress:
+            job.progress = said
+            job.report(Progressed(job.task.node_id, said))
 
 
 @asynccontextmanager
 async def open_executor(
-    around: Surroundings, clock: Clock, limits: Limits | None = None
+    around: Surroundings,
+    clock: Clock,
+    limits: Limits | None = None,
+    artifacts: Artifacts | None = None,
+    agents: Mapping[TaskKind, Agent] | None = None,
+    *,
+    spawner: Spawner | None = None,
 ) -> AsyncGenerator[LocalExecutor]:
-    """An executor; leaving the block ends its steps or lets them be (`Limits.leave`)."""
-    async with anyio.create_task_group() as group:
+    """An executor; leaving the block ends its steps or lets them be (`Limits.leave`).
+
+    Without `artifacts` a template that has some is an Error; without an agent for its kind, a task is.
+    """
+    limits = limits or Limits()
+    slots = Slots(machine(around.slots, limits.slots))
+    async with open_spawner() as own, anyio.create_task_group() as group:
+        host = Machine(
+            spawner or own, clock, limits.grace_s, limits.leave,
+            anyio.CapacityLimiter(_THREADS), anyio.CapacityLimiter(_TRANSFERS),
+        )  # fmt: skip
+        executor = LocalExecutor(group, around, host, slots, (artifacts, agents or {}))
         try:
-            yield LocalExecutor(group, around, clock, limits or Limits())
+            group.start_soon(executor.watch_progress)
+            yield executor
         finally:
             group.cancel_scope.cancel()
 
 
-def _warn(event: str, **keys: object) -> None:
+def _log() -> Any:
     import structlog  # 60 ms, which a `retrain run` that has nothing to say need not pay
 
-    structlog.get_logger().warning(event, **keys)
-
-
-def _plain(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"the step cannot be started: {error.strerror or error}"
-    return str(error)
-
-
-def _tail(workspace: Workspace) -> str:
-    try:
-        return workspace.main_log.read_bytes()[-500:].decode(errors="replace").strip()
-    except OSError:
-        return "it left no log"
+    return structlog.get_logger()

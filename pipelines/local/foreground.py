@@ -1,4 +1,4 @@
-"""Runs one workflow here and now: no platform, no store; the run lives as long as this call."""
+"""Runs one workflow here and now, without a platform: in memory, or in a data directory that outlives the call."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from pipelines.core import engine
 from pipelines.core.engine import Decision, Run
 from pipelines.core.nodes import to_rfc3339
 from pipelines.core.plan import Catalog, merged_arguments
-from pipelines.host.drive import Drive, reads_results
-from pipelines.local.executor import Limits, open_executor
-from pipelines.local.leaf import StepRun, Surroundings
+from pipelines.local.executor import Limits
+from pipelines.local.leaf import Surroundings
 from pipelines.local.workspace import run_directory
 from retrain.clock import Clock
 from retrain.errors import ConfigError
@@ -36,6 +35,8 @@ class LocalRun:
     catalog: Catalog = field(default_factory=Catalog)
     run_id: str = field(default_factory=lambda: f"r-{uuid4().hex[:20]}")
     keep: bool = False
+    documents: tuple[Mapping[str, Any], ...] = ()
+    """ConfigMaps, Secrets, claims and templates beside it, which steps find as objects."""
 
     def home(self, data: Path) -> Path:
         """Where the directories of its steps are."""
@@ -79,21 +80,29 @@ async def run_local(what: LocalRun, around: Surroundings, clock: Clock, limits: 
     """Run a workflow to its end; `watch` sees every decision. Cancelled, it ends all its processes.
 
     Raises:
-        ConfigError: as `begin_local`; nothing was started.
+        ConfigError: as `begin_local`, or this machine cannot run it; nothing was started.
     """
-    run = begin_local(what, clock)
-    home = what.home(around.data)
-    step_run = StepRun(what.run_id, what.name, what.run_id, home, reads_results(run.plan))
-
-    async def save(decision: Decision) -> None:
-        watch(decision)
+    from pipelines.host.memory_host import open_memory_host
 
     try:
-        async with open_executor(around, clock, limits) as executor:
-            return (await Drive(run, step_run, executor, clock, save).go()).run
+        async with open_memory_host(around, clock, limits, what.catalog, what.documents) as host:
+            return await host.run(what.manifest, what.name, what.run_id, watch)
     finally:
         if not what.keep:
-            shutil.rmtree(home, ignore_errors=True)
+            shutil.rmtree(what.home(around.data), ignore_errors=True)
+
+
+async def run_kept(what: LocalRun, around: Surroundings, clock: Clock, limits: Limits, watch: Watch) -> dict[str, Any]:
+    """The same in a data directory that outlives the call (`around.data`): the run, its locks, memos, objects and
+    artifacts stay in the store there. The Workflow object in the end.
+
+    Raises:
+        ConfigError: as `run_local`; nothing is written down then.
+    """
+    from pipelines.host.kept_run import run_in_store
+
+    begin_local(what, clock)
+    return await run_in_store(what, around, clock, limits, watch)
 
 
 def to_workflow(run: Run) -> dict[str, Any]:

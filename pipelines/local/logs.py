@@ -1,22 +1,52 @@
-"""Reading the logs of steps: lines in the order in which the step wrote them, stdout and stderr together."""
+"""Reading the logs of steps: lines in the order in which the step wrote them, stdout and stderr together, with the time.
+
+A log is written by the step's leader, one entry for each line, in the form of Kubernetes' container logs:
+
+    2026-11-21T10:57:05.123456Z stdout F text
+    2026-11-21T10:57:05.223456Z stdout P the start of a line that goes on in the next entry
+
+The stream is `stdout` or `stderr` where a result is wanted, so that they had to be told apart, and else `both`. The time
+is when the leader read the line. Bytes that are no UTF-8 read as U+FFFD.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import dropwhile
 from pathlib import Path
+from typing import Literal, cast
 
 from pipelines.local.workspace import open_workspace, run_directory
 
 CHUNK = 256 * 1024
 
+Stream = Literal["stdout", "stderr", "both"]
+
 
 @dataclass(frozen=True, slots=True)
 class LogPart:
-    """A part of a step's log, whole lines where there are some. `end` is where the next part starts, in bytes."""
+    """A part of a step's log, as the step wrote it. `end` is where the next part starts: bytes of the file."""
 
     text: str
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One entry. `whole` is False for a part of a line that goes on; `text` is without the line's end."""
+
+    time: datetime
+    stream: Stream
+    text: str
+    whole: bool
+
+    @property
+    def plain(self) -> str:
+        """As the step wrote it."""
+        return f"{self.text}\n" if self.whole else self.text
 
 
 def log_path(data: Path, run_id: str, node_id: str) -> Path:
@@ -25,32 +55,17 @@ def log_path(data: Path, run_id: str, node_id: str) -> Path:
 
 
 def read_log(path: Path, start: int = 0, limit: int = CHUNK) -> LogPart:
-    """At most `limit` bytes of a log from `start` on; empty at its end, or where there is no log (yet).
+    """What a step wrote, from byte `start` of its log on: about `limit` bytes of the file, whole entries, at least one.
 
-    A part ends with a line's end if it holds one, so that no letter is cut in two while a step writes.
+    Empty at the log's end, or where there is no log (yet).
     """
-    try:
-        with path.open("rb") as file:
-            file.seek(start)
-            data = file.read(limit)
-    except FileNotFoundError:
-        return LogPart("", start)
-    cut = data.rfind(b"\n") + 1
-    if cut and len(data) == limit:
-        data = data[:cut]
-    return LogPart(data.decode(errors="replace"), start + len(data))
+    entries, end = _entries(path, start, limit)
+    return LogPart("".join(_parse(entry).plain for entry in entries), end)
 
 
 def read_tail(path: Path, lines: int, limit: int = CHUNK) -> str:
-    """The last lines of a log, at most `limit` bytes of it."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - limit))
-            data = file.read()
-    except FileNotFoundError:
-        return ""
-    return "".join(data.decode(errors="replace").splitlines(keepends=True)[-lines:]) if lines else ""
+    """The last lines of a log, from at most `limit` bytes of it."""
+    return "".join(line.plain for line in _tail(path, lines, limit))
 
 
 def read_all(path: Path) -> Iterator[str]:
@@ -59,3 +74,81 @@ def read_all(path: Path) -> Iterator[str]:
     while part.text:
         yield part.text
         part = read_log(path, part.end)
+
+
+def lines(path: Path, since: datetime | None = None, tail: int | None = None) -> Iterator[LogLine]:
+    """The entries that are there now; `since` drops those before, `tail` all but so many at the end."""
+    yield from Follower(path, since, tail).read()
+
+
+class Follower:
+    """Reads a log that is being written: `read` gives what came since the last time."""
+
+    def __init__(self, path: Path, since: datetime | None = None, tail: int | None = None) -> None:
+        self._path = path
+        self._since = since
+        self._tail = tail
+        self.offset = 0
+        """Up to where the file has been read, in bytes."""
+
+    def read(self) -> Iterator[LogLine]:
+        """What is new: whole entries. Take all of it before the next `read`."""
+        fresh = self._fresh()
+        if self._since is not None:
+            since = self._since
+            fresh = dropwhile(lambda line: line.time < since, fresh)
+        if self._tail is None:
+            yield from fresh
+            return
+        kept = deque(fresh, self._tail)
+        self._tail = None
+        yield from kept
+
+    def _fresh(self) -> Iterator[LogLine]:
+        while True:
+            entries, self.offset = _entries(self._path, self.offset, CHUNK)
+            if not entries:
+                return
+            yield from map(_parse, entries)
+
+
+def _entries(path: Path, start: int, limit: int) -> tuple[list[bytes], int]:
+    """Whole entries from a byte on, and where the next one begins. One that is longer than `limit` comes alone."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(max(1, limit))
+            if data and b"\n" not in data:
+                data += file.readline()
+    except FileNotFoundError:
+        return [], start
+    cut = data.rfind(b"\n") + 1
+    return data[:cut].split(b"\n")[:-1] if cut else [], start + cut
+
+
+def _tail(path: Path, count: int, limit: int) -> list[LogLine]:
+    try:
+        start = max(0, path.stat().st_size - limit)
+    except FileNotFoundError:
+        return []
+    entries, _ = _entries(path, start, limit)
+    if start:
+        # It may begin in the midst of one.
+        del entries[:1]
+    found = [_parse(entry) for entry in entries]
+    first, left = len(found), count
+    while first and left >= 0:
+        first -= 1
+        # A line that is not whole belongs to the one behind it; the last of all counts for itself.
+        left -= found[first].whole or first == len(found) - 1
+    return found[first + 1 if left < 0 else first :] if count else []
+
+
+def _parse(entry: bytes) -> LogLine:
+    """An entry. One that is torn (the disk was full) is given as it is, with the earliest of times."""
+    words = entry.split(b" ", 3)
+    try:
+        moment, stream, kind, text = (word.decode(errors="replace") for word in words)
+        return LogLine(datetime.fromisoformat(moment), cast("Stream", stream), text, kind == "F")
+    except ValueError:
+        return LogLine(datetime.min.replace(tzinfo=UTC), "both", entry.decode(errors="replace"), whole=True)

@@ -21,13 +21,27 @@ def _no_devices() -> Mapping[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class SlotsSettings:
-    """What the project declares. `cpu` and `memory` as Kubernetes writes them (`4`, `16Gi`); None: what the machine has,
-    and nobody is refused for asking more. `gpus` None: those that the machine shows. `devices`: others, by name."""
+    """What the project declares. `cpu` and `memory` as Kubernetes writes them (`4`, `16Gi`); None: what the machine
+    has, and nobody is refused for asking more. `gpus` None: those that the machine
+    shows. `devices`: others, by name."""
 
     cpu: str | None = None
     memory: str | None = None
     gpus: int | None = None
     devices: Mapping[str, int] = field(default_factory=_no_devices)
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> SlotsSettings:
+        """From what a person wrote: `cpu`, `memory`, `gpus` (or `nvidia.com/gpu`), and other resources by their names.
+
+        Raises:
+            ConfigError: a name is no resource, or a number of devices no whole number.
+        """
+        devices = {GPU if name == "gpus" else name: amount for name, amount in given.items()}
+        cpu, memory = devices.pop("cpu", None), devices.pop("memory", None)
+        counts = {name: _count(name, amount) for name, amount in devices.items()}
+        gpus = counts.pop(GPU, None)
+        return cls(None if cpu is None else str(cpu), None if memory is None else str(memory), gpus, counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +68,16 @@ class Capacity:
         return held
 
 
+def _count(name: str, amount: object) -> int:
+    if "/" not in name:
+        raise ConfigError(f"pipelines.slots: {name!r} is no resource: cpu, memory, gpus, or a name such as amd.com/gpu")
+    if not str(amount).isdecimal():
+        raise ConfigError(f"pipelines.slots: {name}: {amount!r} is no number of devices")
+    return int(str(amount))
+
+
 def _too_much(name: str, amount: float, there: float) -> str:
-    setting = {"cpu": "pipelines.slots.cpu", "memory": "pipelines.slots.memory", GPU: "pipelines.slots.gpus"}.get(
-        name, "pipelines.slots.devices"
-    )
-    return f"it asks for {_shown(amount)} of {name} and there are {_shown(there)} here ({setting} says how many)"
+    return f"it asks for {_shown(amount)} of {name} and there are {_shown(there)} here (pipelines.slots says how many)"
 
 
 def _shown(amount: float) -> str:

@@ -1,15 +1,15 @@
-"""A step as a process: started, found again after a restart of the platform, and ended with all that it left behind.
+"""A step as a process: found again after a restart of the platform, watched, and ended with all that it left behind.
 
-Every step is led by a tiny `sh`: the leader of its own session and process group. It writes who it is (`pid`), runs the
-step's argument list as it is (nothing of it is ever read as shell text), and writes the exit code (`exit`). So both
-outlive a `kill -9` of the platform: a step is never started twice, and one that ended meanwhile is not run again. The
-leader costs 0.4 ms beside the 0.4 ms of a bare spawn.
+Every step has a leader (`leader.py`), a small process: it notes who it is, starts the step in a process group of its
+own (nothing of its arguments is ever read as shell text), copies what it prints to the log with the time, and notes how
+it ended. So both outlive a `kill -9` of the platform: a step is never started twice, and one
+that ended meanwhile is not run again.
 
-    home/pid       "<boot id> <the leader's /proc/PID/stat>"; made with O_EXCL, so the first leader of a home wins
-    home/exit      "<exit code>\n"; 128 + n after signal n
-    home/code      the same before all of stdout is on disk, only where a result is wanted
-    home/main.log    stdout and stderr in the order of writing
-    home/stdout.log  stdout alone, only where a result is wanted
+    home/pid         "<boot id> <pid> <start time>" of the leader, made with O_EXCL: the first leader of a home wins;
+                     then a line with the pid of the step, which is its process group
+    home/exit        JSON, see `Ending`; takes its room on the disk before the step begins
+    home/main.log    what the step prints, see `logs.py`
+    home/stdout.log  the last 256 KiB of stdout alone, only where a result is wanted; there before `exit` is
 """
 
 from __future__ import annotations
@@ -18,131 +18,107 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from pipelines.local.mounts import Layout
 
 MARKER = "RETRAIN_NODE"
-"""The environment variable by which processes of a step are found that left its process group."""
+"""The environment variable by which processes of a step are found whose leader was killed."""
 RUN_MARKER = "RETRAIN_RUN_MARK"
 """The same for all processes of a run."""
-LEADER_FAILED = 125
-"""The leader's own exit code where it could not begin, or came second."""
 
-_SHELL = "/bin/sh"
+_NOTING_S = 0.005
+"""How often to look whether the leader of a step that has ended, found again, has noted that."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_LAST_LOOK_S = 5.0
-
-# $1 is home, $2 the working directory, then pairs of bind mounts up to "--", then the step's own arguments.
-# The leader catches the signals that stop the step, so that it can still write the exit code.
-_LEAD = """
-set -C
-read -r _rt_stat < /proc/$$/stat && read -r _rt_boot < /proc/sys/kernel/random/boot_id || exit 125
-echo "$_rt_boot $_rt_stat" > "$1/pid" || exit 125
-set +C
-trap : TERM INT HUP QUIT
-_rt_home=$1 _rt_cwd=$2
-shift 2
-while [ "$1" != -- ]; do mount --rbind -- "$1" "$2" || exit 125; shift 2; done
-shift
-cd -- "$_rt_cwd" || exit 125
-unset OLDPWD
-"""
-_PLAIN = """
-"$@"
-echo $? > "$_rt_home/exit"
-"""
-# A background child that keeps stdout open would keep tee waiting: the group is told to end once the step has. tee
-# must be deaf to that from its first moment, so what it inherits says so. The exit code counts once all of stdout is
-# on disk: if tee is killed before, or the leader is, the step is lost, and does not succeed with half a result.
-_CAPTURE = """
-trap '' TERM INT HUP QUIT
-{ { trap : TERM INT HUP QUIT; "$@" 2>&3 3>&-; echo $? > "$_rt_home/code"; kill -TERM 0; } |
-  exec tee "$_rt_home/stdout.log" >&3; } 3>&1 &&
-  read -r _rt_code < "$_rt_home/code" && echo "$_rt_code" > "$_rt_home/exit"
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run. `argv[0]` is an absolute path; `mounts` are (from, onto) pairs for a mount namespace of its own."""
+    """What to run. `argv[0]` is an absolute path, and `cwd` a directory, as the step sees them.
+
+    `layout` is the private root to make; None starts the step on the host's tree. `umask` is the step's.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: Path
     capture: bool = False
-    mounts: tuple[tuple[Path, Path], ...] = ()
+    layout: Layout | None = None
+    umask: int = 0o022
+
+
+class Ending(BaseModel):
+    """How a step ended, as its leader noted it.
+
+    code: 128 + n after signal n; 64 for a program that could not be started.
+    began: whether the program was started.
+    cpu_s, peak_bytes: of the step with all that it started; the peak is that of the largest of them, and at least what
+    the leader itself weighed when it started the step (about 10 MB).
+    trouble: why it could not be started, or what of its output was lost (the disk was full).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: int
+    signal: int | None
+    began: bool
+    started: AwareDatetime
+    finished: AwareDatetime
+    cpu_s: float
+    peak_bytes: int
+    trouble: str
 
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """A step's living leader. `pidfd` becomes readable when it has ended; `child` is False for one found again."""
+    """A step's leader. `pid` is the step's, and its process group; 0 if it never began.
+
+    `descriptor` becomes readable when the step has ended, or the leader. `give_back` takes a leader that this platform
+    started and that may lead another step; one that was found again has `found`, its home, instead.
+    """
 
     pid: int
-    pidfd: int
-    child: bool
+    descriptor: int
+    give_back: Callable[[], None] | None = None
+    found: Path | None = None
 
     async def wait(self) -> None:
-        """Wait until the leader has ended."""
-        await anyio.wait_readable(self.pidfd)
+        """Wait until the step has ended and its exit is noted, or the leader is gone."""
+        await anyio.wait_readable(self.descriptor)
+        while self.found is not None and not (self.found / "exit").exists() and _leads(self.found):  # noqa: ASYNC110  # another process makes the file
+            await anyio.sleep(_NOTING_S)
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to the step's process group; nothing happens if nobody is left."""
-        with contextlib.suppress(ProcessLookupError):
-            if self.child or not self.ended():
-                # Our own child's pid is not given to anyone else before `close` reaps it.
+        """Send a signal to the step's process group. The leader is not in it, so it lives on to note the end.
+
+        Nothing happens if the step has ended.
+        """
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self.pid and not self.ended():
                 os.killpg(self.pid, number)
 
     def ended(self) -> bool:
-        """Whether the leader has ended."""
-        return _ended(self.pidfd)
+        """Whether the step has ended."""
+        return _readable(self.descriptor)
 
     def let_go(self) -> None:
         """Leave the process alone: it runs on, and another platform may `attach` to it."""
-        os.close(self.pidfd)
+        os.close(self.descriptor)
 
     def close(self) -> None:
-        """Kill what is left of the group, and take the ended leader off the process table."""
-        self.signal_group(signal.SIGKILL)
-        if self.child:
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-        os.close(self.pidfd)
-
-
-def launch(home: Path, command: Command) -> Leader:
-    """Start the step of this home. Blocks for about a millisecond: call it on a thread.
-
-    Raises:
-        OSError: the arguments are too long, or the machine has no room for a process.
-        ValueError: an argument or a variable holds a NUL character or broken text.
-    """
-    log_path = os.fspath(home / "main.log")
-    script = _LEAD + (_CAPTURE if command.capture else _PLAIN)
-    binds = [os.fspath(path) for pair in command.mounts for path in pair]
-    argv = [_SHELL, "-c", script, "step", os.fspath(home), os.fspath(command.cwd), *binds, "--", *command.argv]
-    if command.mounts:
-        argv = [*namespace_prefix(), *argv]
-    pid = os.posix_spawn(
-        argv[0],
-        argv,
-        dict(command.env),
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        # Python ignores SIGPIPE and SIGXFSZ; a step must not inherit that.
-        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT],
-        setsigmask=[],
-    )
-    return Leader(pid, os.pidfd_open(pid), child=True)
+        """Let go of the leader of an ended step. It has killed what the step left, unless it was killed itself (see
+        `clear`)."""
+        if self.give_back is not None:
+            self.give_back()
+        else:
+            os.close(self.descriptor)
 
 
 def began(home: Path) -> bool:
@@ -151,38 +127,43 @@ def began(home: Path) -> bool:
 
 
 def attach(home: Path) -> Leader | None:
-    """The leader of this home if it still runs: the same boot, pid and start time. None if it is gone."""
+    """The leader of a step that still runs: the same boot, pid and start time. None if one of the two is gone."""
     try:
-        boot, _, stat = (home / "pid").read_text().partition(" ")
-        pid, start = _identity(stat)
-        pidfd = os.pidfd_open(pid)
+        boot, leader, start, step = _noted(home)
+        if (home / "exit").exists() or not _is(boot, leader, start):
+            return None
+        descriptor = os.pidfd_open(step or leader)
     except (OSError, ValueError, IndexError):
         return None
-    # The pidfd holds whoever has the number now; the start time says whether that is ours.
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        now_running = _identity(Path(f"/proc/{pid}/stat").read_text())
-        if boot == _boot() and now_running == (pid, start) and not _ended(pidfd):
-            return Leader(pid, pidfd, child=False)
-    os.close(pidfd)
-    return None
+    # The step has not been taken off the process table, and so its number not given away, as long as its leader,
+    # which does that, has not noted the end.
+    if (home / "exit").exists() or not _is(boot, leader, start):
+        os.close(descriptor)
+        return None
+    return Leader(step, descriptor, found=home)
 
 
-def exit_code(home: Path) -> int | None:
-    """The exit code that the leader has written; None if it did not come to that."""
+def ending(home: Path) -> Ending | None:
+    """How the step of this home ended; None if its leader did not come to say it.
+
+    Raises:
+        OSError: the record is there and cannot be read.
+    """
     try:
-        text = (home / "exit").read_text()
+        return Ending.model_validate_json((home / "exit").read_bytes().partition(b"\n")[0])
     except FileNotFoundError:
         return None
-    return int(text) if text.endswith("\n") else None
+    except ValidationError:
+        return None
 
 
 async def stop(leader: Leader, node: str, grace_s: float) -> None:
-    """End a step: `urge` it, and kill whoever left its group. Returns at its end. Nobody else may be waiting for it."""
+    """End a step: `urge` it, and kill whoever is left. Returns at its end. Nobody else may be waiting for it."""
     async with anyio.create_task_group() as group:
         group.start_soon(urge, leader, grace_s)
         await leader.wait()
         group.cancel_scope.cancel()
-    await clear(leader, node)
+    await clear(node)
 
 
 async def urge(leader: Leader, grace_s: float) -> None:
@@ -192,17 +173,16 @@ async def urge(leader: Leader, grace_s: float) -> None:
     leader.signal_group(signal.SIGKILL)
 
 
-async def clear(leader: Leader, node: str) -> None:
-    """Kill what is left of an ended step: its group, and the processes that left the group."""
-    leader.signal_group(signal.SIGKILL)
+async def clear(node: str) -> None:
+    """Kill what is left of a step by its mark. Only for one whose leader may have been killed: others leave nothing."""
     await anyio.to_thread.run_sync(sweep, MARKER, [node])
 
 
 def sweep(marker: str, values: Iterable[str]) -> int:
     """Kill every process whose environment has `marker` set to one of `values`; how many there were.
 
-    Finds what `setsid` or a double fork took out of the group. Reads the environment of every process that we may
-    see, so it is for ends and not for every step. A process that forks while we look is found by the next round.
+    Reads the environment of every process that we may see, so it is for ends and not for every step. A process that
+    forks while we look is found by the next round.
     """
     wanted = {f"{marker}={value}".encode() for value in values}
     killed = 0
@@ -217,27 +197,27 @@ def sweep(marker: str, values: Iterable[str]) -> int:
     return killed
 
 
-@cache
-def namespace_prefix() -> tuple[str, ...]:
-    """The argument list in front of a command that gives it a mount namespace of its own; () where there is none.
-
-    Tried once in each process. Without root a user namespace is made, in which the step sees itself as root.
-    """
-    options = ("-m",) if os.geteuid() == 0 else ("-Urm",)
-    for path in ("/usr/bin/unshare", "/bin/unshare"):
-        prefix = (path, *options)
-        probe = [*prefix, _SHELL, "-c", "mount --rbind /tmp /tmp"]
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            done = subprocess.run(probe, capture_output=True, timeout=_LAST_LOOK_S, check=False)
-            if done.returncode == 0:
-                return prefix
-    return ()
+def _noted(home: Path) -> tuple[str, int, int, int]:
+    """(boot, pid, start time) of the leader of a home, and the pid of its step, 0 if it is not there yet."""
+    first, _, second = (home / "pid").read_text().partition("\n")
+    boot, pid, start = first.split(" ")
+    return boot, int(pid), int(start), int(second or 0)
 
 
-def _identity(stat: str) -> tuple[int, int]:
-    """(pid, start time in clock ticks since boot) of a /proc/PID/stat line. The name in it may hold blanks and `)`."""
-    head, _, tail = stat.rpartition(")")
-    return int(head.split()[0]), int(tail.split()[19])
+def _leads(home: Path) -> bool:
+    try:
+        boot, leader, start, _ = _noted(home)
+        return _is(boot, leader, start)
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _is(boot: str, pid: int, start: int) -> bool:
+    """Whether a process is the one that was noted, and runs. Its name in /proc/PID/stat may hold blanks and `)`."""
+    if boot != _boot():
+        return False
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(state[19]) == start and state[0] not in "ZX"
 
 
 @cache
@@ -245,10 +225,10 @@ def _boot() -> str:
     return _BOOT_ID.read_text().strip()
 
 
-def _ended(pidfd: int) -> bool:
-    # Not `select`: it takes no descriptor from 1024 on. True for a zombie too, whose parent may never reap it.
+def _readable(descriptor: int) -> bool:
+    # Not `select`: it takes no descriptor from 1024 on.
     poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
+    poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 
 

@@ -9,7 +9,7 @@ fits: so a large one among many small ones is not starved.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -135,9 +135,9 @@ class Slots:
                 head.passed += 1
         return chosen[1]
 
-    def _kept(self, heads: object) -> tuple[_Waiting, frozenset[str]] | None:
+    def _kept(self, heads: Iterable[_Waiting]) -> tuple[_Waiting, frozenset[str]] | None:
         """The longest waiting of those whose patience is over, with what it lacks."""
-        tired = [h for h in heads if h.passed >= PATIENCE and not self._fits(h)]  # type: ignore[attr-defined]
+        tired = [h for h in heads if h.passed >= PATIENCE and not self._fits(h)]
         if not tired:
             return None
         first = min(tired, key=lambda head: head.order)

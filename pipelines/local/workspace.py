@@ -4,6 +4,9 @@
         work/       the working directory, and $RETRAIN_OUTPUTS: relative paths of the step are private to it
         tmp/        $TMPDIR, and what a step with absolute output paths sees as /tmp, /var/tmp or /mnt
         script      the source of a script template
+        progress    $ARGO_PROGRESS_FILE
+        volumes/    the pod's volumes; inputs/ artifacts that several containers see
+        containers/ the same again for each init container, sidecar and container of a containerSet
         main.log, stdout.log, pid, exit   see `pipelines.local.process`
 
 As few files and directories as will do: to make and to remove them costs more than to start a process.
@@ -13,6 +16,7 @@ Names come from workflows, so each becomes one plain path component: never a way
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -44,6 +48,15 @@ def run_directory(data: Path, run_id: str) -> Path:
     return data / "runs" / safe_name(run_id)
 
 
+def claims_directory(data: Path, run_id: str) -> Path:
+    """Where the directories of a run's `volumeClaimTemplates` are."""
+    return data / "claims" / safe_name(run_id)
+
+
+ENDED = ".ended"
+"""A file in a run's directory, made when the run ends: its age is what counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """The directory of one step. `home` is absolute."""
@@ -70,6 +83,11 @@ class Workspace:
     def script(self) -> Path:
         return self.home / "script"
 
+    @property
+    def progress(self) -> Path:
+        """$ARGO_PROGRESS_FILE: the step may make it, nobody else does."""
+        return self.home / "progress"
+
     def create(self) -> None:
         """Make the directories; those that exist are kept. Only the platform's user may look into them."""
         self.home.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -88,9 +106,13 @@ class Workspace:
 
         `why`: a plain word that goes into the name.
         """
-        count = sum(1 for _ in self.home.parent.glob(f"{glob.escape(self.home.name)}~{why}*")) + 1
+        count = len(self.set_asides(why)) + 1
         self.home.rename(self.home.with_name(f"{self.home.name}~{why}{count}"))
         return count
+
+    def set_asides(self, why: str) -> list[Path]:
+        """The directories that were put aside for this reason."""
+        return sorted(self.home.parent.glob(f"{glob.escape(self.home.name)}~{why}*"))
 
 
 def open_workspace(run: Path, node_id: str) -> Workspace:
@@ -98,7 +120,20 @@ def open_workspace(run: Path, node_id: str) -> Workspace:
     return Workspace(run / safe_name(node_id))
 
 
-_ASIDE = re.compile(r"~(?:lost|interrupted|retried)\d+$")
+def container_workspace(pod: Workspace, name: str) -> Workspace:
+    """The workspace of a container of its own, below its pod's."""
+    return Workspace(pod.home / "containers" / safe_name(name))
+
+
+def container_homes(pod: Workspace) -> dict[str, Path]:
+    """Where the logs of a pod's containers are: name (as a path component) -> directory; `main` first."""
+    found = {"main": pod.home} if pod.main_log.exists() else {}
+    with contextlib.suppress(FileNotFoundError):
+        found |= {path.name: path for path in sorted((pod.home / "containers").iterdir()) if "~" not in path.name}
+    return found
+
+
+_ASIDE = re.compile(r"~(?:lost|interrupted|retried|failed)\d+$")
 
 
 def set_aside_all_but(run: Path, node_ids: Iterable[str], why: str) -> None:
@@ -106,6 +141,8 @@ def set_aside_all_but(run: Path, node_ids: Iterable[str], why: str) -> None:
     kept = {safe_name(node_id) for node_id in node_ids}
     if not run.is_dir():
         return
+    # A run that goes on has not ended.
+    (run / ENDED).unlink(missing_ok=True)
     for home in sorted(run.iterdir()):
         if home.name not in kept and not _ASIDE.search(home.name):
             Workspace(home).set_aside(why)

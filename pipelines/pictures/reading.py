@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 Node = Mapping[str, Any]
@@ -147,7 +148,7 @@ def in_words(seconds: float, *, exact: bool = False) -> str:
     if whole < 60:
         return f"{whole}s"
     units = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-    for (size, unit), (less, small) in zip(units, units[1:], strict=False):
+    for (size, unit), (less, small) in pairwise(units):
         if whole >= size:
             rest = whole % size // less
             return f"{whole // size}{unit}{rest}{small}" if rest else f"{whole // size}{unit}"

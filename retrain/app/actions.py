@@ -2,89 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
-from sqlalchemy import Connection
-
 from deploy import Promoter
-from pipelines.host import control
-from pipelines.host.control import ResubmitOptions, RetryOptions, Verb
-from pipelines.local.logs import log_path, read_all
+from pipelines.artifacts.port import Artifacts
 from retrain.app import queries
+from retrain.app.run_actions import run_actions
 from retrain.app.services import Action
 from retrain.clock import Clock
-from retrain.errors import ConfigError, NotFound, Refused
-from retrain.store import Store, promotions, runs
-from retrain.store.runs import RunRow
+from retrain.errors import ConfigError, Refused
+from retrain.store import Store, promotions
 from triggers import redrive
 
 
-def actions(store: Store, clock: Clock, promoter: Promoter, data: Path) -> dict[str, Action]:
-    """Every action of the platform."""
+def actions(
+    store: Store, clock: Clock, promoter: Promoter, data: Path, artifacts: Artifacts | None = None
+) -> dict[str, Action]:
+    """Every action of the platform. `artifacts`: those of its runs; without, none can be had from it."""
     return {
-        **{f"runs.{verb}": partial(_control, store, verb) for verb in control.VERBS},
-        "runs.retry": partial(_retry, store, clock),
-        "runs.resubmit": partial(_resubmit, store, clock),
-        "runs.logs": partial(_logs, store, data),
+        **run_actions(store, clock, data, artifacts),
         "promotions.rollback": partial(_rollback, store, promoter),
         "promotions.hold": partial(_hold, promoter),
         "promotions.release": partial(_release, promoter),
         "deadletters.redrive": partial(_redrive, store, clock),
     }
-
-
-# --- runs ------------------------------------------------------------------------------------------------------------
-
-
-async def _control(store: Store, verb: Verb, run: RunRow) -> None:
-    await store.write(lambda c: control.ask(c, run, verb))
-    store.signals.notify("runs")
-
-
-async def _retry(store: Store, clock: Clock, run: RunRow, options: RetryOptions) -> None:
-    await store.write(lambda c: control.retry(c, run, options, clock.now()))
-    store.signals.notify("runs")
-
-
-async def _resubmit(store: Store, clock: Clock, run: RunRow, options: ResubmitOptions) -> RunRow:
-    def work(connection: Connection) -> RunRow | None:
-        return runs.get(connection, control.resubmit(connection, run, options, clock))
-
-    made = await store.write(work)
-    assert made is not None
-    store.signals.notify("runs")
-    return made
-
-
-async def _logs(store: Store, data: Path, run: RunRow, node: str | None) -> AsyncGenerator[bytes]:
-    nodes = await store.read(lambda c: runs.load_nodes(c, run.id))
-    pods = [one for one in nodes.values() if one.get("type") == "Pod"]
-    if node is not None:
-        pods = [one for one in pods if node in {one["id"], one["name"], one["displayName"]}]
-        if not pods:
-            raise NotFound(f"{run.name} has no step {node!r}; `retrain runs get {run.name}` shows them")
-    pods.sort(key=lambda one: (one.get("startedAt") or "", one["name"]))
-    return _lines(data, run.id, pods, prefix=len(pods) > 1)
-
-
-async def _lines(data: Path, run_id: str, pods: list[dict[str, Any]], *, prefix: bool) -> AsyncGenerator[bytes]:
-    for pod in pods:
-        parts = read_all(log_path(data, run_id, pod["id"]))
-        rest = ""
-        while (part := await anyio.to_thread.run_sync(next, parts, None)) is not None:
-            *lines, rest = (rest + part).split("\n")
-            for line in lines:
-                yield _line(pod, line, prefix=prefix)
-        if rest:
-            yield _line(pod, rest, prefix=prefix)
-
-
-def _line(pod: dict[str, Any], line: str, *, prefix: bool) -> bytes:
-    return (f"{pod['displayName']}: {line}\n" if prefix else f"{line}\n").encode()
 
 
 # --- promotions ------------------------------------------------------------------------------------------------------

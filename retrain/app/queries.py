@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from pipelines.host.control import labels_of
+from pipelines.host.showing import workflow_object
+from retrain.app.run_filters import Wish, search_of
 from retrain.errors import NotFound
 from retrain.events import Event
-from retrain.store import cursors, deadletters, decisions, events, firings, promotions, runs, sensors
+from retrain.store import cursors, deadletters, decisions, events, firings, promotions, run_search, runs, sensors
 from retrain.store.firings import FiringRow
 from retrain.store.promotions import Hold, PromotionRow
 from retrain.store.rows import Page
@@ -19,6 +20,8 @@ from retrain.store.runs import RunRow
 
 Json = dict[str, Any]
 T = TypeVar("T")
+LATEST = "@latest"
+"""The newest run, in the place of a name."""
 
 
 def stamp(time: datetime | None) -> str | None:
@@ -148,9 +151,14 @@ def firing(row: FiringRow) -> Json:
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-def list_runs(connection: Connection, which: runs.RunFilter, cursor: str | None, limit: int) -> Json:
-    """Runs as Workflow objects without their nodes, newest first."""
-    return _items(runs.listing(connection, which, cursor=cursor, limit=limit), lambda row: workflow(row, None))
+def list_runs(connection: Connection, wish: Wish, now: datetime, cursor: str | None, limit: int) -> Json:
+    """Runs as Workflow objects without their nodes, newest first.
+
+    Raises:
+        ConfigError: what was asked for cannot be read.
+    """
+    found = run_search.search(connection, search_of(wish, now), cursor=cursor, limit=limit)
+    return _items(found, lambda row: workflow(row, None))
 
 
 def show_run(connection: Connection, name: str) -> Json:
@@ -160,47 +168,44 @@ def show_run(connection: Connection, name: str) -> Json:
 
 
 def find_run(connection: Connection, name: str) -> RunRow:
-    """A run by id or name.
+    """A run by id or name, or the newest for `@latest`.
 
     Raises:
         NotFound: no run has that id or name.
     """
-    row = runs.get(connection, name)
+    if name == LATEST:
+        row = next(iter(run_search.search(connection, run_search.RunSearch(), limit=1).items), None)
+    else:
+        row = runs.get(connection, name)
     if row is None:
         raise NotFound(f"{name}: no such run; `retrain runs list` shows the names")
     return row
 
 
-def workflow(row: RunRow, nodes: dict[str, Any] | None) -> Json:
-    """A run as the Workflow object that Argo's tools know."""
-    manifest = row.manifest
-    status: Json = {
-        "phase": row.phase,
-        "message": row.message or None,
-        "startedAt": stamp(row.started),
-        "finishedAt": stamp(row.finished),
-        "outputs": row.outputs,
-    }
+def workflow(row: RunRow, nodes: Mapping[str, Any] | None) -> Json:
+    """A run as the Workflow object that Argo's tools know; its own times to the microsecond."""
+    found = workflow_object(row, nodes)
+    times = {"startedAt": stamp(row.started), "finishedAt": stamp(row.finished)}
+    status = {**found["status"], **{name: time for name, time in times.items() if time}}
     if nodes is not None:
-        status["nodes"] = nodes
-    metadata = {
-        **manifest.get("metadata", {}),
-        "name": row.name,
-        "namespace": row.namespace,
-        "uid": row.id,
-        "creationTimestamp": stamp(row.created),
-        "labels": labels_of(row),
-    }
-    spec: Json = dict(manifest.get("spec") or {})
-    if row.control == "suspend":
-        spec["suspend"] = True
-    return {
-        "apiVersion": manifest.get("apiVersion", "argoproj.io/v1alpha1"),
-        "kind": "Workflow",
-        "metadata": metadata,
-        "spec": spec,
-        "status": {name: value for name, value in status.items() if value is not None},
-    }
+        status = {**status, **_sums(row.phase, nodes)}
+    return {**found, "metadata": {**found["metadata"], "creationTimestamp": stamp(row.created)}, "status": status}
+
+
+def _sums(phase: str, nodes: Mapping[str, Any]) -> Json:
+    """What Argo's status says of all nodes together: how far they are, what they have used."""
+    pods = [node for node in nodes.values() if node["type"] == "Pod"]
+    over = [node for node in pods if node["phase"] not in runs.OPEN]
+    used: dict[str, float] = {}
+    for node in pods:
+        for name, amount in (node.get("resourcesDuration") or {}).items():
+            used[name] = used.get(name, 0) + amount
+    running = any(node["phase"] == "Running" for node in pods)
+    conditions = [{"type": "PodRunning", "status": str(running)}]
+    if phase not in runs.OPEN:
+        conditions.append({"type": "Completed", "status": "True"})
+    sums = {"progress": f"{len(over)}/{len(pods)}", "conditions": conditions}
+    return {**sums, "resourcesDuration": used} if used else sums
 
 
 # --- promotions ------------------------------------------------------------------------------------------------------

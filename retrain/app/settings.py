@@ -23,6 +23,7 @@ SECRET = frozenset({"token", "password", "credentials_file"})
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+Hours = Annotated[float, Field(gt=0)]
 
 
 class Group(BaseModel):
@@ -83,7 +84,19 @@ class PipelinesGroup(Group):
     lease_s: Seconds = 30.0
     """Seconds a runner owns a run without renewing."""
     grace_s: Seconds = 10.0
-    """Seconds a step has after SIGTERM, unless its template says otherwise."""
+    """Seconds a step has after SIGTERM."""
+    rung: Literal["rewrite", "namespace", "container"] | None = None
+    """How steps are kept apart; None: the best that the machine has without a container engine."""
+    images: dict[str, str | dict[str, str]] = {}
+    """What stands in for an image: glob -> "this", "host", "argosay", "cowsay" or {venv: PATH}."""
+    any_image: bool = False
+    """Whether an image that the table does not know is run with this machine's tools."""
+    slots: dict[str, str | int | float] = {}
+    """What the machine has to give to steps: cpu, memory, gpus, and other devices by the name of the resource."""
+    archive_logs: bool = False
+    """Whether the log of each step is kept as its artifact `main-logs`, where the workflow does not say."""
+    keep_steps_for: Hours = 168.0
+    """Hours that the directories of a run's steps are kept after its end."""
 
 
 class Settings(BaseSettings):

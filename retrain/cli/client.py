@@ -8,12 +8,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import click
 
@@ -21,6 +22,7 @@ from retrain.app.holding import address
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, RetrainError, Transient
 
 TIMEOUT_S = 30.0
+JSON = {"Accept": "application/json"}
 DEFAULT = "http://127.0.0.1:7300"
 
 ERRORS: dict[int, type[RetrainError]] = {
@@ -64,12 +66,20 @@ class Client:
     def post(self, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """Send JSON; the JSON that comes back. Errors as `get`."""
         content = json.dumps({} if body is None else body).encode()
-        return self._answer(self._open("POST", path, {}, content, content_type))
+        return self._answer(self._open("POST", path, {}, content, {**JSON, "Content-Type": content_type}))
 
-    def lines(self, path: str, **words: Any) -> Generator[str]:
-        """The lines of a text that the platform sends, as they come."""
+    def save(self, path: str, to: BinaryIO) -> None:
+        """Write the bytes that the platform sends, as they come. Errors as `get`."""
         try:
-            for line in self._open("GET", path, words, timeout=None):
+            with self._open("GET", path, {}, headers={"Accept": "application/octet-stream"}, timeout=None) as response:
+                shutil.copyfileobj(response, to)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._away(error) from error
+
+    def lines(self, path: str, *, accept: str = "text/plain", **words: Any) -> Generator[str]:
+        """The lines of a text that the platform sends, as they come; `accept` is the type that is asked for."""
+        try:
+            for line in self._open("GET", path, words, headers={"Accept": accept}, timeout=None):
                 yield line.decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
             raise self._away(error) from error
@@ -92,15 +102,14 @@ class Client:
         path: str,
         words: dict[str, Any],
         body: bytes | None = None,
-        content_type: str = "application/json",
+        headers: Mapping[str, str] = JSON,
         timeout: float | None = TIMEOUT_S,
     ) -> Any:
         query = urllib.parse.urlencode({name: value for name, value in words.items() if value is not None})
         url = f"{self.url}{path}" + (f"?{query}" if query else "")
         request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - http(s), checked above
-        request.add_header("Accept", "application/json")
-        if body is not None:
-            request.add_header("Content-Type", content_type)
+        for name, value in headers.items():
+            request.add_header(name, value)
         if token := os.environ.get("RETRAIN_SERVER_TOKEN"):
             request.add_header("Authorization", f"Bearer {token}")
         try:

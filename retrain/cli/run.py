@@ -7,32 +7,56 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrain.cli.output import emit, output_option
+from retrain.cli.run_print import Look, colour_option, look_of, picture_option, print_run, utf8_option
 from retrain.errors import ConfigError, Refused
 
 if TYPE_CHECKING:
     from pipelines.core.engine import Run
+    from pipelines.local.executor import Limits
     from pipelines.local.foreground import LocalRun
-    from retrain.app.catalog import Item
+    from pipelines.local.isolation import Rung
+    from pipelines.local.leaf import Surroundings
     from retrain.app.project import Project
+    from retrain.app.settings import PipelinesGroup
+    from retrain.clock import Clock
+
+CONTAINERS = ("docker", "podman")
+ENGINES = ("local", *CONTAINERS, "argo")
+SETTINGS_FILE = "retrain.yaml"
 
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a workflow parameter")
+@click.option(
+    "-f", "--parameter-file", type=click.Path(path_type=Path), help="A YAML or JSON file of parameters; -p wins"
+)
 @click.option("--with", "beside", multiple=True, type=click.Path(), help="Templates, ConfigMaps and Secrets to load")
+@click.option("--entrypoint", metavar="TEMPLATE", help="Begin with this template")
+@click.option("--labels", multiple=True, metavar="NAME=VALUE,...", help="Labels of the workflow")
 @click.option("--name", help="The run's name, instead of the manifest's")
 @click.option("--project", type=click.Path(path_type=Path), default=".", help="$RETRAIN_PROJECT of the steps [here]")
-@click.option("--engine", type=click.Choice(["local", "argo"]), default="local", help="What runs it")
+@click.option("--engine", type=click.Choice(ENGINES), default="local", help="What runs it")
+@click.option("--any-image", is_flag=True, help="Run the commands of unknown images with this machine's programs")
+@click.option("--gpus", type=click.IntRange(0), help="GPUs that steps may share [those of this machine]")
+@click.option("--slots", multiple=True, metavar="NAME=AMOUNT,...", help="What steps may share: cpu=4,memory=8Gi")
 @click.option("--jobs", type=click.IntRange(1), help="Steps at once [twice the cores]")
 @click.option("--grace", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to end after SIGTERM")
 @click.option("--keep", is_flag=True, help="Keep the directories of the steps, with their logs")
-@output_option
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Keep state, memos and artifacts here between runs"
+)
+@click.option("--dry-run", is_flag=True, help="Show what would run, and run nothing")
+@click.option("--watch/--no-watch", default=None, help="Draw the tree as it grows [on a terminal]")
+@utf8_option
+@colour_option
+@picture_option
 @click.pass_context
 def run(context: click.Context, output: str, **options: Any) -> None:
     """Run the workflows in files
@@ -42,19 +66,27 @@ def run(context: click.Context, output: str, **options: Any) -> None:
     """
     if options["engine"] == "argo":
         raise Refused("--engine argo is not built yet; leave it out to run the workflow locally")
-    data = Path(tempfile.mkdtemp(prefix="retrain-run-")).resolve()
-    try:
-        ended = _run_all(data, options)
-    finally:
-        if options["keep"]:
-            click.echo(f"kept: {data}", err=True)
-        else:
-            shutil.rmtree(data, ignore_errors=True)
-    if not ended.interrupted or ended.runs:
-        _print(ended.runs, output)
+    look = look_of(options)
+    if options["dry_run"]:
+        _show_plans(options, output, look)
+        return
+    ended = _in_directory(options, look)
+    for one in ended.runs:
+        _print(one, output, look)
     if ended.interrupted:
         context.exit(130)
     context.exit(0 if all(str(one.phase) == "Succeeded" for one in ended.runs) else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What to run, and what with."""
+
+    runs: Sequence[LocalRun]
+    around: Surroundings
+    limits: Limits
+    look: Look
+    tree: bool | None
 
 
 class _Ended:
@@ -65,31 +97,115 @@ class _Ended:
         self.interrupted = False
 
 
-def _run_all(data: Path, options: Mapping[str, Any]) -> _Ended:
+def _in_directory(options: Mapping[str, Any], look: Look) -> _Ended:
+    """Run all, in the directory that is asked for or in one that is gone afterwards."""
+    if options["data"]:
+        data = options["data"].resolve()
+        data.mkdir(parents=True, exist_ok=True)
+        return _run_all(_wish(data, options, look))
+    data = Path(tempfile.mkdtemp(prefix="retrain-run-")).resolve()
+    try:
+        return _run_all(_wish(data, options, look))
+    finally:
+        if options["keep"]:
+            click.echo(f"kept: {data}", err=True)
+        else:
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def _wish(data: Path, options: Mapping[str, Any], look: Look) -> _Wish:
     # Imported here and below: `--help` must not wait for the engine.
-    import anyio
-
     from pipelines.local.executor import Limits
-    from pipelines.local.foreground import begin_local
-    from pipelines.local.leaf import Surroundings, passed_on
-    from retrain.clock import SystemClock
+    from retrain.cli import run_files
 
-    project = _load(options["files"], options["beside"])
-    wanted = _wanted(project, options)
-    folder = options["project"].resolve()
-    around = Surroundings(folder, data, passed_on(os.environ), _references(project))
+    project = run_files.load(options["files"], options["beside"])
+    wanted = run_files.wanted(project, options)
+    for note in run_files.notes([one.manifest for one in wanted]):
+        click.echo(f"note: {note}", err=True)
     limits = Limits(grace_s=options["grace"])
     if options["jobs"]:
         limits = Limits(slots=options["jobs"], grace_s=options["grace"])
+    around = _around(project, data, options)
+    return _Wish(wanted, around, limits, look, options["watch"])
+
+
+def _around(project: Project, data: Path, options: Mapping[str, Any]) -> Surroundings:
+    from pipelines.local.images import Images
+    from pipelines.local.isolation import Rung
+    from pipelines.local.leaf import Surroundings, passed_on
+    from pipelines.local.machine import SlotsSettings
+    from retrain.cli.run_files import references
+
+    folder: Path = options["project"].resolve()
+    settings, slots = _settings(folder), _slots(options)
+    around = Surroundings(folder, data, passed_on(os.environ), references(project), any_image=options["any_image"])
+    if settings is not None:
+        around = replace(
+            around,
+            images=Images.of(settings.images, folder),
+            rung=Rung(settings.rung) if settings.rung else None,
+            any_image=options["any_image"] or settings.any_image,
+            archive_logs=settings.archive_logs,
+        )
+        slots = {**settings.slots, **slots}
+    if options["engine"] in CONTAINERS:
+        around = replace(around, rung=_container_rung(options["engine"]))
+    return replace(around, slots=SlotsSettings.of(slots))
+
+
+def _settings(folder: Path) -> PipelinesGroup | None:
+    """What the project or the environment say of pipelines; reading them costs what many a run takes."""
+    if not (folder / SETTINGS_FILE).is_file() and not any(name.startswith("RETRAIN_PIPELINES_") for name in os.environ):
+        return None
+    from retrain.app.settings import load_settings
+
+    return load_settings(folder).pipelines
+
+
+def _container_rung(name: str) -> Rung:
+    """
+    Raises:
+        Refused: that engine does not answer.
+    """
+    from pipelines.local.isolation import Rung, available_rungs, engine
+
+    if why := available_rungs()[Rung.container]:
+        raise Refused(f"--engine {name}: {why}")
+    if Path(engine()).name != name:
+        raise Refused(f"--engine {name}: what answers on this machine is {Path(engine()).name}")
+    return Rung.container
+
+
+def _slots(options: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """What the machine has to give, as the command line says it."""
+    found: dict[str, str | int | float] = {}
+    for part in ",".join(options["slots"]).split(","):
+        name, equals, value = part.partition("=")
+        if part and not (equals and name and value):
+            raise ConfigError(f"--slots {part!r}: it is RESOURCE=AMOUNT, such as cpu=4,memory=8Gi,nvidia.com/gpu=2")
+        if part:
+            found[name.strip()] = value.strip()
+    if options["gpus"] is not None:
+        found["gpus"] = options["gpus"]
+    return found
+
+
+def _run_all(wish: _Wish) -> _Ended:
+    import anyio
+
+    from pipelines.host.fitting import check_machine
+    from pipelines.local.foreground import begin_local
+    from retrain.clock import SystemClock
+
     ended, clock = _Ended(), SystemClock()
-    for what in wanted:
-        begin_local(what, clock)  # all of them can run, or none is started
+    for what in wish.runs:  # all of them can run, or none is started
+        check_machine(begin_local(what, clock).plan, wish.around, wish.limits)
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(_listen, group.cancel_scope, ended)
-            for what in wanted:
-                ended.runs.append(await _run_one(what, (around, clock, limits)))
+            for what in wish.runs:
+                ended.runs.append(await _run_one(what, wish, clock))
             group.cancel_scope.cancel()
 
     anyio.run(main)
@@ -108,78 +224,38 @@ async def _listen(scope: Any, ended: _Ended) -> None:
                 scope.cancel()
 
 
-async def _run_one(what: LocalRun, tools: tuple[Any, Any, Any]) -> Run:
+async def _run_one(what: LocalRun, wish: _Wish, clock: Clock) -> Run:
     from pipelines.local.foreground import run_local
     from retrain.cli.run_view import open_view
 
-    around, clock, limits = tools
-    with open_view(what.name, what.home(around.data)) as view:
-        return await run_local(what, around, clock, limits, view.show)
+    with open_view(what.home(wish.around.data), wish.look, tree=wish.tree) as view:
+        return await run_local(what, wish.around, clock, wish.limits, view.show)
 
 
-def _load(paths: Sequence[str], beside: Sequence[str]) -> Project:
-    from retrain.app.project import load_project
+def _show_plans(options: Mapping[str, Any], output: str, look: Look) -> None:
+    from pipelines.core.dry_run import dry_run
 
-    project = load_project(paths, beside)
-    for finding in project.findings:
-        click.echo(str(finding), err=True)
-    if project.errors:
-        raise ConfigError("nothing was run: see the errors above")
-    return project
+    from pipelines.local.foreground import begin_local
+    from retrain.cli import run_files
+    from retrain.cli.run_dry import print_plans
+    from retrain.clock import SystemClock
 
-
-def _wanted(project: Project, options: Mapping[str, Any]) -> list[LocalRun]:
-    from pipelines.core.plan import Catalog
-    from pipelines.local.foreground import LocalRun, named, with_parameters
-
-    files = {str(file) for file in options["files"]}
-    items = [item for item in project.workflows if _is_from(item, files)]
-    if not items:
-        raise ConfigError(f"no Workflow in {', '.join(sorted(files))}")
-    if options["name"] and len(items) > 1:
-        raise ConfigError(f"--name names one run, and there are {len(items)} workflows")
-    catalog = Catalog.of(item.document.body for item in (*project.workflow_templates, *project.config_maps))
-    values = dict(_pair(text) for text in options["parameters"])
-    return [
-        LocalRun(
-            with_parameters(item.document.body, values), named(item.document.body, options["name"]), catalog, keep=True
+    if output not in {"table", "json", "yaml", "name"}:
+        raise ConfigError(
+            f"-o {output}: --dry-run prints table, json, yaml or name; nothing has run that could be drawn"
         )
-        for item in items
-    ]
+    clock = SystemClock()
+    project = run_files.load(options["files"], options["beside"])
+    plans = [dry_run(begin_local(what, clock), clock.now()) for what in run_files.wanted(project, options)]
+    print_plans(plans, output, utf8=look.utf8)
 
 
-def _is_from(item: Item, files: set[str]) -> bool:
-    """Whether a document comes from one of the files (or directories) to run, not from what is loaded beside them."""
-    path = Path(item.document.file)
-    return str(path) in files or any(path.is_relative_to(file) for file in files)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"-p {text!r}: a parameter is NAME=VALUE")
-    return name, value
-
-
-def _references(project: Project) -> dict[tuple[str, str], dict[str, str]]:
-    if not (project.secrets or project.config_maps):
-        return {}
-    from retrain.app.secrets import ProjectSecrets
-
-    bodies = ([i.document.body for i in project.secrets], [i.document.body for i in project.config_maps])
-    known = ProjectSecrets(*bodies, os.environ)
-    return {
-        **{("Secret", name): values for name, values in known.secrets().items()},
-        **{("ConfigMap", name): values for name, values in known.configs().items()},
-    }
-
-
-def _print(runs: Sequence[Run], output: str) -> None:
+def _print(run: Run, output: str, look: Look) -> None:
     from pipelines.local.foreground import to_workflow
-    from retrain.cli.run_view import draw
+    from retrain.cli.run_view import with_exact_times
 
-    for one in runs:
-        if output == "table":
-            draw(one)
-        else:
-            emit(to_workflow(one), output, name=lambda workflow: workflow["metadata"]["name"], table=click.echo)
+    workflow = to_workflow(run)
+    if output in {"json", "yaml", "name"}:
+        print_run(workflow, output, look)
+    else:
+        print_run(with_exact_times(workflow, run), output, look)

@@ -1,37 +1,26 @@
-"""What a person sees of a run in the foreground: a tree that moves on a terminal, one line for each step elsewhere."""
+"""What a person sees of a run in the foreground: a tree that moves on a terminal, one line for each step elsewhere.
+
+Either way the end of the log of what fails is said at once.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from pipelines.core.nodes import Node, Phase
+from retrain.cli.run_live import BAD, Steps, is_screen, open_tree
+from retrain.cli.run_logs import readable
+from retrain.cli.run_print import Look
 
 if TYPE_CHECKING:
-    from rich.live import Live
-
     from pipelines.core.engine import Decision, Run
+    from pipelines.core.nodes import Node
 
-ICONS = {
-    Phase.Pending: "◷",
-    Phase.Running: "●",
-    Phase.Succeeded: "✔",
-    Phase.Skipped: "○",
-    Phase.Omitted: "○",
-    Phase.Failed: "✖",
-    Phase.Error: "⚠",
-}
-COLOURS = {Phase.Running: "cyan", Phase.Succeeded: "green", Phase.Failed: "red", Phase.Error: "red"}
-HIDDEN = ("StepGroup", "TaskGroup")
-"""Nodes that hold others together and say nothing themselves."""
 LOG_LINES = 10
-TREE_LINES = 200
-"""A longer tree is not drawn: nobody reads it, and a terminal cannot show it."""
 
 
 class View(Protocol):
@@ -41,110 +30,106 @@ class View(Protocol):
 
 
 @contextmanager
-def open_view(name: str, home: Path) -> Generator[View]:
-    """The view that fits stderr."""
-    if not sys.stderr.isatty():
-        yield Lines(home)
+def open_view(home: Path, look: Look, *, tree: bool | None = None) -> Generator[View]:
+    """The view that fits stderr, or the one that is asked for. `home` is where the steps' directories are."""
+    if not (is_screen() if tree is None else tree):
+        yield Lines(home, look)
         return
-    from rich.console import Console
-    from rich.live import Live
+    picture = Picture()
+    with open_tree(picture.workflow, look):
+        yield _Both(picture, Lines(home, look, quiet=True))
 
-    with Live(console=Console(stderr=True), refresh_per_second=8, transient=True) as live:
-        yield Tree(name, live, Lines(home, quiet=True))
+
+class Picture:
+    """The run as a Workflow object that follows it change by change: a change costs what it changes."""
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._nodes: dict[str, dict[str, Any]] = {}
+
+    def show(self, decision: Decision) -> None:
+        """Take what has changed."""
+        run = self._run = decision.run
+        for node_id in decision.changed:
+            node = self._nodes[node_id] = exact(run.nodes[node_id])
+            node["children"] = list(run.children.get(node_id, ()))
+        for parent, child in decision.edges:
+            known = self._nodes.get(parent)
+            if known is not None and child not in known["children"][-1:]:
+                known["children"].append(child)
+
+    def workflow(self) -> dict[str, Any]:
+        """As it is now. From another thread too: the nodes are copied in one go."""
+        run = self._run
+        if run is None:
+            return {"metadata": {}, "spec": {}, "status": {"phase": "Pending"}}
+        status = {
+            "phase": str(run.phase),
+            "startedAt": run.started_at.isoformat() if run.started_at else None,
+            "finishedAt": run.finished_at.isoformat() if run.finished_at else None,
+            "nodes": dict(self._nodes),
+        }
+        return {"metadata": {"name": run.plan.name}, "spec": {"suspend": run.suspended}, "status": status}
 
 
 class Lines:
-    """Says each step's end, and the end of the log of one that failed."""
+    """Says each step's end, and the end of the log of one that failed; `quiet`: only of those that failed."""
 
-    def __init__(self, home: Path, *, quiet: bool = False) -> None:
+    def __init__(self, home: Path, look: Look, *, quiet: bool = False) -> None:
         self._home = home
         self._quiet = quiet
-        self._said: set[str] = set()
+        self._steps = Steps(look)
 
     def show(self, decision: Decision) -> None:
-        for node in (decision.run.nodes[node_id] for node_id in decision.changed):
-            if node.id not in self._said and node.phase.fulfilled and node.type in ("Pod", "Skipped"):
-                self._said.add(node.id)
-                self._say(node)
+        """Say what has ended."""
+        changed = [exact(decision.run.nodes[node_id]) for node_id in decision.changed]
+        for node in self._steps.ended(changed):
+            bad = node.get("phase") in BAD
+            if bad or not self._quiet:
+                self._steps.say(node)
+            if bad and node.get("type") == "Pod":
+                self._say_log(node)
 
-    def _say(self, node: Node) -> None:
-        if node.phase.bad or not self._quiet:
-            click.echo(_line(node), err=True)
-        if node.phase.bad:
-            from pipelines.local.logs import read_tail
-            from pipelines.local.workspace import open_workspace
+    def _say_log(self, node: Mapping[str, Any]) -> None:
+        from pipelines.local.logs import read_tail
+        from pipelines.local.workspace import container_homes, open_workspace
 
-            tail = read_tail(open_workspace(self._home, node.id).main_log, LOG_LINES)
-            for line in tail.splitlines():
-                click.echo(f"    {printable(line)}", err=True)
+        for name, home in container_homes(open_workspace(self._home, node["id"])).items():
+            said = "" if name == "main" else f"{name}: "
+            for line in read_tail(home / "main.log", LOG_LINES).splitlines():
+                click.echo(f"    {said}{readable(line)}", err=True)
 
 
-class Tree:
-    """The whole run, redrawn in place."""
-
-    def __init__(self, name: str, live: Live, lines: Lines) -> None:
-        self._name = name
-        self._live = live
+class _Both:
+    def __init__(self, picture: Picture, lines: Lines) -> None:
+        self._picture = picture
         self._lines = lines
 
     def show(self, decision: Decision) -> None:
-        from rich.text import Text
-
+        self._picture.show(decision)
         self._lines.show(decision)
-        text = Text()
-        for prefix, node in tree(decision.run)[-self._live.console.height + 2 :]:
-            text.append(prefix)
-            text.append(_line(node), COLOURS.get(node.phase, ""))
-            text.append("\n")
-        self._live.update(text)
 
 
-def draw(run: Run) -> None:
-    """The ended run on stdout."""
-    click.echo(f"{'Name:':<20} {run.plan.name}")
-    click.echo(f"{'Status:':<20} {run.phase}")
-    if run.message:
-        click.echo(f"{'Message:':<20} {printable(run.message)}")
-    if run.started_at and run.finished_at:
-        click.echo(f"{'Duration:':<20} {(run.finished_at - run.started_at).total_seconds():.1f} seconds")
-    outputs = run.nodes[run.plan.name].outputs.parameters if run.plan.name in run.nodes else {}
-    for name, value in outputs.items():
-        click.echo(f"{'Output:':<20} {printable(name)} = {printable(value)}")
-    lines = tree(run)
-    click.echo("")
-    for prefix, node in lines[:TREE_LINES]:
-        click.echo(prefix + _line(node))
-    if len(lines) > TREE_LINES:
-        click.echo(f"... and {len(lines) - TREE_LINES} more; -o json has them all")
+def exact(node: Node) -> dict[str, Any]:
+    """A node as Argo writes it, with times to the microsecond: steps here often take less than a second."""
+    body = node.to_argo()
+    if node.started_at is not None:
+        body["startedAt"] = node.started_at.isoformat()
+    if node.finished_at is not None:
+        body["finishedAt"] = node.finished_at.isoformat()
+    return body
 
 
-def tree(run: Run) -> list[tuple[str, Node]]:
-    """The nodes under the Steps or DAG that they belong to, in the order in which they began."""
-    below: dict[str, list[Node]] = {}
-    for node in run.nodes.values():
-        if node.type not in HIDDEN and node.phase is not Phase.Omitted:
-            below.setdefault(node.boundary_id if node.id != run.plan.name else "", []).append(node)
-    out: list[tuple[str, Node]] = []
-    waiting = [("", "", node) for node in reversed(below.get("", []))]
-    while waiting:
-        prefix, indent, node = waiting.pop()
-        out.append((prefix, node))
-        children = below.get(node.id, [])
-        last = len(children) - 1
-        for index in range(last, -1, -1):
-            corner, bar = ("└─", "  ") if index == last else ("├─", "│ ")
-            waiting.append((indent + corner, indent + bar, children[index]))
-    return out
-
-
-def _line(node: Node) -> str:
-    took = ""
-    if node.started_at and node.finished_at and node.type == "Pod":
-        took = f"  {(node.finished_at - node.started_at).total_seconds():.1f}s"
-    message = f"  {printable(node.message)}" if node.message else ""
-    return f"{ICONS[node.phase]} {printable(node.display_name)}{took}{message}"
-
-
-def printable(text: str) -> str:
-    """Text from outside for a terminal: control characters are shown, not obeyed."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def with_exact_times(workflow: dict[str, Any], run: Run) -> dict[str, Any]:
+    """The Workflow object of a run for people and pictures."""
+    status = workflow["status"]
+    nodes: dict[str, dict[str, Any]] = {}
+    for node_id, body in (status.get("nodes") or {}).items():
+        times = exact(run.nodes[node_id])
+        nodes[node_id] = {**body, **{key: times[key] for key in ("startedAt", "finishedAt") if key in times}}
+    times = {
+        key: time.isoformat()
+        for key, time in (("startedAt", run.started_at), ("finishedAt", run.finished_at))
+        if time is not None
+    }
+    return {**workflow, "status": {**status, **times, "nodes": nodes}}

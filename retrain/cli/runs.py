@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from retrain.cli.client import Client, list_options, quoted, server_option
-from retrain.cli.output import Column, age, draw, emit, more, output_option, table
-
-OVER = frozenset({"Succeeded", "Failed", "Error"})
-POLL_S = 0.5
+from retrain.cli import run_control
+from retrain.cli.client import Client, server_option
+from retrain.cli.output import Column, age, emit, more, table
+from retrain.cli.run_copy import cp
+from retrain.cli.run_logs import logs
+from retrain.cli.run_names import get_run, selecting, words_of
+from retrain.cli.run_print import colour_option, look_of, picture_option, print_run, utf8_option
+from retrain.cli.run_text import status_of, took
+from retrain.cli.run_watch import watch
 
 COLUMNS: tuple[Column, ...] = (
-    ("AGE", lambda r: age(r["metadata"]["creationTimestamp"])),
     ("NAME", lambda r: r["metadata"]["name"]),
-    ("STATUS", lambda r: _status(r)),
-    ("DURATION", lambda r: _duration(r["status"])),
+    ("STATUS", lambda r: status_of(r)),
+    ("AGE", lambda r: age(r["metadata"]["creationTimestamp"])),
+    ("DURATION", lambda r: took(r, datetime.now(UTC))),
+    ("PRIORITY", lambda r: r["spec"].get("priority") or 0),
     ("SENSOR", lambda r: r["metadata"]["labels"].get("retrain.dev/sensor")),
     ("MESSAGE", lambda r: r["status"].get("message")),
 )
 
 
-parameter_option = click.option(
-    "-p", "--parameter", multiple=True, metavar="NAME=VALUE", help="Another value for a parameter of the workflow"
-)
+def _parameters(run: dict[str, Any]) -> str:
+    parameters: list[dict[str, Any]] = (run["spec"].get("arguments") or {}).get("parameters") or []
+    return ",".join(f"{one['name']}={one.get('value', '')}" for one in parameters)
+
+
+WIDE: tuple[Column, ...] = (*COLUMNS, ("PARAMETERS", _parameters))
 
 
 @click.group()
@@ -34,174 +42,58 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--phase", help="Only runs in this phase")
+@selecting
 @click.option("--workflow", help="Only runs of this workflow")
-@list_options
+@click.option("-n", "--limit", default=50, show_default=True, help="Items of one page")
+@click.option("--cursor", help="Where the page before ended")
 @server_option
-@output_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml", "name", "wide"]),
+    default="table",
+    show_default=True,
+    help="How to print",
+)
 def list_(output: str, server: str | None, **words: Any) -> None:
     """List runs, newest first."""
-    page = Client(server).get("/api/v1/runs", **words)
-    emit(page, output, name=_name, table=lambda p: table(COLUMNS, p["items"], empty="no runs yet"))
-    if output == "table":
+    rest = {name: words[name] for name in ("workflow", "limit", "cursor")}
+    page = Client(server).get("/api/v1/runs", **words_of(words), **rest)
+    columns = WIDE if output == "wide" else COLUMNS
+    emit(page, output, name=_name, table=lambda p: table(columns, p["items"], empty="no runs yet"))
+    if output in {"table", "wide"}:
         more(page)
 
 
 @runs.command()
 @click.argument("name")
+@click.option("--node-field-selector", metavar="FIELD=VALUE,...", help="Only steps that fit, such as phase=Failed")
+@click.option("--status", metavar="PHASE,...", help="Only steps in one of these phases")
+@utf8_option
+@colour_option
 @server_option
-@output_option
-def get(name: str, server: str | None, output: str) -> None:
-    """Show one run with its steps. NAME is its name or id."""
-    emit(_get(Client(server), name), output, name=_name, table=_draw)
+@picture_option
+def get(name: str, server: str | None, output: str, **words: Any) -> None:
+    """Show one run with its steps, or a picture of it. NAME is its name or id, or @latest."""
+    look = look_of(words)
+    print_run(get_run(Client(server), name), output, look)
 
 
-@runs.command()
-@click.argument("name")
-@server_option
-@output_option
-def watch(name: str, server: str | None, output: str) -> int:
-    """Watch a run until it ends; the exit status tells how. On stdout: the run as it ended."""
-    from rich.console import Console
-    from rich.live import Live
-
-    from retrain.cli.tree import tree_of
-
-    client = Client(server)
-    run = _get(client, name)
-    with Live(tree_of(run), console=Console(stderr=True), auto_refresh=False, transient=True) as live:
-        while run["status"]["phase"] not in OVER:
-            time.sleep(POLL_S)
-            run = _get(client, name)
-            live.update(tree_of(run), refresh=True)
-    emit(run, output, name=_name, table=_draw)
-    return 0 if run["status"]["phase"] == "Succeeded" else 1
-
-
-@runs.command()
-@click.argument("name")
-@click.argument("node", required=False)
-@server_option
-@output_option
-def logs(name: str, node: str | None, server: str | None, output: str) -> None:
-    """Print what the steps of a run have printed, or one of them: NODE is its name or id."""
-    lines = Client(server).lines(f"/api/v1/runs/{quoted(name)}/logs", node=node)
-    if output == "table":
-        for line in lines:
-            click.echo(line, nl=False)
-        return
-    found = {"name": name, "lines": [line.removesuffix("\n") for line in lines]}
-    emit(found, output, name=lambda f: f["name"], table=click.echo)
-
-
-@runs.command()
-@click.argument("name")
-@server_option
-@output_option
-def stop(name: str, server: str | None, output: str) -> None:
-    """Stop a run: its steps end, its exit handlers run."""
-    _ask("stop", name, server, output)
-
-
-@runs.command()
-@click.argument("name")
-@server_option
-@output_option
-def terminate(name: str, server: str | None, output: str) -> None:
-    """End a run at once, without its exit handlers."""
-    _ask("terminate", name, server, output)
-
-
-@runs.command()
-@click.argument("name")
-@server_option
-@output_option
-def suspend(name: str, server: str | None, output: str) -> None:
-    """Let a run start nothing more: its steps go on, what follows from them waits."""
-    _ask("suspend", name, server, output)
-
-
-@runs.command()
-@click.argument("name")
-@server_option
-@output_option
-def resume(name: str, server: str | None, output: str) -> None:
-    """Let a run that was suspended go on."""
-    _ask("resume", name, server, output)
-
-
-@runs.command()
-@click.argument("name")
-@parameter_option
-@click.option(
-    "--restart-successful", is_flag=True, help="Run steps again that succeeded: those of --node-field-selector"
-)
-@click.option("--node-field-selector", metavar="FIELD=VALUE,...", help="Which, such as displayName=train")
-@server_option
-@output_option
-def retry(name: str, server: str | None, output: str, **words: Any) -> None:
-    """Go on with a run that failed: what succeeded stays, the rest runs again."""
-    body = {
-        "parameters": _values(words["parameter"]),
-        "restartSuccessful": words["restart_successful"],
-        "nodeFieldSelector": words["node_field_selector"] or "",
-    }
-    _ask("retry", name, server, output, body)
-
-
-@runs.command()
-@click.argument("name")
-@parameter_option
-@click.option("--priority", type=int, help="A run of a higher priority is worked on first [default: the old run's]")
-@server_option
-@output_option
-def resubmit(name: str, server: str | None, output: str, **words: Any) -> None:
-    """Run the workflow of a run once more, as a new run, with its arguments."""
-    body = {"parameters": _values(words["parameter"]), "priority": words["priority"]}
-    done = Client(server).post(f"/api/v1/runs/{quoted(name)}/resubmit", body)
-    said = f"{name} is resubmitted as {done['name']}"
-    emit(done, output, name=lambda d: d["name"], table=lambda _: click.echo(said, err=True))
-
-
-def _values(given: tuple[str, ...]) -> dict[str, str]:
-    from retrain.errors import ConfigError
-
-    found: dict[str, str] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"-p {text!r}: a parameter is NAME=VALUE")
-        found[name] = value
-    return found
-
-
-def _ask(verb: str, name: str, server: str | None, output: str, body: dict[str, Any] | None = None) -> None:
-    done = Client(server).post(f"/api/v1/runs/{quoted(name)}/{verb}", body)
-    said = f"{name} is asked to {verb}"
-    emit(done, output, name=lambda d: d["name"], table=lambda _: click.echo(said, err=True))
-
-
-def _get(client: Client, name: str) -> dict[str, Any]:
-    return client.get(f"/api/v1/runs/{quoted(name)}")
+for _command in (
+    watch,
+    logs,
+    run_control.stop,
+    run_control.terminate,
+    run_control.suspend,
+    run_control.resume,
+    run_control.set_,
+    run_control.retry,
+    run_control.resubmit,
+    run_control.delete,
+    cp,
+):
+    runs.add_command(_command)
 
 
 def _name(run: dict[str, Any]) -> str:
     return str(run["metadata"]["name"])
-
-
-def _status(run: dict[str, Any]) -> str:
-    """The phase, as Argo's list says it."""
-    phase = str(run["status"]["phase"])
-    return f"{phase} (Suspended)" if run["spec"].get("suspend") and phase not in OVER else phase
-
-
-def _duration(status: dict[str, Any]) -> str:
-    from retrain.cli.tree import lasted
-
-    return lasted(status)
-
-
-def _draw(run: dict[str, Any]) -> None:
-    from retrain.cli.tree import tree_of
-
-    draw(tree_of(run))

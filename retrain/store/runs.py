@@ -7,7 +7,7 @@ grow with the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -97,10 +97,22 @@ _CLAIMABLE = (
 )
 
 
-def claim(connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int) -> list[RunRow]:
+def claim(
+    connection: Connection,
+    owner: str,
+    now: datetime,
+    lease_until: datetime,
+    limit: int,
+    *,
+    only: Collection[str] | None = None,
+) -> list[RunRow]:
     """Take up to `limit` open runs that nobody holds (or whose lease has run out): the higher priority first, then the
-    older. Parked ones are left where they are until they are asked for, or their time comes."""
-    rows = connection.execute(_CLAIMABLE, {"now": now, "most": limit}).all()
+    older. Parked ones are left where they are until they are asked for, or their time comes. `only`: these runs, and
+    those that they started."""
+    query = _CLAIMABLE
+    if only is not None:
+        query = query.where(or_(runs.c.id.in_(only), runs.c.parent.in_([f"Workflow/{one}" for one in only])))
+    rows = connection.execute(query, {"now": now, "most": limit}).all()
     if rows:
         connection.execute(
             update(runs)
@@ -205,16 +217,16 @@ def replace_nodes(connection: Connection, run_id: str, kept: Mapping[str, Mappin
 # --- what is asked of it ----------------------------------------------------------------------------------------------
 
 
-def ask(connection: Connection, run_id: str, control: str) -> bool:
+def ask(connection: Connection, run_id: str, control: str, body: Mapping[str, JsonValue] | None = None) -> bool:
     """Ask a run to `stop`, `terminate`, `suspend` or `resume` as a whole; False if it is over (or there is none), or
-    was asked for more already: whoever is to end is not asked to do less."""
+    was asked for more already: whoever is to end is not asked to do less. `body`: the request with all that it says."""
     statement = update(runs).where(runs.c.id == run_id, runs.c.phase.in_(OPEN))
     if control != "terminate":
         stronger = ("terminate",) if control == "stop" else ENDING
         statement = statement.where(or_(runs.c.control.is_(None), runs.c.control.not_in(stronger)))
     if connection.execute(statement.values(control=control)).rowcount != 1:
         return False
-    return request(connection, run_id, {"verb": control})
+    return request(connection, run_id, body or {"verb": control})
 
 
 def request(connection: Connection, run_id: str, body: Mapping[str, JsonValue]) -> bool:
@@ -227,6 +239,11 @@ def request(connection: Connection, run_id: str, body: Mapping[str, JsonValue]) 
         return False
     run_requests.put(connection, run_id, dict(body))
     return True
+
+
+def note_suspended(connection: Connection, run_id: str) -> None:
+    """A run is suspended by its own words (`spec.suspend`), and nobody has said anything else yet."""
+    connection.execute(update(runs).where(runs.c.id == run_id, runs.c.control.is_(None)).values(control="suspend"))
 
 
 def park(connection: Connection, owner: str, run_id: str, wake: datetime | None) -> None:
@@ -330,6 +347,14 @@ def expired(connection: Connection, now: datetime, default: datetime | None, mos
         due = or_(due, runs.c.expires.is_(None) & (runs.c.finished < default) & ~promoted)
     query = select(runs).where(runs.c.phase.not_in(OPEN), due).order_by(runs.c.finished).limit(most)
     return [_run(row) for row in connection.execute(query)]
+
+
+def let_expire(connection: Connection, run_id: str, at: datetime, *, sooner: bool = False) -> None:
+    """Let a run be deleted from this time on, once it is over. `sooner`: unless it may be before that."""
+    statement = update(runs).where(runs.c.id == run_id)
+    if sooner:
+        statement = statement.where(or_(runs.c.expires.is_(None), runs.c.expires > at))
+    connection.execute(statement.values(expires=at))
 
 
 def forget(connection: Connection, run_id: str) -> bool:

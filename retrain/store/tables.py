@@ -310,6 +310,7 @@ locks = Table(
     Column("asked", Time, nullable=False),
     Column("granted", Time, comment="none: it waits"),
     Index(None, "run_id", "holder"),
+    Index("ix_locks_queue", "name", "granted", text("priority DESC"), "created", "asked"),
 )
 """Who holds mutexes and semaphores, and who waits for them. A row goes when the holder lets go."""
 

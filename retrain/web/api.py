@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from retrain import __version__
 from retrain.app import queries
@@ -21,10 +22,9 @@ from retrain.store.decisions import DecisionFilter
 from retrain.store.events import EventFilter
 from retrain.store.firings import FiringFilter
 from retrain.store.promotions import PromotionFilter
-from retrain.store.runs import RunFilter
 from retrain.web import metrics
 from retrain.web.openapi import describe
-from retrain.web.run_bodies import ResubmitBody, RetryBody
+from retrain.web.run_routes import Cursor, Limit, add_run_routes
 from retrain.web.tail import Tail
 
 STATUS: tuple[tuple[type[RetrainError], int], ...] = (
@@ -40,9 +40,6 @@ STATUS: tuple[tuple[type[RetrainError], int], ...] = (
 EVENTS_AT_ONCE = 500
 """Events of a firing that are in memory at once."""
 
-Limit = Annotated[int, Query(ge=1, le=1000, description="Items of one page")]
-Cursor = Annotated[str | None, Query(description="`next` of the page before")]
-
 
 def create_api(services: Services) -> FastAPI:
     """The API of a running platform."""
@@ -51,7 +48,7 @@ def create_api(services: Services) -> FastAPI:
     _health(api, services)
     _events(api, services)
     _sensors(api, services)
-    _runs(api, services)
+    add_run_routes(api, services, partial(_act, services))
     _promotions(api, services)
     _rest(api, services)
     describe(api)
@@ -161,42 +158,6 @@ def _sensors(api: FastAPI, services: Services) -> None:
     async def answer_firing(firing_id: str, verdict: Literal["approve", "reject"], request: Request) -> Any:
         words = {"reason": "", "actor": "api", **await _words(request)}
         return await _act(services, f"firings.{verdict}", firing_id, **words)
-
-
-def _runs(api: FastAPI, services: Services) -> None:
-    @api.get("/api/v1/runs")
-    async def list_runs(
-        phase: str | None = None, workflow: str | None = None, cursor: Cursor = None, limit: Limit = 50
-    ) -> dict[str, Any]:
-        return await services.ask(queries.list_runs, RunFilter(phase, workflow), cursor, limit)
-
-    @api.get("/api/v1/runs/{name}")
-    async def show_run(name: str) -> dict[str, Any]:
-        return await services.ask(queries.show_run, name)
-
-    @api.get("/api/v1/runs/{name}/logs", response_class=PlainTextResponse)
-    async def run_logs(name: str, node: str | None = None) -> StreamingResponse:
-        row = await services.ask(queries.find_run, name)
-        lines = await _act(services, "runs.logs", row, node)
-        return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
-
-    @api.post("/api/v1/runs/{name}/retry")
-    async def retry_run(name: str, how: RetryBody | None = None) -> dict[str, Any]:
-        row = await services.ask(queries.find_run, name)
-        await _act(services, "runs.retry", row, (how or RetryBody()).options())
-        return {"name": row.name, "asked": "retry"}
-
-    @api.post("/api/v1/runs/{name}/resubmit")
-    async def resubmit_run(name: str, how: ResubmitBody | None = None) -> dict[str, Any]:
-        row = await services.ask(queries.find_run, name)
-        made = await _act(services, "runs.resubmit", row, (how or ResubmitBody()).options())
-        return {"name": made.name, "asked": "resubmit", "run": made.id, "of": row.name}
-
-    @api.post("/api/v1/runs/{name}/{verb}")
-    async def control_run(name: str, verb: str) -> dict[str, Any]:
-        row = await services.ask(queries.find_run, name)
-        await _act(services, f"runs.{verb}", row)
-        return {"name": row.name, "asked": verb}
 
 
 def _promotions(api: FastAPI, services: Services) -> None:

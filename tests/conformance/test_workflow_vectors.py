@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from pipelines.checks.workflow import check
+from pipelines.core.aggregate import aggregated_values
 from pipelines.core.depends import parse
-from pipelines.core.expand import aggregated_values
 from pipelines.core.plan import Catalog
 from pipelines.core.substitute import replace
 from retrain.errors import ConfigError
@@ -74,6 +74,13 @@ def test_depends_means_what_upstream_expands_it_to(case: dict[str, Any]) -> None
             assert ours.holds(answer) == theirs.holds(answer), state
 
 
-@pytest.mark.parametrize("case", [c for c in EXPRESSIONS["template_lenient"] if "{{=" not in c["template"]])
-def test_tags_are_filled_in_as_upstream(case: dict[str, Any]) -> None:
-    assert replace(case["template"], case["vars"].get) == case["want"]
+@pytest.mark.parametrize("case", EXPRESSIONS["try_json_list"])
+def test_a_list_of_json_is_known_as_upstream(case: dict[str, Any]) -> None:
+    joined = json.loads(aggregated_values(case["input"]))
+
+    assert all(isinstance(one, dict | list) for one in joined) is case["ok"]
+
+
+@pytest.mark.parametrize("case", EXPRESSIONS["template_lenient"])
+def test_tags_and_expressions_are_filled_in_as_upstream(case: dict[str, Any]) -> None:
+    assert replace(case["template"], case["vars"]) == case["want"]

@@ -193,8 +193,13 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(tmp_path: Path
         pass
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        # Alembic cannot compare an index that runs downwards; that it is there is seen below.
+        skip = {"ix_locks_queue"}
+        opts = {"compare_type": False, "include_object": lambda _o, name, *_rest: name not in skip}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, metadata) == []
+        there = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'index'").scalars()
+        assert skip <= set(there)
     engine.dispose()
 
     config = Config()

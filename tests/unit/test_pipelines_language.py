@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.checks.unsupported import unsupported
+from pipelines.core.aggregate import ExpandError, aggregated_results
 from pipelines.core.depends import DependsError, parse
-from pipelines.core.expand import ExpandError, aggregated_results, expand, sequence
+from pipelines.core.expand import expand, sequence
 from pipelines.core.naming import go_json, item_label, member_index, member_name, node_id, pod_name, task_name
 from pipelines.core.nodes import Node, Outputs, Phase
 from pipelines.core.retry import Again, End, Wait, decide, duration_s, humanize
@@ -277,8 +278,8 @@ def test_unknown_fields_are_refused(spec: dict[str, Any]) -> None:
         normalize(document(**spec))
 
 
-@pytest.mark.parametrize("kind", ["CronWorkflow", "WorkflowEventBinding", "Pod"])
-def test_other_kinds_are_refused_by_name(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["Pod", "EventSource", None])
+def test_other_kinds_are_refused_by_name(kind: str | None) -> None:
     with pytest.raises(ConfigError, match=f"kind {kind} cannot be run"):
         normalize({**document(), "kind": kind})
 
@@ -286,14 +287,13 @@ def test_other_kinds_are_refused_by_name(kind: str) -> None:
 @pytest.mark.parametrize(
     ("template", "path"),
     [
-        ({"suspend": {}}, "suspend"),
-        ({"container": {"image": "a"}, "daemon": True}, "daemon"),
-        ({"container": {"image": "a", "args": ["{{=1+1}}"]}}, "container.args.0"),
-        ({"container": {"image": "a"}, "outputs": {"artifacts": [{"name": "m", "path": "/m"}]}}, "outputs.artifacts"),
-        ({"container": {"image": "a"}, "retryStrategy": {"expression": "true"}}, "retryStrategy.expression"),
-        ({"steps": [[{"name": "a", "template": "b", "hooks": {"x": {"template": "c"}}}]]}, "steps.0.0.hooks.x"),
+        ({"plugin": {"hello": {}}}, "plugin"),
+        ({"container": {"image": "a", "volumeDevices": [{"devicePath": "/d"}]}}, "container.volumeDevices"),
+        ({"container": {"image": "a"}, "outputs": {"artifacts": [{"name": "m", "azure": {}}, {"name": "n",
+          "azure": {"blob": "b"}}]}}, "outputs.artifacts.1.azure"),
+        ({"steps": [[{"name": "a", "inline": {"plugin": {"x": {}}}}]]}, "steps.0.0.inline.plugin"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_built_is_named(template: dict[str, Any], path: str) -> None:
     problems = list(unsupported(document(templates=[{"name": "main", **template}])))
 

@@ -18,7 +18,7 @@ from pipelines.core.node_selector import compile_selector
 from pipelines.core.nodes import Inputs, Node, Phase
 from pipelines.core.plan import Catalog
 from pipelines.core.rehearse import fail, rehearse, succeed
-from pipelines.core.reset import kept_after_reset
+from pipelines.core.reset import Saved, kept_after_reset
 from pipelines.core.resources import amounts, quantity, used
 from retrain.errors import ConfigError
 
@@ -119,7 +119,7 @@ def test_a_parked_run_that_is_restored_and_resumed_goes_on_with_what_is_reported
     first = step(start(workflow(steps(["a"], ["b"]))), [], T)
     held = step(first.run, [Suspend(), succeed(first.start[0])], T)
 
-    back = reopened(held.run, held.run.nodes)
+    back = reopened(held.run, Saved(held.run.nodes, held.run.children))
 
     assert names(step(back, [Tick(), succeed(first.start[0])], T)) == ["w[1].b"]
 
@@ -127,9 +127,8 @@ def test_a_parked_run_that_is_restored_and_resumed_goes_on_with_what_is_reported
 # --- retry -----------------------------------------------------------------------------------------------------------
 
 
-def reopened(run: Run, nodes: Mapping[str, Node]) -> Run:
-    saved = {key: node.to_argo() for key, node in nodes.items()}
-    return restore(run.plan.manifest, saved, name="w", uid="u", created=T, templates=Catalog(), started_at=T)
+def reopened(run: Run, saved: Saved) -> Run:
+    return restore(run.plan.manifest, saved.to_argo(), name="w", uid="u", created=T, templates=Catalog(), started_at=T)
 
 
 def retried(run: Run, **more: Any) -> tuple[Run, Decision, list[str]]:
@@ -140,7 +139,7 @@ def retried(run: Run, **more: Any) -> tuple[Run, Decision, list[str]]:
         ran.append(task.node_name)
         return succeed(task)
 
-    kept = kept_after_reset(run.nodes, "w", **more)
+    kept = kept_after_reset(run.nodes, run.children, "w", **more)
     back = reopened(run, kept)
     return back, rehearse(back, answer, now=T), sorted(ran)
 
@@ -258,9 +257,10 @@ def test_any_dag_is_retried_to_an_end_with_a_whole_tree_and_no_step_twice(manife
         return fail(task) if crc32(f"{seed}{task.node_name}".encode()) % 3 == 0 else succeed(task)
 
     first = rehearse(start(manifest), chance, now=T)
-    kept = kept_after_reset(first.run.nodes, "w")
+    saved = kept_after_reset(first.run.nodes, first.run.children, "w")
+    kept = saved.nodes
 
-    assert all(child in kept for node in kept.values() for child in node.children)
+    assert all(child in kept for children in saved.edges.values() for child in children)
     assert all(not node.boundary_id or node.boundary_id in kept for node in kept.values())
     back, decision, ran = retried(first.run)
     assert decision.run.ended
@@ -269,7 +269,7 @@ def test_any_dag_is_retried_to_an_end_with_a_whole_tree_and_no_step_twice(manife
     good = {node.name for node in kept.values() if node.type == "Pod" and node.phase is Phase.Succeeded}
     assert not good & set(ran)
     reachable = {node.id for node in decision.run.nodes.values() if not node.boundary_id}
-    reachable |= {child for node in decision.run.nodes.values() for child in node.children}
+    reachable |= {child for children in decision.run.children.values() for child in children}
     assert reachable == set(decision.run.nodes)
     del back
 

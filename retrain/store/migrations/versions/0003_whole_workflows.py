@@ -108,6 +108,7 @@ def _keepers() -> None:
         sa.PrimaryKeyConstraint("name", "run_id", "holder", name=op.f("pk_locks")),
     )
     op.create_index("ix_locks_run_id_holder", "locks", ["run_id", "holder"])
+    op.create_index("ix_locks_queue", "locks", ["name", "granted", sa.text("priority DESC"), "created", "asked"])
     op.create_table(
         "memos",
         sa.Column("cache", sa.Text(), nullable=False),

@@ -1,0 +1,273 @@
+"""Makes runs of CronWorkflows when they are due: one run for each tick, through restarts and `kill -9`.
+
+A tick is dealt with in one transaction: the run is written down, the event that tells of the tick goes to the outbox,
+and the cron's place moves on. So a crash before it leaves the tick to the next look, and one after it loses nothing.
+Run ids follow from the tick, and the place moves only from where it was seen: two platforms on one store make one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+from sqlalchemy import Connection
+
+from pipelines.host.queue import RunRequest, submit
+from pipelines.host.schedule import (
+    GRACE_S,
+    Memory,
+    Schedule,
+    Verdict,
+    compile_schedule,
+    due,
+    run_id,
+    run_name,
+    stopped,
+    verdict,
+    workflow_of,
+)
+from pipelines.spec import normalize
+from retrain import faults
+from retrain.clock import Clock
+from retrain.errors import ConfigError, RetrainError, Transient
+from retrain.events import Event
+from retrain.store import Store, crons, outbox, runs
+from retrain.store.crons import CronRow
+
+LONGEST_S = 30.0
+"""Seconds until the clock is looked at again at the latest: it may be set, and a laptop may sleep."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CronState:
+    """How a CronWorkflow is. `next`: its next tick; None if it waits for none."""
+
+    name: str
+    namespace: str
+    phase: str
+    suspended: bool
+    next: datetime | None
+    last: datetime | None
+    active: int
+    succeeded: int
+    failed: int
+    message: str
+
+
+class CronHost:
+    """The CronWorkflows of a platform."""
+
+    name = "crons"
+
+    def __init__(self, store: Store, clock: Clock, documents: Iterable[Mapping[str, Any]] = ()) -> None:
+        """`documents` are CronWorkflow manifests.
+
+        Raises:
+            ConfigError: a schedule cannot be read.
+        """
+        self._store = store
+        self._clock = clock
+        self._schedules = _compiled(documents)
+        self._looked: dict[tuple[str, str], datetime] = {}
+        self.trouble: str | None = None
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Look whenever something is due, until cancelled."""
+        task_status.started()
+        while True:
+            try:
+                await self.look()
+                self.trouble = None
+            except Transient as error:
+                self.trouble = str(error)
+                log.warning("crons.waiting", reason=str(error))
+            await self._store.signals.wait("crons", self._wait_s())
+
+    def apply(self, documents: Iterable[Mapping[str, Any]]) -> None:
+        """Run these from now on. One whose times have changed begins anew: nothing of the past is caught up with.
+
+        Raises:
+            ConfigError: a schedule cannot be read; nothing has changed.
+        """
+        self._schedules = _compiled(documents)
+        self._looked = {key: at for key, at in self._looked.items() if key in self._schedules}
+        self._store.signals.notify("crons")
+
+    async def look(self) -> int:
+        """Deal with all that is due now; how many runs were made."""
+        made = 0
+        for schedule in list(self._schedules.values()):
+            try:
+                made += await self._store.write(_work(schedule, self._clock.now(), self._remember))
+            except Transient:
+                raise
+            except RetrainError as error:
+                log.warning("cron.failed", cron=schedule.name, error=str(error))
+            faults.point("cron.after_commit")
+        if made:
+            self._store.signals.notify("runs")
+        self._store.signals.notify("outbox")
+        return made
+
+    async def states(self) -> list[CronState]:
+        """How they are, by name."""
+        now = self._clock.now()
+        schedules = sorted(self._schedules.values(), key=lambda one: (one.namespace, one.name))
+        return await self._store.read(lambda c: [_state(c, schedule, now) for schedule in schedules])
+
+    def _remember(self, schedule: Schedule, looked: datetime) -> None:
+        self._looked[schedule.namespace, schedule.name] = looked
+
+    def _wait_s(self) -> float:
+        now = self._clock.now()
+        ticks = [
+            tick
+            for key, schedule in self._schedules.items()
+            if (tick := schedule.next(self._looked.get(key, now))) is not None
+        ]
+        left = (min(ticks) - now).total_seconds() if ticks else LONGEST_S
+        return min(LONGEST_S, max(0.0, left))
+
+
+def _compiled(documents: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Schedule]:
+    schedules = [compile_schedule(normalize(document)) for document in documents]
+    return {(one.namespace, one.name): one for one in schedules}
+
+
+# --- one cron, in one transaction -------------------------------------------------------------------------------------
+
+
+def _work(
+    schedule: Schedule, now: datetime, remember: Callable[[Schedule, datetime], None]
+) -> Callable[[Connection], int]:
+    def work(connection: Connection) -> int:
+        row = _row(connection, schedule, now)
+        memory = Memory(row.looked, row.last_scheduled, row.succeeded, row.failed)
+        crons.let_expire(connection, schedule.parent, (schedule.succeeded_kept, schedule.failed_kept), now)
+        tick = due(schedule, memory, now)
+        if tick is None:
+            _keep_phase(connection, schedule, row, memory, now)
+            remember(schedule, row.looked)
+            return 0
+        faults.point("cron.before_commit")
+        made = _decide(connection, schedule, row, tick, now)
+        remember(schedule, tick)
+        return made
+
+    return work
+
+
+def _row(connection: Connection, schedule: Schedule, now: datetime) -> CronRow:
+    """What is remembered; it begins here and now for a cron that is new, or has other times than before."""
+    row = crons.get(connection, schedule.namespace, schedule.name)
+    if row is None:
+        row = CronRow(schedule.namespace, schedule.name, since=now, looked=now, digest=schedule.digest)
+        crons.add(connection, row)
+    elif row.digest != schedule.digest:
+        crons.move(connection, row, looked=now, digest=schedule.digest)
+        return crons.get(connection, schedule.namespace, schedule.name) or row
+    return row
+
+
+def _decide(connection: Connection, schedule: Schedule, row: CronRow, tick: datetime, now: datetime) -> int:
+    memory = Memory(row.looked, row.last_scheduled, row.succeeded, row.failed)
+    open_runs = [one for one in runs.children(connection, schedule.parent) if one.phase in runs.OPEN]
+    found = verdict(schedule, memory, len(open_runs), tick, now)
+    last = row.last_scheduled
+    if found.runs:
+        try:
+            _submit(connection, schedule, tick)
+            last = tick
+        except ConfigError as error:
+            found = Verdict(False, f"the workflow cannot be submitted: {error}", broken=True)
+    if found.runs and found.replace:
+        for one in open_runs:
+            runs.ask(connection, one.id, "terminate")
+    # What was missed is missed up to now: the next look does not find it again.
+    looked = tick if now - tick < timedelta(seconds=GRACE_S) else now
+    if not crons.move(connection, row, looked=looked, last_scheduled=last, message=found.reason):
+        return 0  # another platform on this store was first, and made the same run
+    outbox.add(connection, [_event(schedule, tick, found, now)], now)
+    _log(schedule, tick, found)
+    return int(found.runs)
+
+
+def _submit(connection: Connection, schedule: Schedule, tick: datetime) -> None:
+    manifest = workflow_of(schedule, tick)
+    labels: Mapping[str, str] = manifest["metadata"]["labels"]
+    request = RunRequest(run_id(schedule, tick), None, manifest, labels, depth=0, parent=schedule.parent)
+    submit(connection, request)
+
+
+def _keep_phase(connection: Connection, schedule: Schedule, row: CronRow, memory: Memory, now: datetime) -> None:
+    """A cron stops as soon as its last run says so, not at its next tick."""
+    try:
+        phase = "Stopped" if stopped(schedule, memory, now) else "Active"
+    except ConfigError as error:
+        if row.message != str(error):
+            crons.move(connection, row, message=str(error))
+        return
+    if phase != row.phase:
+        crons.move(connection, row, phase=phase)
+        log.info("cron.phase", cron=schedule.name, phase=phase)
+
+
+def _event(schedule: Schedule, tick: datetime, found: Verdict, now: datetime) -> Event:
+    """What is told of a tick. Its id follows from the tick."""
+    moment = "fired" if found.runs else "skipped"
+    data: dict[str, Any] = {
+        "cron": schedule.name,
+        "namespace": schedule.namespace,
+        "scheduledTime": tick.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    extensions: dict[str, Any] = {"retraindepth": 1}
+    if found.runs:
+        data["run"] = {"id": run_id(schedule, tick), "name": run_name(schedule, tick)}
+        extensions["retraincause"] = run_id(schedule, tick)
+    else:
+        data["reason"] = found.reason
+    return Event(
+        id=f"cron.{schedule.namespace}.{schedule.name}.{int(tick.timestamp())}",
+        source="retrain",
+        subject=f"cron.{moment}",
+        type=f"dev.retrain.cron.{moment}",
+        time=now,
+        datacontenttype="application/json",
+        data=data,
+        extensions=extensions,
+    )
+
+
+def _log(schedule: Schedule, tick: datetime, found: Verdict) -> None:
+    if found.runs:
+        log.info("cron.fired", cron=schedule.name, run=run_name(schedule, tick))
+    elif found.broken:
+        log.error("cron.skipped", cron=schedule.name, tick=tick.isoformat(), reason=found.reason)
+    else:
+        log.info("cron.skipped", cron=schedule.name, tick=tick.isoformat(), reason=found.reason)
+
+
+def _state(connection: Connection, schedule: Schedule, now: datetime) -> CronState:
+    row = crons.get(connection, schedule.namespace, schedule.name)
+    active = sum(one.phase in runs.OPEN for one in runs.children(connection, schedule.parent))
+    phase = row.phase if row else "Active"
+    waits = not schedule.suspended and phase == "Active"
+    return CronState(
+        name=schedule.name,
+        namespace=schedule.namespace,
+        phase=phase,
+        suspended=schedule.suspended,
+        next=schedule.next(now) if waits else None,
+        last=row.last_scheduled if row else None,
+        active=active,
+        succeeded=row.succeeded if row else 0,
+        failed=row.failed if row else 0,
+        message=row.message if row else "",
+    )

@@ -1,0 +1,123 @@
+"""What the store learns of a run: each batch of news is one transaction, with the events that tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pipelines.core.engine import Decision, Run
+from pipelines.core.nodes import Node, Phase
+from pipelines.core.status import outputs
+from pipelines.host.announce import Cause, Moment, announcement, failure, moment_of
+from pipelines.host.parents import stop_owned
+from retrain.errors import Refused
+from retrain.store import crons, firings, outbox, run_requests, runs
+from retrain.store.runs import RunRow
+
+
+class LeaseLost(Refused):
+    """The run is another runner's now."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """One run's place in the store. `told`: its `run.started` is in the outbox; `suspended`: that it was is noted."""
+
+    row: RunRow
+    owner: str
+    told: bool
+    suspended: bool = False
+
+    def keep(self, connection: Connection, decision: Decision, requests: Sequence[int], now: datetime) -> bool:
+        """Save a decision, and take out the requests that it is the answer to; whether there is something to tell.
+
+        Raises:
+            LeaseLost: somebody else works on the run, or it is over.
+        """
+        run, row = decision.run, self.row
+        moments = self._moments(decision)
+        if not runs.advance(
+            connection, self.owner, row.id, phase=str(decision.phase), message=decision.message, **self._changes(run)
+        ):
+            raise LeaseLost(f"run {row.id} is another runner's, or over")
+        bodies = {node_id: body_of(run.nodes[node_id]) for node_id in decision.changed}
+        runs.save_nodes(connection, row.id, bodies, decision.edges)
+        if run.suspended and not self.suspended:
+            runs.note_suspended(connection, row.id)
+        if requests:
+            run_requests.done(connection, requests)
+        if moments:
+            cause = _cause(connection, row)
+            outbox.add(connection, [announcement(row, decision, one, cause) for one in moments], now)
+        if run.ended:
+            _ended(connection, row, run.plan.spec, decision.phase, now)
+            if run.strategy:
+                stop_owned(connection, row.id)
+        return bool(moments)
+
+    def kept(self, decision: Decision) -> None:
+        """The transaction of `keep` is committed."""
+        self.suspended = self.suspended or decision.run.suspended
+        self.told = self.told or decision.run.started_at is not None
+
+    def fail(self, connection: Connection, message: str, phase: Phase, now: datetime) -> None:
+        """End a run that the engine cannot drive."""
+        row = self.row
+        if runs.advance(connection, self.owner, row.id, phase=str(phase), message=message, finished=now):
+            outbox.add(connection, [failure(row, message, phase, now, _cause(connection, row))], now)
+            _ended(connection, row, row.manifest.get("spec") or {}, phase, now)
+
+    def _moments(self, decision: Decision) -> list[Moment]:
+        moments: list[Moment] = [] if self.told or decision.run.started_at is None else ["started"]
+        if moment := moment_of(decision):
+            moments.append(moment)
+        return moments
+
+    def _changes(self, run: Run) -> dict[str, Any]:
+        changes: dict[str, Any] = {"started": run.started_at, "outputs": outputs(run).to_argo()}
+        if not self.told:
+            changes["templates"] = run.plan.catalog.needed_by(self.row.manifest)
+            changes["labels"] = {**self.row.labels, **run.plan.labels}
+        if run.finished_at is not None:
+            changes["finished"] = run.finished_at
+        return changes
+
+
+def body_of(node: Node) -> dict[str, Any]:
+    """A node as the store keeps it: without its children, and with its times to the microsecond."""
+    body = node.to_argo()
+    for key, moment in (("startedAt", node.started_at), ("finishedAt", node.finished_at)):
+        if moment is not None:
+            body[key] = moment.isoformat().replace("+00:00", "Z")
+    return body
+
+
+def expiry(spec: Any, phase: Phase, finished: datetime) -> datetime | None:
+    """When a run that has ended may be deleted, as its `ttlStrategy` says; None: it says nothing."""
+    ttl: Any = spec.get("ttlStrategy") or {}
+    special = ttl.get("secondsAfterSuccess" if phase is Phase.Succeeded else "secondsAfterFailure")
+    seconds = ttl.get("secondsAfterCompletion") if special is None else special
+    return None if seconds is None else finished + timedelta(seconds=int(seconds))
+
+
+def _ended(connection: Connection, row: RunRow, spec: Any, phase: Phase, now: datetime) -> None:
+    run_requests.drop(connection, row.id)
+    expires = expiry(spec, phase, now)
+    if expires is not None:
+        runs.let_expire(connection, row.id, expires, sooner=True)
+    crons.count(connection, row.parent, succeeded=phase is Phase.Succeeded)
+    if row.firing_id is not None:
+        # The firing of a run may wait for its end (`policy.k8s`).
+        firings.wake(connection, row.firing_id, now)
+
+
+def _cause(connection: Connection, row: RunRow) -> Cause | None:
+    """Whose run it is. Asked when there is something to tell: the start, and the end."""
+    if row.firing_id is None:
+        return None
+    found = firings.origin(connection, row.firing_id)
+    return Cause(row.firing_id, *found) if found else None

@@ -1,0 +1,88 @@
+"""One container of a pod that is in hand: seen to its end, whatever that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from pipelines.local.collect import Left
+from pipelines.local.life import Halted, Life, Lost, Machine
+from pipelines.local.podplan import Contained, NotInPath, Situation
+from pipelines.local.process import Command, Ending
+from retrain.errors import ConfigError
+
+EMISSARY_FAILED = 64
+KILLED_ON_PURPOSE = (137, 143)
+"""Exit codes of sidecars that were told to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended. `how`: "exited" with `code`; "broken", it could not be started for a reason that is not
+    its program's; "lost", its leader is gone; "halted", it was to end before it began."""
+
+    name: str
+    how: Literal["exited", "broken", "lost", "halted"]
+    code: int = 0
+    said: str = ""
+    ending: Ending | None = None
+    left: Left = field(default_factory=Left)
+
+    @property
+    def well(self) -> bool:
+        return self.how == "exited" and self.code == 0
+
+    @property
+    def reason(self) -> str:
+        """In Kubernetes' words."""
+        return f"Error (exit code {self.code})"
+
+    @property
+    def message(self) -> str:
+        """The same with the container's name, as the message of a node."""
+        return f"{self.name}: {self.reason}" + (f": {self.said}" if self.said else "")
+
+
+@dataclass(slots=True)
+class Living:
+    """A container with its life. `after`: what to do on a thread as soon as it has ended."""
+
+    machine: Machine
+    contained: Contained
+    situation: Situation
+    capture: bool
+    life: Life = field(init=False)
+
+    def __post_init__(self) -> None:
+        contained = self.contained
+        self.life = Life(self.machine, contained.workspace.home, contained.mark, self._command)
+
+    def _command(self) -> Command:
+        return self.contained.command(self.situation, self.capture)
+
+    async def see(self, started: Callable[[datetime], None], after: Callable[[Ending], Left]) -> Ended:
+        """To its end; what goes wrong is in the result."""
+        name = self.contained.name
+        try:
+            ending, left = await self.life.live(started, lambda ending: (ending, after(ending)))
+        except NotInPath as error:
+            return Ended(name, "exited", EMISSARY_FAILED, str(error))
+        except (ConfigError, OSError, ValueError) as error:
+            # ValueError: a NUL character or broken text in an argument. OSError: no processes, no disk.
+            return Ended(name, "broken", said=plain(error))
+        except Lost:
+            return Ended(name, "lost")
+        except Halted:
+            return Ended(name, "halted")
+        if ending.trouble and ending.code == 0:
+            return Ended(name, "broken", said=ending.trouble, ending=ending, left=left)
+        return Ended(name, "exited", ending.code, "" if ending.began else ending.trouble, ending, left)
+
+
+def plain(error: Exception) -> str:
+    """What to tell of an error."""
+    if isinstance(error, OSError):
+        return f"the step cannot be started: {error.strerror or error}"
+    return str(error)

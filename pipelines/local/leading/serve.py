@@ -1,0 +1,47 @@
+"""The spawner: forks leaders, and is small, so that they are."""
+
+from __future__ import annotations
+
+import _socket
+import gc
+import os
+import signal
+import sys
+
+from .lead import be_leader, reap
+
+PLATFORM = 3
+
+
+def serve() -> None:
+    """Fork a leader for each socket that comes, until no more can come."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
+        # A handler, not SIG_IGN: an exec puts a handler back to the default, so that steps start with none of this.
+        signal.signal(number, _nothing)
+    boot = boot_id()
+    # What is here now is never looked at by a collection: in a leader that would touch, and so copy, all of it.
+    gc.freeze()
+    platform = _socket.socket(fileno=PLATFORM)
+    while (mine := _next_socket(platform)) is not None:
+        reap()
+        if os.fork() == 0:
+            platform.close()
+            be_leader(mine, boot)
+        os.close(mine)
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    pass
+
+
+def _next_socket(platform: _socket.socket) -> int | None:
+    data, extra, _, _ = platform.recvmsg(1, _socket.CMSG_LEN(4))
+    for level, kind, body in extra:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            return int.from_bytes(body[:4], sys.byteorder)
+    return None if not data else -1
+
+
+def boot_id() -> bytes:
+    with open("/proc/sys/kernel/random/boot_id", "rb") as file:  # noqa: PTH123
+        return file.read().strip()

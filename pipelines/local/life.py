@@ -1,0 +1,175 @@
+"""The life of one container: started, found again after a restart of the platform, asked to end, and ended."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from pipelines.local import process
+from pipelines.local.process import Command, Ending, Leader
+from pipelines.local.spawner import Spawner
+from retrain.clock import Clock
+
+KILLED = 137
+
+T = TypeVar("T")
+
+
+class Lost(Exception):
+    """The container's leader died with no word: the machine went down, or somebody killed it."""
+
+
+class Halted(Exception):
+    """The container was asked to end before it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What runs containers. `leave`: what a cancellation does to those that run. `threads` are for short work,
+    `transfers` for artifacts, which may take long."""
+
+    spawner: Spawner
+    clock: Clock
+    grace_s: float
+    leave: Literal["kill", "keep"]
+    threads: anyio.CapacityLimiter
+    transfers: anyio.CapacityLimiter
+
+    async def thread(self, work: Callable[[], T]) -> T:
+        """Do something that blocks for moments."""
+        return await anyio.to_thread.run_sync(work, limiter=self.threads)
+
+    async def transfer(self, work: Callable[[], T]) -> T:
+        """Do something that may block for long."""
+        return await anyio.to_thread.run_sync(work, limiter=self.transfers)
+
+
+@dataclass(slots=True)
+class Life:
+    """One container in its directory `home`. `command` is asked for on a thread, and only where nothing has begun."""
+
+    machine: Machine
+    home: Path
+    mark: str
+    command: Callable[[], Command]
+    asked: anyio.Event = field(default_factory=anyio.Event)
+    running: anyio.Event = field(default_factory=anyio.Event)
+    found: bool = False
+    """An earlier platform had started it."""
+    cut: bool = False
+    """It was ended in the middle, by a cancellation: what it did does not count."""
+
+    def stop(self) -> None:
+        """Ask for its end: SIGTERM, and SIGKILL after the grace time."""
+        self.asked.set()
+
+    async def live(self, started: Callable[[datetime], None], after: Callable[[Ending], T]) -> T:
+        """See it to its end; what `after` makes of that, on a thread.
+
+        Raises:
+            Lost: it is gone without an ending.
+            Halted: it was asked to end before it began.
+            OSError, ValueError, ConfigError: it cannot be started.
+        """
+        # Not lost to a cancellation: anyio gives a thread's result whatever came meanwhile.
+        leader, at = await self.machine.thread(self._begin)
+        while leader is not None:
+            self.running.set()
+            started(at)
+            await self._attend(leader)
+            result, leader = await self.machine.thread(partial(self._after, leader, after))
+            if leader is None:
+                return result[0]
+        result, leader = await self.machine.thread(partial(self._after, None, after))
+        if leader is not None:
+            raise Lost
+        return result[0]
+
+    def _begin(self) -> tuple[Leader | None, datetime]:
+        """Find the process or start it; no leader if it has ended."""
+        self.found = process.began(self.home)
+        if self.found:
+            return process.attach(self.home), began_at(self.home) or self.machine.clock.now()
+        if self.asked.is_set():
+            raise Halted
+        command = self.command()
+        at = self.machine.clock.now()
+        return self.machine.spawner.launch(self.home, command), at
+
+    async def _attend(self, leader: Leader) -> None:
+        """Stay until it has ended, by itself or because it was asked to. A cancellation takes the descriptor."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._guard, leader)
+                await leader.wait()
+                group.cancel_scope.cancel()
+        except anyio.get_cancelled_exc_class():
+            if self.machine.leave == "keep":
+                leader.let_go()
+            else:
+                with anyio.CancelScope(shield=True):
+                    await self._cut_off(leader)
+            raise
+
+    async def _guard(self, leader: Leader) -> None:
+        await self.asked.wait()
+        await self._urge(leader)
+
+    async def _urge(self, leader: Leader) -> None:
+        leader.signal_group(signal.SIGTERM)
+        await anyio.sleep(self.machine.grace_s)
+        leader.signal_group(signal.SIGKILL)
+
+    async def _cut_off(self, leader: Leader) -> None:
+        # One that has ended already, though nobody has seen it yet, is not to run again.
+        self.cut = await self.machine.thread(partial(process.ending, self.home)) is None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._urge, leader)
+            await leader.wait()
+            group.cancel_scope.cancel()
+        leader.close()
+
+    def _after(self, leader: Leader | None, after: Callable[[Ending], T]) -> tuple[tuple[T, ...], Leader | None]:
+        """Once the leader has ended: what `after` gives, or another leader that came first in this home."""
+        if leader is not None:
+            leader.close()
+        ending = process.ending(self.home)
+        if ending is None:
+            if not self.asked.is_set():
+                other = process.attach(self.home)
+                if other is None:
+                    raise Lost
+                return (), other
+            ending = self._killed()
+        return (after(ending),), None
+
+    def _killed(self) -> Ending:
+        """For one that was asked to end and whose leader went with it."""
+        process.sweep(process.MARKER, [self.mark])
+        now = self.machine.clock.now()
+        return Ending(
+            code=KILLED,
+            signal=signal.SIGKILL,
+            began=True,
+            started=began_at(self.home) or now,
+            finished=now,
+            cpu_s=0.0,
+            peak_bytes=0,
+            trouble="",
+        )
+
+
+def began_at(home: Path) -> datetime | None:
+    """When the leader of a home started; None if none has."""
+    try:
+        return datetime.fromtimestamp((home / "pid").stat().st_mtime, UTC)
+    except OSError:
+        return None

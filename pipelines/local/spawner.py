@@ -1,0 +1,210 @@
+"""The spawner, from the platform's side: a small process that forks leaders, and the leaders that wait for a step.
+
+A fork costs what the forking process weighs, so the platform, which is heavy, does not fork. A leader that has seen its
+step to the end gets the next one. They are in sessions of their own: Ctrl-C at the terminal does not reach them. The
+spawner ends when the platform does, and its leaders when their steps do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import socket
+import sys
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from pipelines.local.isolation import leading
+from pipelines.local.process import Command, Leader
+from retrain.errors import ConfigError
+
+_PLATFORM = 3
+_ANSWER = 4096
+_SPAWNERS = 3
+"""How many spawners are started for one leader before it is given up."""
+
+
+_IDLE = 2 * (os.cpu_count() or 1)
+"""How many leaders without a step are kept."""
+
+
+class Spawner:
+    """Starts steps. Get one from `open_spawner`; any thread may use it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        self._idle: list[socket.socket] = []
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the process now, so that the first step need not wait for it."""
+        with self._lock:
+            if self._process is None:
+                self._process = _Process()
+
+    def launch(self, home: Path, command: Command) -> Leader:
+        """Have a leader start the step of this home. Blocks for about a millisecond: call it on a thread.
+
+        Returns when the step's process is there; if its program could not be started, `ending` says why. If leaders or
+        the spawner were killed, others take over: the first leader of a home wins, so no step is started twice.
+
+        Raises:
+            FileExistsError: this home has, or had, a leader: see `attach` and `ending`.
+            OSError: the machine has no room for a process, or the disk none for its files.
+            ValueError: an argument or a variable holds a NUL character or broken text.
+        """
+        order = _order(home, command)
+        while True:
+            leader = self._take()
+            try:
+                return self._ask(leader, order)
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                leader.close()
+
+    def close(self) -> None:
+        """End the spawner and the leaders that have no step; the others when theirs has ended."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            process, self._process = self._process, None
+        for leader in idle:
+            leader.close()
+        if process is not None:
+            process.close()
+
+    def _take(self) -> socket.socket:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            for _ in range(_SPAWNERS):
+                if self._process is None:
+                    self._process = _Process()
+                try:
+                    return self._process.fork()
+                except (BrokenPipeError, ConnectionResetError):
+                    self._process.close()
+                    self._process = None
+        raise ChildProcessError("the process that starts steps is killed again and again")
+
+    def _ask(self, leader: socket.socket, order: bytes) -> Leader:
+        leader.sendall(order)
+        # The end may be behind the answer already, and must stay to be seen.
+        answer = b""
+        while not answer.endswith(b"\n"):
+            seen = leader.recv(_ANSWER, socket.MSG_PEEK)
+            if not seen:
+                raise EOFError
+            answer += leader.recv(seen.find(b"\n") + 1 or len(seen))
+        if answer.startswith(b"!"):
+            self._give_back(leader)
+            number, _, text = answer[1:].decode().strip().partition(" ")
+            raise OSError(int(number), text)
+        return Leader(int(answer), leader.fileno(), give_back=partial(self._ended, leader))
+
+    def _ended(self, leader: socket.socket) -> None:
+        """Take a leader back whose step has ended; one that was killed is closed."""
+        try:
+            said = leader.recv(_ANSWER, socket.MSG_DONTWAIT)
+        except OSError:
+            said = b""
+        if said == b"E":
+            self._give_back(leader)
+        else:
+            leader.close()
+
+    def _give_back(self, leader: socket.socket) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < _IDLE:
+                self._idle.append(leader)
+                return
+        leader.close()
+
+
+@asynccontextmanager
+async def open_spawner() -> AsyncGenerator[Spawner]:
+    """A spawner for the time of the block. Steps that run at its end run on.
+
+    Raises:
+        ConfigError: this is not Linux (5.4 or newer): a step could not be found again after a crash.
+    """
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        raise ConfigError("local steps need Linux 5.4 or newer: their leaders are found by pidfd and /proc")
+    spawner = Spawner()
+    try:
+        await anyio.to_thread.run_sync(spawner.start)
+        yield spawner
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(spawner.close)
+
+
+class _Process:
+    """One spawner process, and the socket to it."""
+
+    def __init__(self) -> None:
+        self._socket, other = socket.socketpair()
+        words = leading("serve")
+        spare = max(other.fileno(), _PLATFORM) + 1
+        try:
+            self._pid = os.posix_spawn(
+                words[0],
+                words,
+                {"PATH": "/usr/bin:/bin"},
+                file_actions=[
+                    # By way of a spare number: a descriptor that is put onto itself stays closed on exec.
+                    (os.POSIX_SPAWN_DUP2, other.fileno(), spare),
+                    (os.POSIX_SPAWN_DUP2, spare, _PLATFORM),
+                    (os.POSIX_SPAWN_CLOSE, spare),
+                    *((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in (0, 1, 2)),
+                ],
+                setsid=True,
+                setsigmask=[],
+            )
+        finally:
+            other.close()
+
+    def fork(self) -> socket.socket:
+        """A new leader's socket.
+
+        Raises:
+            BrokenPipeError, ConnectionResetError: the spawner was killed.
+        """
+        mine, other = socket.socketpair()
+        with other:
+            socket.send_fds(self._socket, [b"+"], [other.fileno()])
+        return mine
+
+    def close(self) -> None:
+        self._socket.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self._pid, 0)
+
+
+def _order(home: Path, command: Command) -> bytes:
+    body = marshal.dumps(
+        {
+            "home": os.fspath(home),
+            "argv": tuple(_text(word) for word in command.argv),
+            "env": {_text(name): _text(value) for name, value in command.env.items()},
+            "cwd": os.fspath(command.cwd),
+            "capture": command.capture,
+            "umask": command.umask,
+            "layout": command.layout.plain() if command.layout else None,
+        }
+    )
+    return len(body).to_bytes(4, "little") + body
+
+
+def _text(text: str) -> bytes:
+    encoded = os.fsencode(text)
+    if b"\0" in encoded:
+        raise ValueError("embedded null byte")
+    return encoded

@@ -1,0 +1,94 @@
+"""Artifacts of a run, for whoever wants to have them: found by step and name, streamed as they lie."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from posixpath import basename
+from typing import Any, BinaryIO
+
+import anyio.to_thread
+
+from pipelines.artifacts.port import ArtifactRun, Artifacts
+from pipelines.core.naming import pod_name
+from retrain.errors import NotFound
+from retrain.store import Store, runs
+from retrain.store.runs import RunRow
+
+CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The bytes of an artifact, and the name of a file for them."""
+
+    name: str
+    parts: AsyncGenerator[bytes]
+
+
+async def download(store: Store, artifacts: Artifacts, run: RunRow, node: str, name: str) -> Download:
+    """An output (else an input) artifact of a step; `node` is its id, name or display name, or the run's own name.
+
+    An archive is not unpacked; what is kept as a directory comes as one tar.
+
+    Raises:
+        NotFound: the run has no such step, or the step no such artifact, or nothing lies there any more.
+    """
+    nodes = await store.read(lambda c: runs.load_nodes(c, run.id))
+    found = _node(run, nodes, node)
+    artifact = _artifact(found, name)
+    where = ArtifactRun(
+        run_id=run.id,
+        workflow=run.name,
+        namespace=run.namespace,
+        node_id=found["id"],
+        pod_name=pod_name(run.name, found["name"], found.get("templateName") or ""),
+        repository=_repository(run.manifest),
+        uid=run.id,
+    )
+    file = await anyio.to_thread.run_sync(artifacts.open, artifact, where)
+    return Download(_file_name(artifact), _parts(file))
+
+
+def _repository(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    spec: Mapping[str, Any] = manifest.get("spec") or {}
+    return spec.get("artifactRepositoryRef")
+
+
+async def _parts(file: BinaryIO) -> AsyncGenerator[bytes]:
+    try:
+        while part := await anyio.to_thread.run_sync(file.read, CHUNK):
+            yield part
+    finally:
+        file.close()
+
+
+def _node(run: RunRow, nodes: Mapping[str, Any], which: str) -> Mapping[str, Any]:
+    if which in nodes:
+        return nodes[which]
+    fitting = [one for one in nodes.values() if which in {one["name"], one.get("displayName")}]
+    if not fitting:
+        raise NotFound(f"{run.name} has no step {which!r}; `retrain runs get {run.name}` shows them")
+    if len(fitting) > 1:
+        raise NotFound(f"{run.name} has {len(fitting)} steps {which!r}; say the id of one: {fitting[0]['id']}, ...")
+    return fitting[0]
+
+
+def _artifact(node: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    known: list[str] = []
+    for part in ("outputs", "inputs"):
+        artifacts: Sequence[Mapping[str, Any]] = (node.get(part) or {}).get("artifacts") or ()
+        for one in artifacts:
+            if one.get("name") == name:
+                return one
+            known.append(str(one.get("name")))
+    there = ", ".join(known) or "none"
+    raise NotFound(f"{node.get('displayName')} has no artifact {name!r}; there are {there}")
+
+
+def _file_name(artifact: Mapping[str, Any]) -> str:
+    """The last part of where it lies, else its name: one that is safe in a header and on a disk."""
+    place: Mapping[str, Any] = artifact.get("s3") or artifact.get("gcs") or artifact.get("http") or {}
+    key = str(place.get("key") or place.get("url") or "").rstrip("/")
+    name = basename(key.partition("?")[0]) or str(artifact.get("name"))
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name).lstrip(".") or "artifact"

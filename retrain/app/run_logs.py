@@ -1,0 +1,198 @@
+"""The logs of a run: which steps are meant, and their lines one after the other or as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+import orjson
+import re2
+
+from pipelines.core.node_selector import compile_selector
+from pipelines.core.nodes import Node
+from pipelines.local.workspace import container_homes, open_workspace, run_directory
+from pipelines.pictures.reading import depths, in_order
+from retrain.errors import ConfigError, NotFound
+from retrain.store import Store, runs
+from retrain.store.runs import OPEN, RunRow
+
+if TYPE_CHECKING:
+    from pipelines.local.logs import Follower, LogLine
+
+AT_ONCE = 500
+"""Lines that are read at once."""
+LOOK_S = 0.3
+"""Seconds between two looks at logs that somebody follows, at least: a step writes a file, and nobody is told."""
+LONGEST_PATTERN = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LogWish:
+    """Which lines to show; None means any. `tail` counts from the end of each step's log."""
+
+    node: str | None = None
+    selector: str | None = None
+    container: str | None = None
+    grep: str | None = None
+    since: datetime | None = None
+    tail: int | None = None
+    follow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """A line of a step's log."""
+
+    node: Mapping[str, Any]
+    container: str
+    line: LogLine
+
+    def to_json(self) -> bytes:
+        """As one JSON object."""
+        return orjson.dumps(
+            {
+                "node": self.node["id"],
+                "name": self.node.get("displayName") or self.node["name"],
+                "container": self.container,
+                "time": self.line.time.isoformat().replace("+00:00", "Z"),
+                "stream": self.line.stream,
+                "text": self.line.text,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Lines in batches. `many`: several steps, or containers, may speak."""
+
+    many: bool
+    batches: AsyncGenerator[list[StepLine]]
+
+
+Source = tuple[Mapping[str, Any], str, Path]
+"""A step, one of its containers, and the file of its log."""
+
+
+async def log_lines(store: Store, data: Path, run: RunRow, wish: LogWish) -> Logs:
+    """The lines, in batches: step after step in the order in which they began; those to come as they come.
+
+    Raises:
+        NotFound: there is no such step or container.
+        ConfigError: the pattern or the selector cannot be used.
+    """
+    keep = _grep(wish.grep)
+    # Looked at once before the answer begins, so that what is wrong is said as an error.
+    found = await _sources(store, data, run, wish)
+    if wish.container is not None and not wish.follow and not found:
+        raise NotFound(f"{run.name} has no container {wish.container!r} that wrote a log")
+    more_may_come = wish.follow and wish.node is None and run.phase in OPEN
+    batches = _follow(store, data, run, wish, keep) if wish.follow else _read(found, wish, keep)
+    return Logs(len(found) > 1 or more_may_come, batches)
+
+
+async def _read(found: Sequence[Source], wish: LogWish, keep: Callable[[str], bool]) -> AsyncGenerator[list[StepLine]]:
+    from pipelines.local.logs import lines
+
+    for node, container, path in found:
+        parts = _batches(lines(path, since=wish.since, tail=wish.tail), keep)
+        while (part := await anyio.to_thread.run_sync(next, parts, None)) is not None:
+            yield [StepLine(node, container, line) for line in part]
+
+
+def _batches(all_lines: Iterator[LogLine], keep: Callable[[str], bool]) -> Iterator[list[LogLine]]:
+    batch: list[LogLine] = []
+    for line in all_lines:
+        if keep(line.text):
+            batch.append(line)
+        if len(batch) == AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+async def _follow(
+    store: Store, data: Path, run: RunRow, wish: LogWish, keep: Callable[[str], bool]
+) -> AsyncGenerator[list[StepLine]]:
+    from pipelines.local.logs import Follower
+
+    followers: dict[Path, Follower] = {}
+    while True:
+        # In this order: what a step wrote before its run was over is there when the run is.
+        row = await store.read(lambda c: runs.get(c, run.id))
+        for node, container, path in await _sources(store, data, run, wish):
+            if path not in followers:
+                followers[path] = Follower(path, since=wish.since, tail=wish.tail)
+            while news := await anyio.to_thread.run_sync(followers[path].read):
+                if batch := [StepLine(node, container, line) for line in news if keep(line.text)]:
+                    yield batch
+        if row is None or row.phase not in OPEN:
+            return
+        yield []  # whoever sends this on can see that it is still wanted
+        await anyio.sleep(LOOK_S)
+
+
+async def _sources(store: Store, data: Path, run: RunRow, wish: LogWish) -> list[Source]:
+    nodes = await store.read(lambda c: runs.load_nodes(c, run.id))
+    return await anyio.to_thread.run_sync(_find, data, run, nodes, wish)
+
+
+def _find(data: Path, run: RunRow, nodes: Mapping[str, Any], wish: LogWish) -> list[Source]:
+    pods = _chosen(run, nodes, wish)
+    found: list[Source] = []
+    for pod in in_order(pods, depths(nodes)):
+        homes = container_homes(open_workspace(run_directory(data, run.id), pod["id"]))
+        for container, home in homes.items():
+            if wish.container in (None, container):
+                found.append((pod, container, home / "main.log"))
+    return found
+
+
+def _chosen(run: RunRow, nodes: Mapping[str, Any], wish: LogWish) -> list[Mapping[str, Any]]:
+    pods = [one for one in nodes.values() if one.get("type") == "Pod"]
+    if wish.selector:
+        fits = compile_selector(wish.selector)
+        pods = [one for one in pods if fits(Node.from_argo(one))]
+    if wish.node is None:
+        return pods
+    mine = [
+        one for one in pods if wish.node in {one["id"], one["name"], one["displayName"]} or _below(one, wish, nodes)
+    ]
+    if not mine and not wish.follow:
+        raise NotFound(f"{run.name} has no step {wish.node!r}; `retrain runs get {run.name}` shows them")
+    return mine
+
+
+def _below(pod: Mapping[str, Any], wish: LogWish, nodes: Mapping[str, Any]) -> bool:
+    """Whether a pod is of the group, DAG or Retry of this name: all its logs are meant."""
+    owner = nodes.get(pod.get("boundaryID") or "")
+    if (
+        owner is not None
+        and wish.node in {owner["id"], owner["name"], owner["displayName"]}
+        and owner.get("boundaryID")
+    ):
+        return True
+    return bool(wish.node) and str(pod["displayName"]).startswith(f"{wish.node}(")
+
+
+def _grep(pattern: str | None) -> Callable[[str], bool]:
+    """Whether a line has what is looked for, by RE2: no pattern takes long."""
+    if pattern is None:
+        return lambda _: True
+    if len(pattern) > LONGEST_PATTERN:
+        raise ConfigError(f"grep: a pattern has at most {LONGEST_PATTERN} letters")
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 8 << 20
+    try:
+        compiled = re2.compile(pattern, options)
+    except re2.error as error:
+        said: Any = error.args[0] if error.args else ""
+        text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        raise ConfigError(f"grep {pattern!r}: {text}") from None
+    return lambda text: compiled.search(text) is not None

@@ -1,0 +1,105 @@
+"""Following a run of a platform until it ends: its tree, its steps' ends, or what they print."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from retrain.cli.client import Client, server_option
+from retrain.cli.run_live import Steps, is_screen, open_tree
+from retrain.cli.run_names import get_run, id_of
+from retrain.cli.run_print import Look, colour_option, look_of, picture_option, print_run, utf8_option
+from retrain.cli.run_text import is_over
+
+POLL_S = 0.5
+
+
+def after_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What to do once a run is under way."""
+    for option in (
+        click.option("--log", is_flag=True, help="Print what the steps print, until the run ends"),
+        click.option("--watch", is_flag=True, help="Watch the run until it ends"),
+        click.option("--wait", is_flag=True, help="Wait until the run ends; the exit status tells how"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("name")
+@click.option("--node-field-selector", metavar="FIELD=VALUE,...", help="Only steps that fit, such as phase=Running")
+@click.option("--status", metavar="PHASE,...", help="Only steps in one of these phases")
+@utf8_option
+@colour_option
+@server_option
+@picture_option
+def watch(name: str, server: str | None, output: str, **words: Any) -> int:
+    """Watch a run until it ends; the exit status tells how
+
+    NAME is its name or id, or @latest. On stdout: the run as it ended.
+    """
+    look = look_of(words)
+    run = watch_run(Client(server), name, look)
+    print_run(run, output, look)
+    return status_of_exit(run)
+
+
+def watch_run(client: Client, name: str, look: Look) -> dict[str, Any]:
+    """The run as it ended; until then it is shown on stderr."""
+    state = {"run": get_run(client, name)}
+    which = id_of(state["run"])  # @latest may be another one by and by
+    if is_screen():
+        with open_tree(lambda: state["run"], look):
+            while not is_over(state["run"]):
+                time.sleep(POLL_S)
+                state["run"] = get_run(client, which)
+        return state["run"]
+    steps = Steps(look)
+    while True:
+        for node in steps.ended(_nodes(state["run"])):
+            steps.say(node)
+        if is_over(state["run"]):
+            return state["run"]
+        time.sleep(POLL_S)
+        state["run"] = get_run(client, which)
+
+
+def wait_for(client: Client, name: str) -> dict[str, Any]:
+    """The run as it ended."""
+    run = get_run(client, name)
+    which = id_of(run)
+    while not is_over(run):
+        time.sleep(POLL_S)
+        run = get_run(client, which)
+    return run
+
+
+def follow_up(client: Client, names: Sequence[str], words: dict[str, Any]) -> int:
+    """Wait for runs, watch them or print their logs, as the options say; the exit status."""
+    from retrain.cli.run_logs import read_log, write
+
+    if not (words["wait"] or words["watch"] or words["log"]):
+        return 0
+    ended: list[dict[str, Any]] = []
+    for name in names:
+        if words["log"]:
+            write(read_log(client, name, follow="true"))
+        if words["watch"]:
+            ended.append(watch_run(client, name, Look()))
+            print_run(ended[-1], "table", Look())
+        else:
+            ended.append(wait_for(client, name))
+    return max((status_of_exit(run) for run in ended), default=0)
+
+
+def status_of_exit(run: dict[str, Any]) -> int:
+    """0 if a run succeeded, else 1."""
+    return 0 if run["status"]["phase"] == "Succeeded" else 1
+
+
+def _nodes(run: dict[str, Any]) -> list[dict[str, Any]]:
+    nodes: dict[str, dict[str, Any]] = run["status"].get("nodes") or {}
+    return sorted(nodes.values(), key=lambda node: (node.get("finishedAt") or "", node["name"]))
