@@ -10,7 +10,10 @@ from pathlib import Path
 
 from bench.report import draw
 
-MODULES = ("bus", "webhook", "chain", "evaluation", "sensors", "joins", "steps", "promotion", "footprint")
+MODULES = (
+    *("bus", "webhook", "chain", "evaluation", "sensors", "joins"),
+    *("spawn", "steps", "artifacts", "promotion", "footprint"),
+)
 LIMIT_S = 600
 
 

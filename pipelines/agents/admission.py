@@ -14,24 +14,21 @@ from hashlib import sha256
 from typing import Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
-from pipelines.agents.objects import KINDS, Body, Ref, values_of
+from pipelines.agents.objects import KINDS, MADE_BY, Body, Ref, values_of
 from pipelines.agents.port import Owner
 from pipelines.core.nodes import to_rfc3339
-from pipelines.spec import normalize
 from retrain.errors import ConfigError
-
-MADE_BY = "retrain.dev/made-by"
-"""Annotation of an object: `<run id>/<node id>` of who created it, so that he recognises it when he asks again."""
 
 PLURALS = {
     "ConfigMap": "configmaps",
     "Secret": "secrets",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "Workflow": "workflows.argoproj.io",
-    "WorkflowTemplate": "workflowtemplates.argoproj.io",
-    "ClusterWorkflowTemplate": "clusterworkflowtemplates.argoproj.io",
 }
 """Kinds as messages of a cluster name them."""
+
+OF_FILES = ("WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow", "WorkflowEventBinding")
+"""Kinds that are documents of the project, and nothing that a step makes."""
 
 MAX_BYTES = 1024 * 1024
 """Of the data of one ConfigMap or Secret."""
@@ -50,9 +47,8 @@ class Maker:
 
     @property
     def mark(self) -> str:
-        """What the maker recognises his own by; a run that was retried makes anew."""
-        again = f"/{self.owner.again}" if self.owner.again else ""
-        return f"{self.owner.run_id}/{self.owner.node_id}{again}"
+        """What the maker recognises his own by."""
+        return f"{self.owner.run_id}/{self.owner.node_id}"
 
 
 def kind_of(manifest: Mapping[str, Any]) -> str:
@@ -64,13 +60,17 @@ def kind_of(manifest: Mapping[str, Any]) -> str:
     kind, version = str(manifest.get("kind") or ""), str(manifest.get("apiVersion") or "")
     if not kind or not version:
         raise ConfigError("the manifest needs apiVersion and kind")
-    known = {**KINDS, "Workflow": "argoproj.io/v1alpha1"}
-    if known.get(kind) != version:
-        there = ", ".join(sorted(known))
-        raise ConfigError(
-            f"{kind} of {version} needs a cluster; locally there are {there}; --engine argo submits there"
-        )
+    if {**KINDS, "Workflow": "argoproj.io/v1alpha1"}.get(kind) != version:
+        raise not_held(f"{kind} of {version}", kind)
     return kind
+
+
+def not_held(shown: str, kind: str) -> ConfigError:
+    """Why there is no such object here."""
+    if kind in OF_FILES:
+        return ConfigError(f"{shown} is a document of the project, not made by steps; put it beside the workflow")
+    there = ", ".join(sorted({*KINDS, "Workflow"}))
+    return ConfigError(f"{shown} needs a cluster; locally there are {there}; --engine argo submits there")
 
 
 def ref_in(manifest: Mapping[str, Any], maker: Maker) -> Ref:
@@ -87,7 +87,7 @@ def ref_in(manifest: Mapping[str, Any], maker: Maker) -> Ref:
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{kind}: {name!r} is no name: lower-case letters, digits, '-' and '.', 253 of them at most")
     namespace = metadata.get("namespace")
-    if namespace and namespace != maker.owner.namespace and kind != "ClusterWorkflowTemplate":
+    if namespace and namespace != maker.owner.namespace:
         raise ConfigError(
             f"{kind} {name} is of namespace {namespace}, the run of {maker.owner.namespace}: "
             "locally a project is one namespace"
@@ -162,9 +162,6 @@ def admitted(body: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: the API would not take it.
     """
     kind = str(body["kind"])
-    if kind in {"WorkflowTemplate", "ClusterWorkflowTemplate"}:
-        normalize(body)
-        return dict(body)
     if kind == "PersistentVolumeClaim":
         return dict(body)
     out = dict(body)

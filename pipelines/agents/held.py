@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from pipelines.agents.admission import MADE_BY, PLURALS, created, kept_identity, metadata_of
+from pipelines.agents.admission import PLURALS, created, kept_identity, metadata_of
 from pipelines.agents.changes import applied, merged, patched
-from pipelines.agents.objects import Body, Held, Objects, Ref
+from pipelines.agents.objects import MADE_BY, Body, Held, Objects, Ref
 from pipelines.agents.orders import Order
 from retrain.errors import ConfigError, Transient
 

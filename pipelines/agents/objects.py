@@ -1,4 +1,4 @@
-"""The objects that workflows share with each other: ConfigMaps, Secrets, claims and templates, without a cluster.
+"""The objects that workflows share with each other: ConfigMaps, Secrets and claims, without a cluster.
 
 A project is one namespace: an object's name is unique for its kind, whatever `metadata.namespace` says. The documents
 of the project lie beneath: what a step writes lies over the document of the same kind and name, until it is deleted.
@@ -21,17 +21,15 @@ Body = Mapping[str, Any]
 Values = Mapping[str, str]
 """Keys and texts of a ConfigMap or a Secret."""
 
+MADE_BY = "retrain.dev/made-by"
+"""Annotation of an object: `<run id>/<node id>` of who created it, so that he recognises it when he asks again."""
+
 KINDS: Mapping[str, str] = {
     "ConfigMap": "v1",
     "Secret": "v1",
     "PersistentVolumeClaim": "v1",
-    "WorkflowTemplate": "argoproj.io/v1alpha1",
-    "ClusterWorkflowTemplate": "argoproj.io/v1alpha1",
 }
 """Kinds that can be held, each with the `apiVersion` that it has."""
-
-REFERRED = ("ConfigMap", "Secret", "PersistentVolumeClaim")
-"""Kinds that steps refer to by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,8 @@ class Held:
 class Objects(Protocol):
     """Where objects are. One in memory (`MemoryObjects`), one on the store (`StoreObjects`).
 
-    `find`, `documents` and `references` answer at once, from memory; changes of other processes are seen a moment
-    later. `get` and `put` are exact.
+    `references` answers at once, from memory; changes of other processes are seen there a moment later. `get` and
+    `put` are exact.
     """
 
     async def get(self, ref: Ref) -> Held | None:
@@ -77,17 +75,9 @@ class Objects(Protocol):
         """Wait until the object may have changed since the caller's last `get`, at most so many seconds."""
         ...
 
-    def find(self, kind: str, name: str) -> Body | None:
-        """The object as far as this process knows."""
-        ...
-
-    def documents(self, kind: str) -> list[Body]:
-        """All objects of a kind."""
-        ...
-
     @property
     def references(self) -> Mapping[tuple[str, str], Values]:
-        """A live view: (kind, name) of `REFERRED` -> what the keys hold. Of a claim only that it is there is told."""
+        """A live view: (kind, name) -> what the keys hold. Of a claim only that it is there is told."""
         ...
 
     def set_documents(self, documents: Iterable[Body]) -> None:
@@ -100,6 +90,13 @@ def ref_of(document: Body) -> Ref | None:
     kind = str(document.get("kind", ""))
     name = (document.get("metadata") or {}).get("name")
     return Ref(kind, str(name)) if kind in KINDS and name else None
+
+
+def owner_of(body: Body) -> str | None:
+    """The id of the run that owns an object (`setOwnerReference`): it goes when the run is deleted. None: nobody."""
+    metadata: Body = body.get("metadata") or {}
+    made_by = str((metadata.get("annotations") or {}).get(MADE_BY) or "")
+    return made_by.partition("/")[0] or None if metadata.get("ownerReferences") else None
 
 
 def values_of(body: Body) -> Values:
@@ -187,19 +184,15 @@ class Layers:
         yield from self._written
         yield from (ref for ref in self._base if ref not in self._written)
 
-    def bodies(self, kind: str) -> list[Body]:
-        """All objects of a kind."""
-        return [held.body for ref in self.all() if ref.kind == kind and (held := self.held(ref)) is not None]
-
     def values(self, ref: Ref) -> Values:
         """What the keys hold; kept until the object changes.
 
         Raises:
-            KeyError: there is no such object, or no step refers to its kind.
+            KeyError: there is no such object.
         """
         if (known := self._values.get(ref)) is not None:
             return known
-        held = self.held(ref) if ref.kind in REFERRED else None
+        held = self.held(ref)
         if held is None:
             raise KeyError(ref)
         found = self._values[ref] = values_of(held.body)
@@ -226,7 +219,7 @@ class References(Mapping[tuple[str, str], Values]):
         return self._layers.values(Ref(*key))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return ((ref.kind, ref.name) for ref in self._layers.all() if ref.kind in REFERRED)
+        return ((ref.kind, ref.name) for ref in self._layers.all())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

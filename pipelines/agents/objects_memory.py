@@ -37,13 +37,6 @@ class MemoryObjects:
     async def wait_change(self, ref: Ref, at_most_s: float) -> None:
         await self._layers.wait_change(ref, at_most_s)
 
-    def find(self, kind: str, name: str) -> Body | None:
-        held = self._layers.held(Ref(kind, name))
-        return None if held is None else held.body
-
-    def documents(self, kind: str) -> list[Body]:
-        return self._layers.bodies(kind)
-
     @property
     def references(self) -> Mapping[tuple[str, str], Values]:
         return self._references

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 
 import anyio
 import structlog
 from sqlalchemy import Connection
 
-from pipelines.agents.objects import KINDS, Body, Held, Layers, Ref, References, Values, refuse_document
+from pipelines.agents.objects import KINDS, Body, Held, Layers, Ref, References, Values, owner_of, refuse_document
 from retrain.clock import Clock
 from retrain.errors import Transient
 from retrain.store import Store, objects
@@ -17,6 +18,8 @@ from retrain.store.objects import ObjectRow
 
 POLL_S = 1.0
 """Seconds after which the objects that another process has written are seen here."""
+CLEAN_EVERY = 60
+"""Looks between two cleanings."""
 
 log = structlog.get_logger()
 
@@ -63,13 +66,6 @@ class StoreObjects:
     async def wait_change(self, ref: Ref, at_most_s: float) -> None:
         await self._layers.wait_change(ref, at_most_s)
 
-    def find(self, kind: str, name: str) -> Body | None:
-        held = self._layers.held(Ref(kind, name))
-        return None if held is None else held.body
-
-    def documents(self, kind: str) -> list[Body]:
-        return self._layers.bodies(kind)
-
     @property
     def references(self) -> Mapping[tuple[str, str], Values]:
         return self._references
@@ -86,12 +82,19 @@ class StoreObjects:
         elif rows is not None:
             self._layers.replace({Ref(row.kind, row.name): Held(row.body, row.version) for row in rows})
 
+    async def clean(self) -> None:
+        """Delete what runs owned that are deleted themselves."""
+        if await self._store.write(lambda c: objects.remove_without_owner(c, owner_of)):
+            await self.refresh()
+
     async def watch(self) -> None:
-        """Refresh now and then, until cancelled."""
-        while True:
+        """Refresh now and then, until cancelled; and clean up after runs that were deleted."""
+        for look in count(1):
             await anyio.sleep(POLL_S)
             try:
                 await self.refresh()
+                if look % CLEAN_EVERY == 0:
+                    await self.clean()
             except Transient as error:
                 log.warning("objects.store_away", reason=str(error))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from pipelines.agents.admission import Maker, ref_in
+from pipelines.agents.admission import Maker, not_held, ref_in
 from pipelines.agents.objects import KINDS, Ref
 from pipelines.agents.port import Owner, TaskRun
 from pipelines.core.happenings import Task
@@ -25,8 +25,7 @@ MAX_MANIFEST = 1024 * 1024
 RETRIES = "retrain.dev/retries"
 """The label of a run that counts how often it was retried."""
 
-_SHORT = {"cm": "ConfigMap", "pvc": "PersistentVolumeClaim", "wf": "Workflow", "wftmpl": "WorkflowTemplate",
-          "cwft": "ClusterWorkflowTemplate"}  # fmt: skip
+_SHORT = {"cm": "ConfigMap", "pvc": "PersistentVolumeClaim", "wf": "Workflow"}
 _WORDS = {kind.lower() + end: kind for kind in (*KINDS, "Workflow") for end in ("", "s")} | _SHORT
 _WITHOUT_MEANING = ("--validate", "--record", "--save-config", "--wait", "--timeout", "--grace-period", "--cascade",
                     "--field-manager", "--overwrite")  # fmt: skip
@@ -75,9 +74,10 @@ def order_of(task: Task, run: TaskRun, manifest: str, now: datetime) -> Order:
     strategy = str(resource.get("mergeStrategy") or "strategic")
     if strategy not in STRATEGIES:
         raise ConfigError(f"resource.mergeStrategy is {strategy!r}; it must be one of {', '.join(STRATEGIES)}")
-    again = str(run.labels.get(RETRIES) or "0")
-    owner = Owner(run.run_id, run.name, run.uid, task.node_id, run.namespace, bool(resource.get("setOwnerReference")),
-                  int(again) if again.isdecimal() and len(again) < 10 else 0)  # fmt: skip
+    again = str(run.labels.get(RETRIES) or "")
+    node_id = f"{task.node_id}/{again}" if again else task.node_id
+    owned = bool(resource.get("setOwnerReference"))
+    owner = Owner(run.run_id, run.name, run.uid, node_id, run.namespace, owned)
     maker = Maker(owner, now)
     flags = _flags([str(flag) for flag in resource.get("flags") or ()], run.namespace)
     value = read_manifest(manifest) if manifest.strip() else {}
@@ -145,6 +145,5 @@ def _ref(words: Sequence[str]) -> Ref | None:
         raise ConfigError(f"flags {' '.join(words)}: one object can be named, as KIND NAME or KIND/NAME")
     kind = _WORDS.get(parts[0].lower().removesuffix(".argoproj.io"))
     if kind is None:
-        there = ", ".join(sorted({*KINDS, "Workflow"}))
-        raise ConfigError(f"{parts[0]} needs a cluster; locally there are {there}; --engine argo submits there")
+        raise not_held(parts[0], parts[0])
     return Ref(kind, parts[1])

@@ -45,7 +45,10 @@ class Agent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who made a child run. `owned`: the child is the owner's (`setOwnerReference`), and is stopped when it is."""
+    """Who made a child run. `owned`: the child is the owner's (`setOwnerReference`), and is stopped when it is.
+
+    `node_id`: the node's id, with `/n` behind it if the run was retried n times: what it makes then is another thing.
+    """
 
     run_id: str
     name: str
@@ -53,14 +56,12 @@ class Owner:
     node_id: str
     namespace: str = "default"
     owned: bool = False
-    again: int = 0
-    """How often the run was retried: what a step makes then is not what it made before."""
 
 
 PARENT_LABEL = "retrain.dev/parent"
 """Label of a child run: the id of the run that made it."""
 PARENT_NODE = "retrain.dev/parent-node"
-"""Annotation of a child run: `<run id>/<node id>` of who made it."""
+"""Annotation of a child run: the `node_id` of its `Owner`."""
 OWNED_LABEL = "retrain.dev/owned"
 """Label of a child run that is stopped when its parent is: `true`."""
 
@@ -73,7 +74,7 @@ class ChildRuns(Protocol):
     """
 
     async def submit(self, manifest: Mapping[str, Any], name: str, owner: Owner) -> None:
-        """Start a run of this name. If there is one with the same `PARENT_NODE`, nothing changes.
+        """Start a run of this name. If there is one that the same owner and node made, nothing changes.
 
         Raises:
             Refused: there is a run of this name that somebody else made.

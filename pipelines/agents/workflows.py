@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pipelines.agents.admission import MADE_BY, metadata_of, owner_reference
+from pipelines.agents.admission import metadata_of, owner_reference
 from pipelines.agents.held import already_exists, there
-from pipelines.agents.objects import Body, Ref
+from pipelines.agents.objects import MADE_BY, Body, Ref
 from pipelines.agents.orders import Order
 from pipelines.agents.port import OWNED_LABEL, PARENT_LABEL, PARENT_NODE, ChildRuns
 from pipelines.spec import normalize
@@ -102,7 +102,7 @@ def _manifest(order: Order) -> dict[str, Any]:
         "namespace": owner.namespace,
         "annotations": {
             **(metadata.get("annotations") or {}),
-            PARENT_NODE: order.maker.mark,
+            PARENT_NODE: owner.node_id,
             MADE_BY: order.maker.mark,
         },
     }

@@ -8,7 +8,21 @@ says what may go.
 
 from __future__ import annotations
 
-from pipelines.artifacts.opening import open_artifacts
+from typing import TYPE_CHECKING, Any
+
 from pipelines.artifacts.port import ArtifactMissing, ArtifactRun, Artifacts, BadArtifact
+
+if TYPE_CHECKING:
+    from pipelines.artifacts.opening import open_artifacts
+
+
+def __getattr__(name: str) -> Any:
+    """`open_artifacts` brings archives and a database with it: only who opens them pays for that."""
+    if name != "open_artifacts":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pipelines.artifacts.opening import open_artifacts
+
+    return open_artifacts
+
 
 __all__ = ["ArtifactMissing", "ArtifactRun", "Artifacts", "BadArtifact", "open_artifacts"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -20,6 +21,8 @@ from pipelines.artifacts.place import PAUSES_S, attempt
 from pipelines.artifacts.port import ArtifactMissing, BadArtifact
 
 log = structlog.get_logger()
+
+_PAGE = 1000
 
 
 class Bucket(Protocol):
@@ -136,8 +139,10 @@ class BucketPlace:
     def delete(self) -> None:
         key = self._key.rstrip("/")
         attempt(lambda: self._bucket.delete(key), key, self._pauses)
-        for name in attempt(lambda: _begun(self._bucket.list(key + "/")), key, self._pauses):
-            self._delete(name)
+        # Page for page from the start: a list is not to be trusted while its keys go.
+        while names := attempt(lambda: list(islice(self._bucket.list(key + "/"), _PAGE)), key, self._pauses):
+            for name in names:
+                self._delete(name)
 
     def _delete(self, name: str) -> None:
         attempt(lambda: self._bucket.delete(name), name, self._pauses)

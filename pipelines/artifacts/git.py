@@ -106,11 +106,11 @@ class GitPlace:
     def _check_out(self, git: GitProgram, to: Path) -> None:
         revision = self._wish.revision
         try:
-            git.run(to, "checkout", "-q", "--force", revision, "--")
+            git.run(to, "checkout", "-q", "--force", revision, "--", network=False)
         except Permanent:
             # A commit that a shallow clone left out, or one that no branch has.
             git.run(to, "fetch", "-q", *self._depth(), "--", "origin", revision)
-            git.run(to, "checkout", "-q", "--force", "FETCH_HEAD", "--")
+            git.run(to, "checkout", "-q", "--force", "FETCH_HEAD", "--", network=False)
 
     def _depth(self) -> list[str]:
         return [] if self._wish.depth is None else [f"--depth={self._wish.depth}"]

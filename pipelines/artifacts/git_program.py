@@ -74,8 +74,8 @@ class GitProgram:
         self._environ = environ
         self._deadline_s = deadline_s
 
-    def run(self, folder: Path | None, *arguments: str) -> str:
-        """Run one command in a work tree (or in none); its standard output.
+    def run(self, folder: Path | None, *arguments: str, network: bool = True) -> str:
+        """Run one command in a work tree (or in none); its standard output. Without `network` a failure is final.
 
         Raises:
             Permanent: the repository or revision is not there, or we are not let in, in git's words.
@@ -90,11 +90,8 @@ class GitProgram:
         words = _scrubbed((err or out).decode(errors="replace"))
         if code < 0:
             raise Transient(f"git {arguments[0]} ended by signal {-code}")
-        raise (
-            Permanent(f"git {arguments[0]}: {words}")
-            if _NO.search(words)
-            else Transient(f"git {arguments[0]}: {words}")
-        )
+        final = not network or _NO.search(words)
+        raise (Permanent if final else Transient)(f"git {arguments[0]}: {words}")
 
     def _run(self, command: list[str]) -> tuple[int, bytes, bytes]:
         try:

@@ -21,15 +21,15 @@ from pipelines.artifacts.local_place import LocalPlace
 from pipelines.artifacts.modes import set_mode
 from pipelines.artifacts.packing import members_of, pack
 from pipelines.artifacts.place import remove
-from pipelines.artifacts.places import Found, Surroundings, find_place
+from pipelines.artifacts.places import KINDS, Found, Surroundings, find_place
 from pipelines.artifacts.port import ArtifactMissing, ArtifactRun, BadArtifact
 from pipelines.artifacts.records import Packing, Record
 from pipelines.artifacts.unpacking import check_links, is_tarball, unpack
 from pipelines.core.nodes import Artifact
 from retrain.errors import RetrainError
 
-_NOT_KEPT = frozenset({"from", "fromExpression", "plugin"})
-"""Fields of a declared output that its kept form does not have: they say where it came from."""
+_NOT_KEPT = frozenset({"from", "fromExpression", *KINDS})
+"""Fields of a declared output that its kept form does not have, or has anew: they say where it came from or lies."""
 
 
 class Keeper:

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 
 from pipelines.artifacts.local import LocalRepository, child
 from pipelines.artifacts.port import ArtifactMissing, BadArtifact
+from pipelines.artifacts.records import Record
 
 
 class LocalPlace:
@@ -21,10 +22,9 @@ class LocalPlace:
         self.key = key
 
     def fetch(self, to: Path, sub: str) -> bool:
-        if record := self.repository.find(self.key):
-            with to.open("xb") as out:
-                self.repository.packed(record, out)
-            to.chmod(record.mode | 0o400 if record.packing == "none" else 0o644)
+        record = self.repository.find(self.key)
+        if record is not None:
+            self._copy(record, to)
             return False
         key = "/".join(part for part in (self.key.rstrip("/"), sub) if part)
         if sub and (record := self.repository.find(key)):
@@ -49,11 +49,15 @@ class LocalPlace:
             os.makedirs(target if record.kind == "empty" else target.rpartition(b"/")[0], exist_ok=True)  # noqa: PTH103
             if record.kind == "empty":
                 continue
-            if record.packing == "none":
-                self.repository.blobs.copy_out(record.digest, record.size, target, record.mode | 0o400)
-            else:
-                with Path(os.fsdecode(target)).open("xb") as out:
-                    self.repository.packed(record, out)
+            self._copy(record, Path(os.fsdecode(target)))
+
+    def _copy(self, record: Record, to: Path) -> None:
+        """A record as it lies."""
+        if record.packing == "none":
+            self.repository.blobs.copy_out(record.digest, record.size, to, record.mode | 0o400)
+            return
+        with to.open("xb") as out:
+            self.repository.packed(record, out)
 
     def put(self, found: Path) -> None:
         raise NotImplementedError("LocalRepository.save keeps files, it knows more")

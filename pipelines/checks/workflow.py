@@ -380,8 +380,7 @@ def _own_scope(template: Template, kind: str) -> Known:
     """What a template knows of itself."""
     inputs: Mapping[str, Any] = template.get("inputs") or {}
     known: Known = {f"inputs.parameters.{p['name']}": True for p in inputs.get("parameters") or ()}
-    if inputs.get("parameters"):
-        known["inputs.parameters"] = True
+    known["inputs.parameters"] = True  # the whole list, also where it is empty: Hera's runner asks for it always
     for artifact in inputs.get("artifacts") or ():
         known |= {f"inputs.artifacts.{artifact['name']}": True, f"inputs.artifacts.{artifact['name']}.path": True}
     if kind in PODS:

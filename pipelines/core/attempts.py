@@ -82,7 +82,8 @@ def _verdict(walk: Walk, frame: Frame, attempts: Sequence[Node]) -> Again | Wait
 
 
 def _late(walk: Walk) -> str:
-    return "retry exceeded workflow deadline"
+    at = f" {walk.deadline:%Y-%m-%d %H:%M:%S} +0000 UTC" if walk.deadline is not None else ""
+    return f"retry exceeded workflow deadline{at}"
 
 
 def _attempt(walk: Walk, frame: Frame, number: int, deadline: datetime | None) -> None:

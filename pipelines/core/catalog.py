@@ -110,7 +110,5 @@ def config_map_value(source: Mapping[str, Any], catalog: Catalog, lookup: Variab
         return value
     if source.get("default") is not None:
         return source["default"]
-    missing = f"key '{ref.get('key')}' in ConfigMap '{ref.get('name')}'" if data is not None else (
-        f"ConfigMap '{ref.get('name')}'"
-    )  # fmt: skip
-    raise ConfigError(f"failed to retrieve parameter from configmap: {missing} not found")
+    missing = "exist" if data is None else f"have the key '{ref.get('key')}'"
+    raise ConfigError(f"ConfigMap '{ref.get('name')}' does not {missing}")

@@ -125,6 +125,17 @@ def _adopt(walk: Walk, frame: Frame, graph: Graph, task: str, node: Node) -> Non
         _begin(walk, frame, graph, task, call)
     else:
         begin_step(walk, node.name, call)  # its hooks may run
+        if node.type == "TaskGroup" and any(walk.nodes[one].daemoned for one in walk.children(node.id)):
+            _adopt_daemons(walk, frame, graph, replace(call, parent=node.id))
+
+
+def _adopt_daemons(walk: Walk, frame: Frame, graph: Graph, call: Call) -> None:
+    """Daemons run on after their group has closed: they are stopped with the whole."""
+    scope = _scope(walk, frame, graph, call.slot)
+    for member in expand(resolved(graph.tasks[call.slot], scope), scope):
+        node = walk.get(f"{frame.name}.{member['name']}")
+        if node is not None and node.daemoned:
+            begin_step(walk, node.name, replace(call, step=member))
 
 
 def _call(frame: Frame, step: Mapping[str, Any], task: str) -> Call:
@@ -206,7 +217,7 @@ def _expanded(
             return False
         group = walk.create(f"{frame.name}.{call.slot}", "TaskGroup", call, Phase.Running)
         _connect(walk, frame, graph, call.slot)
-    walk.state.groups[group.id] = fresh_group([(call.slot, members, call.step)])
+    walk.state.groups[group.id] = fresh_group([(call.slot, _with_exit_hooks_only(members), call.step)])
     walk.state.open[group.id] = 0
     walk.state.open[frame.node_id] = walk.state.open.get(frame.node_id, 0) + 1
     if adopted:
@@ -215,6 +226,12 @@ def _expanded(
         hooks.watch(walk, _group_call(call), group.id)
     _group(walk, frame, group)
     return True
+
+
+def _with_exit_hooks_only(members: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    if not members[0].get("hooks"):
+        return members
+    return [{**one, "hooks": {key: h for key, h in one["hooks"].items() if key == hooks.EXIT}} for one in members]
 
 
 def _group_call(call: Call) -> Call:
@@ -237,7 +254,8 @@ def _connect(walk: Walk, frame: Frame, graph: Graph, task: str) -> None:
 def _group(walk: Walk, frame: Frame, group: Node) -> None:
     """Start what members of a fan-out can be started; end it when all have ended."""
     graph = graph_at(frame.template["dag"])
-    if failing_fast(walk, frame):
+    made = walk.state.groups[group.id]
+    if failing_fast(walk, frame) and made.next < len(made.members) and not walk.adopting:
         _assess(walk, frame, graph)
         return
     common = replace(_call(frame, {}, ""), parent=group.id)
@@ -256,7 +274,8 @@ def _group(walk: Walk, frame: Frame, group: Node) -> None:
 def _assess(walk: Walk, frame: Frame, graph: Graph) -> None:
     """End the DAG if nothing of it runs or waits."""
     if failing_fast(walk, frame):
-        if walk.state.active.get(frame.node_id, 0) == 0:
+        if walk.busy(frame.node_id) == 0:
+            walk.close_inside(frame.node_id, FAIL_FAST)
             walk.complete(frame, Phase.Failed, FAIL_FAST)
         return
     if walk.state.open.get(frame.node_id, 0) > 0 or walk.state.courses[frame.node_id].ready:

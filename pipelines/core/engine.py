@@ -41,7 +41,7 @@ from pipelines.core.happenings import (
 from pipelines.core.nodes import Node, Phase
 from pipelines.core.plan import Catalog, compile_plan
 from pipelines.core.run import Decision, Run
-from pipelines.core.state import State
+from pipelines.core.state import Frame
 from pipelines.core.status import status
 from pipelines.core.steps import StepsRules
 from pipelines.core.walk import Ended, Rulebook, Walk
@@ -88,12 +88,13 @@ def step(run: Run, happened: Sequence[Happening], now: datetime) -> Decision:
     walk = Walk(run.plan, run.state, now, BOOK)
     if run.ended or not _has_begun(run, walk, happened):
         return _decision(run, walk)
+    walk.deadline = deadline_of(run)
     happened = _held_back(run, happened, now)
     if not run.suspended:
         go_on(walk)
     for one in happened:
         _apply(walk, run, one)
-    if not walk.state.halted and (deadline := deadline_of(run)) is not None and now >= deadline:
+    if not walk.state.halted and walk.deadline is not None and now >= walk.deadline:
         walk.halt(DEADLINE, exits_too=False)
     settle(walk, run)
     return _decision(run, walk)
@@ -168,8 +169,23 @@ def _adopt(run: Run, walk: Walk, root: Node | None) -> None:
 def unfinished(run: Run) -> tuple[Task, ...]:
     """The tasks that were started and have not been reported."""
     walk = Walk(run.plan, run.state, run.plan.created, BOOK)
-    frames = [frame for frame in run.state.frames.values() if frame.kind in ("Pod", "HTTP")]
-    return tuple(leaves.task_of(walk, frame) for frame in frames if not walk.at_gate(frame.node_id))
+    asked = [frame for frame in _asked(run) if run.nodes[frame.node_id].started_at is not None]
+    return tuple(leaves.task_of(walk, frame) for frame in asked if not walk.at_gate(frame.node_id))
+
+
+def _asked(run: Run) -> list[Frame]:
+    return [frame for frame in run.state.frames.values() if frame.kind in ("Pod", "HTTP")]
+
+
+def _ask_again(run: Run, walk: Walk) -> None:
+    """Ask once more for what is unanswered, and for the first time for a node that `reset` wants to begin anew."""
+    state = walk.state
+    state.ask_again = False
+    walk.acquire, walk.look_up = {**state.wishes, **walk.acquire}, {**state.lookups, **walk.look_up}
+    for frame in _asked(run):
+        if run.nodes[frame.node_id].started_at is None:
+            walk.edit(frame.node_id, started_at=walk.now)
+            walk.tasks[frame.node_id] = leaves.task_of(walk, frame)
 
 
 # --- before anything runs -------------------------------------------------------------------------------------------
@@ -313,8 +329,7 @@ def _decision(run: Run, walk: Walk) -> Decision:
     state, moved = run.state, run.unsaved
     run.unsaved = ()
     if state.ask_again and not run.ended:
-        state.ask_again = False
-        walk.acquire, walk.look_up = {**state.wishes, **walk.acquire}, {**state.lookups, **walk.look_up}
+        _ask_again(run, walk)
     deadline = None if walk.state.halted or run.ended else deadline_of(run)
     rings = None if run.suspended or run.ended else walk.next_timer()
     wakes = [at for at in (deadline, rings) if at is not None]

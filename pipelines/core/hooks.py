@@ -84,6 +84,9 @@ class Hooks:
         call = walk.state.watched.get(node_id)
         if call is None or walk.adopting:
             return
+        if call.boundary and call.boundary not in walk.frames:
+            del walk.state.watched[node_id]
+            return
         node = walk.nodes[node_id]
         if not call.parent:
             walk.set_status(workflow_phase(phase), failures(walk))
@@ -157,9 +160,7 @@ def _call(call: Call, node: Node, name: str, hook: Mapping[str, Any], *, is_exit
                    on_exit=is_exit or call.on_exit)  # fmt: skip
 
 
-def _run(  # noqa: PLR0913 - whose hook and which
-    walk: Walk, call: Call, node: Node, name: str, hook: Mapping[str, Any], *, is_exit: bool
-) -> None:
+def _run(walk: Walk, call: Call, node: Node, name: str, hook: Mapping[str, Any], *, is_exit: bool) -> None:
     walk.state.hooks[node.id] = walk.state.hooks.get(node.id, 0) + 1
     if call.parent:
         walk.state.open[call.parent] = walk.state.open.get(call.parent, 0) + 1

@@ -138,13 +138,20 @@ def _value(declared: Mapping[str, Any], given: Mapping[str, Any] | None, known: 
     elif given is not None and given.get("value") is not None:
         return given["value"]
     elif given is not None and (given.get("valueFrom") or {}).get("configMapKeyRef"):
-        return config_map_value(given["valueFrom"], catalog, known)
+        return _from_config_map(name, given["valueFrom"], known, catalog)
     source: Mapping[str, Any] = declared.get("valueFrom") or {}
     if source.get("configMapKeyRef"):
-        return config_map_value(source, catalog, known)
+        return _from_config_map(name, source, known, catalog)
     if value is None:
         raise ConfigError(f"inputs.parameters.{name} was not supplied")
     return value
+
+
+def _from_config_map(name: str, source: Mapping[str, Any], known: Variables, catalog: Catalog) -> str:
+    try:
+        return config_map_value(source, catalog, known)
+    except ConfigError as error:
+        raise ConfigError(f"unable to retrieve inputs.parameters.{name} from ConfigMap: {error}") from error
 
 
 def _check_enum(parameter: Mapping[str, Any]) -> None:
@@ -176,5 +183,6 @@ class _Own(Known):
 
     def __call__(self, tag: str, /) -> Found:
         if tag == "inputs.parameters" and tag not in self._table:  # as one text, which few ask for
-            self._table[tag] = go_json([parameter_json(p) for p in self._parameters])
+            # Go writes a list that is not there as null.
+            self._table[tag] = go_json([parameter_json(p) for p in self._parameters] or None)
         return super().__call__(tag)

@@ -16,7 +16,6 @@ from pipelines.core import locks, memo
 from pipelines.core.inputs import Filled, fill
 from pipelines.core.naming import pod_name
 from pipelines.core.nodes import Node, NodeType, Phase
-from pipelines.core.plan import Holder
 from pipelines.core.state import Call, Frame
 from pipelines.core.substitute import Unresolved
 from pipelines.core.walk import LEAVES, Walk
@@ -84,7 +83,7 @@ def launch(walk: Walk, name: str, call: Call) -> None:
     begin(walk, frame)
 
 
-def _refuse(walk: Walk, name: str, call: Call, node: Node | None, why: str, *, raised: str) -> None:  # noqa: PLR0913
+def _refuse(walk: Walk, name: str, call: Call, node: Node | None, why: str, *, raised: str) -> None:
     """An Error node; `raised` is what the one that waits has to pass on (too deep a recursion is just an Error)."""
     if node is None:
         made = walk.create(name, "Skipped", call, Phase.Error, why)
@@ -115,7 +114,7 @@ def pass_gates(walk: Walk, frame: Frame) -> None:
     except ConfigError as error:
         walk.complete(frame, Phase.Error, str(error), raised=str(error))
         return
-    if walk.full():
+    if walk.adopting or walk.full():  # whether it was begun is not known: begun twice is begun once
         walk.block(node.id)
         return
     begin(walk, frame)

@@ -75,8 +75,8 @@ def task_of(walk: Walk, frame: Frame) -> Task:
     template = frame.template
     pod = pod_name(walk.plan.name, frame.name, str(template.get("name", "")))
     inputs = walk.nodes[frame.node_id].inputs
-    kind: TaskKind = next((kind for key, kind in _ASKED.items() if template.get(key) is not None), "pod")
-    return Task(frame.node_id, frame.name, pod, template, inputs, frame.deadline_s, kind)
+    asked: list[TaskKind] = [kind for key, kind in _ASKED.items() if template.get(key) is not None]
+    return Task(frame.node_id, frame.name, pod, template, inputs, frame.deadline_s, asked[0] if asked else "pod")
 
 
 def _deadline_s(template: Mapping[str, Any], call: Call, now: datetime) -> float | None:

@@ -79,18 +79,15 @@ def _start(walk: Walk, name: str, call: Call) -> bool | str:
     return begin_step(walk, name, call)
 
 
-def begin_step(walk: Walk, name: str, call: Call, *, watched: bool = True) -> bool:
-    """Start what a step calls, and look at its hooks; adopt it, if it is there. False: no room.
-
-    `watched` is False for the members of a TaskGroup, whose hooks look at the group.
-    """
+def begin_step(walk: Walk, name: str, call: Call) -> bool:
+    """Start what a step calls, and look at its hooks; adopt it, if it is there. False: no room."""
     saved = walk.get(name)
     if not start(walk, name, call):
         return False
     node = walk.get(name)
     if node is not None and saved is not None:
         hooks.adopt(walk, call, node)
-    elif node is not None and watched and call.step.get("hooks"):
+    elif node is not None and call.step.get("hooks"):
         hooks.watch(walk, call, node.id)
     return True
 

@@ -84,6 +84,12 @@ def _artifact(artifact: Artifact, scope: Variables) -> Artifact | None:
         raise ConfigError(f"unable to resolve outputs from scope: {error}") from error
 
 
+def constant_parameters(template: Mapping[str, Any]) -> dict[str, str]:
+    """Output parameters of a leaf that need no file: those with a `value`, filled in when the leaf started."""
+    declared: Sequence[Mapping[str, Any]] = (template.get("outputs") or {}).get("parameters") or ()
+    return {p["name"]: p["value"] for p in declared if p.get("value") is not None and not p.get("valueFrom")}
+
+
 def exported(template: Mapping[str, Any], outputs: Outputs) -> tuple[dict[str, str], dict[str, Artifact]]:
     """(parameters, artifacts) by the `globalName` that the template declares for them."""
     declared: Mapping[str, Any] = template.get("outputs") or {}

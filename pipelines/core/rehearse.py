@@ -115,7 +115,7 @@ class World:
         return None
 
 
-def rehearse(  # noqa: PLR0913 - the run, its world, the time, and who looks on
+def rehearse(
     run: Run, answer: Answer = succeed, *, now: datetime, after: Callable[[Decision], Run] | None = None,
     person: Person | None = None, world: World | None = None,
 ) -> Decision:  # fmt: skip

@@ -186,8 +186,8 @@ class _Reset:
             return replace(node, phase=Phase.Running, message="", outbound_nodes=(), outputs=NO_OUTPUTS,
                            finished_at=None, daemoned=False, pod_ip="")  # fmt: skip
         if node.id in daemons:
-            return replace(node, phase=Phase.Pending, message="", finished_at=None, daemoned=False, pod_ip="",
-                           outputs=NO_OUTPUTS)  # fmt: skip
+            return replace(node, phase=Phase.Pending, message="", started_at=None, finished_at=None, daemoned=False,
+                           pod_ip="", outputs=NO_OUTPUTS)  # fmt: skip
         return node
 
     def _begin(self, node_id: str) -> str:

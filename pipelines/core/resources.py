@@ -10,7 +10,7 @@ Source: https://argo-workflows.readthedocs.io/en/latest/resource-duration/
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -37,15 +37,26 @@ def quantity(text: object) -> float | None:
 
 
 def amounts(template: Mapping[str, Any]) -> dict[str, float]:
-    """What a container or script template asks for, in base amounts: requests, and limits where there is no request."""
-    body: Mapping[str, Any] = template.get("container") or template.get("script") or {}
-    asked: Mapping[str, Any] = body.get("resources") or {}
+    """What a pod asks for, in base amounts: the requests of its containers, and limits where there is no request.
+
+    Init containers run before the others and are not added to them.
+    """
     found: dict[str, float] = {}
-    for name, text in {**(asked.get("limits") or {}), **(asked.get("requests") or {})}.items():
-        amount = quantity(text)
-        if amount:
-            found[str(name)] = amount / _BASES.get(str(name), 1.0)
+    for body in _containers(template):
+        asked: Mapping[str, Any] = body.get("resources") or {}
+        for name, text in {**(asked.get("limits") or {}), **(asked.get("requests") or {})}.items():
+            amount = quantity(text)
+            if amount:
+                found[str(name)] = found.get(str(name), 0.0) + amount / _BASES.get(str(name), 1.0)
     return found
+
+
+def _containers(template: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for kind in ("container", "script"):
+        if template.get(kind):
+            yield template[kind]
+    yield from (template.get("containerSet") or {}).get("containers") or ()
+    yield from template.get("sidecars") or ()
 
 
 def held(template: Mapping[str, Any], began: datetime | None, ended: datetime | None) -> dict[str, float]:

@@ -27,6 +27,7 @@ HOST = "localhost"
 """`hostNodeName` of everything that ran: there is one machine."""
 _NOWHERE = ("Steps", "StepGroup", "DAG", "TaskGroup", "Retry", "Skipped", "Suspend")
 _PARAMETER, _ARTIFACT = "outputs.parameters.", "outputs.artifacts."
+_BRANCHES = ("", "outputs", "outputs.parameters", "outputs.artifacts")
 _PLAIN = ("id", "status", "startedAt", "finishedAt", "ip", "exitCode", "hostNodeName", "outputs.result")
 
 
@@ -129,14 +130,16 @@ class Scope:
     def under(self, prefix: str, /) -> Iterable[str]:
         """What can be read below a name, for expressions that read a branch as a whole."""
         start = prefix + "."
+        names: Iterable[str]
         if self._start.startswith(start):
             names = [name for step in self._names() for name in self._of(step)]
         elif prefix.startswith(self._start):
-            names = self._of(prefix[len(self._start) :].partition(".")[0])
+            step, _, rest = prefix[len(self._start) :].partition(".")
+            names = self._of(step) if rest in _BRANCHES else ()
         else:
-            names = [f"inputs.parameters.{name}" for name in self._inputs.parameters]
-            names += [f"inputs.artifacts.{one['name']}" for one in self._inputs.artifacts]
-            names += self._known.under(prefix)
+            own = [f"inputs.parameters.{name}" for name in self._inputs.parameters]
+            own += [f"inputs.artifacts.{one['name']}" for one in self._inputs.artifacts]
+            names = (*own, *self._known.under(prefix))
         return [name for name in names if name.startswith(start)]
 
     def _of(self, step: str) -> list[str]:

@@ -25,7 +25,8 @@ class Call:
     holder: Holder
     """Where the step's `template` is looked up."""
     parent: str = ""
-    """The id of the StepGroup, TaskGroup, DAG or Retry node that waits; empty for the entry and the workflow's hooks."""
+    """The id of the StepGroup, TaskGroup, DAG or Retry node that waits; empty for the entry
+    and the workflow's own hooks."""
     boundary: str = ""
     slot: str = ""
     """The step's or task's name as written, without `(0:item)`."""

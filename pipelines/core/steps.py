@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.core.expand import ExpandError, expand
-from pipelines.core.members import FAIL_FAST, failing_fast, fresh_group, pump, resolved
+from pipelines.core.members import FAIL_FAST, begin_step, failing_fast, fresh_group, pump, resolved
 from pipelines.core.nodes import Node, Phase
 from pipelines.core.outputs import template_outputs
 from pipelines.core.scope import Scope
-from pipelines.core.state import Call, Frame
+from pipelines.core.state import Call, Frame, Group
 from pipelines.core.substitute import Unresolved
 from pipelines.core.walk import Walk
 from retrain.errors import ConfigError
@@ -30,6 +30,8 @@ class StepsRules:
         """Enter the first group that has not ended."""
         index = 0
         while (group := walk.get(f"{frame.name}[{index}]")) is not None and group.phase is Phase.Succeeded:
+            if walk.adopting:
+                _adopt_daemons(walk, frame, index, group)
             index += 1
         _enter(walk, frame, index)
 
@@ -73,15 +75,30 @@ def _enter(walk: Walk, frame: Frame, index: int) -> None:
         group = walk.create(name, "StepGroup", _common(frame), Phase.Running)
         _connect(walk, frame, index, group)
     try:
-        scope = _scope(walk, frame, index)
-        ready = [(str(step["name"]), resolved(step, scope)) for step in groups[index]]
-        made = fresh_group([(slot, expand(step, scope), step) for slot, step in ready])
+        made = _members(walk, frame, index)
     except (Unresolved, ConfigError, ExpandError) as error:
         _fail(walk, frame, group, Phase.Error, str(error))
         return
     walk.state.groups[group.id] = made
     walk.state.open[group.id] = 0
     _proceed(walk, frame, group)
+
+
+def _members(walk: Walk, frame: Frame, index: int) -> Group:
+    scope = _scope(walk, frame, index)
+    ready = [(str(step["name"]), resolved(step, scope)) for step in frame.template["steps"][index]]
+    return fresh_group([(slot, expand(step, scope), step) for slot, step in ready])
+
+
+def _adopt_daemons(walk: Walk, frame: Frame, index: int, group: Node) -> None:
+    """Daemons run on after their group has closed: they are stopped with the whole."""
+    if not any(walk.nodes[child].daemoned for child in walk.children(group.id)):
+        return
+    made = _members(walk, frame, index)
+    for slot, step in zip(made.slots, made.members, strict=True):
+        node = walk.get(f"{group.name}.{step['name']}")
+        if node is not None and node.daemoned:
+            begin_step(walk, node.name, replace(_common(frame), step=step, slot=slot, parent=group.id))
 
 
 def _common(frame: Frame) -> Call:
@@ -103,9 +120,9 @@ def _connect(walk: Walk, frame: Frame, index: int, group: Node) -> None:
 
 def _proceed(walk: Walk, frame: Frame, group: Node) -> None:
     """Start who can be started; if everyone has ended, judge."""
-    if failing_fast(walk, frame):
-        if walk.state.active.get(frame.node_id, 0) == 0:
-            _close(walk, walk.nodes[group.id], Phase.Failed, FAIL_FAST)
+    if failing_fast(walk, frame) and not walk.adopting:
+        if walk.busy(frame.node_id) == 0:
+            walk.close_inside(frame.node_id, FAIL_FAST)
             walk.complete(frame, Phase.Failed, FAIL_FAST)
         return
     started = pump(walk, walk.nodes[group.id], frame, _common(frame), f"{group.name}.")

@@ -23,7 +23,7 @@ from retrain.errors import RetrainError
 __all__ = ["ABSENT", "Absent", "Found", "Lookup", "Prepared", "Rule", "Unresolved", "parts", "prepared", "replace",
            "resolve", "sole_tag", "tags"]  # fmt: skip
 
-MAX_CACHED = 16_384
+MAX_CACHED = 4096
 """Characters of a text that is worth keeping taken apart; longer ones are mostly data, seen once."""
 
 
@@ -70,7 +70,7 @@ def _parts(text: str) -> Text:
     return Text(tuple(pieces), plain and not loose)
 
 
-_short_parts = lru_cache(maxsize=8192)(_parts)
+_short_parts = lru_cache(maxsize=4096)(_parts)
 
 
 def _tag(raw: str) -> Tag:

@@ -69,7 +69,7 @@ class Tree:
     def freed(self) -> None:
         """Something that counted has ended: there may be room for others."""
 
-    def create(  # noqa: PLR0913 - what a new node has, one part each
+    def create(
         self, name: str, kind: NodeType, call: Call, phase: Phase, message: str = "", inputs: Inputs = NO_INPUTS
     ) -> Node:
         display = name

@@ -77,6 +77,8 @@ class Walk(Tree):
         self.release: dict[str, None] = {}
         self.look_up: dict[str, MemoWish] = {}
         self.remember: list[Memo] = []
+        self.deadline: datetime | None = None
+        """When the workflow must have ended."""
         self.ended: list[Ended] = []
         """Nodes that no node waits for: the entry, the exit handler, the workflow's hooks."""
         self._queue: deque[Ended | Frame | tuple[str, Phase]] = deque()
@@ -122,6 +124,11 @@ class Walk(Tree):
             self.stop_daemons(node_id)
         elif frame.kind == "Pod":
             state.daemons.get(frame.call.boundary, {}).pop(node_id, None)
+
+    def busy(self, boundary: str) -> int:
+        """How many children of a template run; a daemon that is ready only waits for the end of it."""
+        daemons = sum(self.nodes[one].type == "Pod" for one in self.state.daemons.get(boundary, ()))
+        return self.state.active.get(boundary, 0) - daemons
 
     def count_pod(self, sign: int) -> None:
         """A pod was asked for, or has ended."""
@@ -200,10 +207,14 @@ class Walk(Tree):
 
     def _next(self) -> bool:
         """Hooks are looked at before anybody hears that their node has ended."""
-        if self.turned:
-            self._queue.extendleft(reversed(self.turned))
-            self.turned.clear()
-        return bool(self._queue) or self._again()
+        while True:
+            if self.turned:
+                self._queue.extendleft(reversed(self.turned))
+                self.turned.clear()
+            if self._queue:
+                return True
+            if not self._again():
+                return False
 
     def _again(self) -> bool:
         """Room may have come free: whoever was refused tries again, in the order of asking."""
@@ -240,7 +251,8 @@ class Walk(Tree):
     def _tell(self, item: Ended) -> None:
         call, node = item.call, self.nodes[item.node_id]
         raised = item.raised
-        if not call.hooked and call.attempt is None:
+        around = not call.boundary or call.boundary in self.frames  # else it has ended early, and nobody listens
+        if around and not call.hooked and call.attempt is None:
             raised = self.book.hooks.after(self, call, node) or raised
         if call.of:
             self.state.hooks[call.of] = self.state.hooks.get(call.of, 0) - 1
@@ -275,6 +287,18 @@ class Walk(Tree):
         self._fail_containers(frame, self.state.halted)
         message = self.state.halted if asked and frame.kind == "Pod" else self.short()
         self.complete(frame, Phase.Failed, message, NO_OUTPUTS)
+
+    def close_inside(self, boundary: str, message: str) -> None:
+        """End what is left in a template that has ended early: no pod of it runs, but somebody may wait."""
+        for group_id in [one for one in self.state.groups if self.nodes[one].boundary_id == boundary]:
+            self.edit(group_id, phase=Phase.Failed, message=message, finished_at=self.now)
+            for table in (self.state.groups, self.state.open, self.state.blocked):
+                table.pop(group_id, None)
+        for frame in [f for f in self.frames.values() if f.call.boundary == boundary and f.node_id != boundary]:
+            if not self.nodes[frame.node_id].daemoned:
+                if frame.kind == "HTTP":
+                    self.stops[frame.node_id] = None
+                self.complete(frame, Phase.Failed, message)
 
     def at_gate(self, node_id: str) -> bool:
         """A node that waits for its lock, for what is remembered, or for room after that."""

@@ -90,12 +90,14 @@ def argument_value(parameter: Mapping[str, Any], catalog: Catalog) -> str:
     """
     if parameter.get("value") is not None:
         return parameter["value"]
-    source: Mapping[str, Any] = parameter.get("valueFrom") or {}
+    name, source = parameter["name"], parameter.get("valueFrom") or {}
     if source.get("configMapKeyRef"):
-        return config_map_value(source, catalog, _nothing)
+        try:
+            return config_map_value(source, catalog, _nothing)
+        except ConfigError as error:
+            raise ConfigError(f"failed to set global parameter {name} from configmap: {error}") from error
     if parameter.get("default") is not None:
         return parameter["default"]
-    name = parameter["name"]
     raise ConfigError(f"spec.arguments.{name}.value or spec.arguments.{name}.valueFrom is required")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,13 +30,14 @@ def announcement(row: RunRow, decision: Decision, moment: Moment, cause: Cause |
     """The event of one moment of a run. Its id follows from the run, so that telling it twice is telling it once."""
     run = decision.run
     resources = {} if moment == "started" else used(run.nodes.values(), run.started_at)
-    tale = _Tale(str(run.phase), run.message, decision.outputs, run.started_at, run.finished_at, resources)
+    counts = {} if moment == "started" else dict(Counter(str(node.phase) for node in run.nodes.values()))
+    tale = _Tale(str(run.phase), run.message, decision.outputs, run.started_at, run.finished_at, resources, counts)
     return _event(row, moment, tale, run.plan.spec, cause)
 
 
 def failure(row: RunRow, message: str, phase: Phase, now: datetime, cause: Cause | None = None) -> Event:
     """The `run.failed` of a run that the engine could not drive."""
-    tale = _Tale(str(phase), message, {}, row.started, now, {})
+    tale = _Tale(str(phase), message, {}, row.started, now, {}, {})
     return _event(row, "failed", tale, row.manifest.get("spec") or {}, cause)
 
 
@@ -47,6 +49,8 @@ class _Tale:
     started: datetime | None
     finished: datetime | None
     resources: Mapping[str, float]
+    nodes: Mapping[str, int]
+    """How many nodes ended in each phase."""
 
 
 def _event(row: RunRow, moment: Moment, tale: _Tale, spec: Mapping[str, Any], cause: Cause | None) -> Event:
@@ -68,6 +72,7 @@ def _event(row: RunRow, moment: Moment, tale: _Tale, spec: Mapping[str, Any], ca
             "startedAt": to_rfc3339(tale.started),
             "finishedAt": to_rfc3339(tale.finished),
             "resources": dict(tale.resources),
+            "nodes": dict(tale.nodes),
         },
         extensions={"retraincause": row.id, "retraindepth": row.depth + 1, **_of(cause)},
     )

@@ -19,20 +19,21 @@ from uuid import uuid4
 
 from sqlalchemy import Connection
 
-from pipelines.core import suspend
+from pipelines.core import engine, reset, suspend
 from pipelines.core.node_selector import compile_selector
 from pipelines.core.nodes import Node
 from pipelines.core.plan import Catalog
-from pipelines.core.reset import Choose, kept_after_reset, nothing
+from pipelines.core.reset import Choose, kept_after_reset, nothing, resubmitted
 from pipelines.host.labels import COMPLETED_LABEL, OURS, PHASE_LABEL, RESUBMITTED_LABEL, is_of_the_run, labels_of
 from pipelines.host.queue import RunRequest, submit
-from pipelines.host.requests import WHOLE, Request, body_of, verb_of
-from pipelines.host.restoring import load, restore
+from pipelines.host.requests import WHOLE, Request, body_of, request_of, verb_of
+from pipelines.host.restoring import Saved, load, restore
+from pipelines.host.saving import body_of as body_of_node
 from pipelines.host.verbs import VERBS, Verb
 from pipelines.local.foreground import named, with_parameters
 from retrain.clock import Clock
 from retrain.errors import ConfigError, Refused
-from retrain.store import runs
+from retrain.store import run_requests, runs
 from retrain.store.runs import RunRow
 
 __all__ = ["COMPLETED_LABEL", "OURS", "PHASE_LABEL", "RESUBMITTED_LABEL", "VERBS", "Verb", "labels_of"]
@@ -64,6 +65,8 @@ class ResubmitOptions:
     name: str | None = None
     depth: int | None = None
     priority: int | None = None
+    memoized: bool = False
+    """Steps of the old run that succeeded are not run again: the new one begins with them."""
 
 
 def ask(connection: Connection, run: RunRow, request: Request | Verb) -> None:
@@ -101,6 +104,9 @@ def _check(connection: Connection, run: RunRow, asked: Request) -> None:
     if not saved.nodes:
         raise ConfigError(f"{run.name} has not begun; none of its nodes waits")
     found = restore(run, saved, Catalog.of(cast("list[dict[str, Any]]", run.templates or [])))
+    if earlier := [request_of(one.body) for one in run_requests.of_run(connection, run.id)]:
+        # What was asked and is not done yet counts: a value is set, and in the next breath its node is resumed.
+        engine.step(found, earlier, run.started or run.created)
     if problems := suspend.problems(found, asked):
         raise ConfigError("\n".join(problems))
 
@@ -113,14 +119,15 @@ def retry(connection: Connection, run: RunRow, options: RetryOptions, now: datet
         ConfigError: the node selector cannot be read, or a parameter is none of the workflow's.
     """
     choose = _choose(run, options)
-    kept = kept_after_reset(_nodes(connection, run.id), run.name, choose)
+    before = load(connection, run)
+    kept = kept_after_reset(_nodes(before), before.edges, run.name, choose, reexpand=bool(options.parameters))
     manifest = _with_known_parameters(run.manifest, options.parameters)
     labels = {**run.labels, runs.RETRIES: str(run.retries + 1)}
     changes: dict[str, Any] = {"manifest": manifest, "labels": labels, "depth": max(run.depth, options.depth)}
     changes |= {"started": now} if run.started is not None else {"phase": "Pending"}
     if not runs.reopen(connection, run.id, **changes):
         raise Refused(f"{run.name} is not over; it can be retried once it has failed")
-    runs.replace_nodes(connection, run.id, {key: node.to_argo() for key, node in kept.items()})
+    runs.replace_nodes(connection, run.id, _bodies(kept))
 
 
 def resubmit(connection: Connection, run: RunRow, options: ResubmitOptions, clock: Clock) -> str:
@@ -148,8 +155,36 @@ def resubmit(connection: Connection, run: RunRow, options: ResubmitOptions, cloc
         depth=run.depth if options.depth is None else options.depth,
         priority=run.priority if options.priority is None else options.priority,
     )
-    submit(connection, request, clock)
+    made = submit(connection, request, clock)
+    if made and options.memoized:
+        _take_over(connection, run, run_id, str(metadata["name"]), options, clock.now())
     return run_id
+
+
+def _take_over(
+    connection: Connection, run: RunRow, run_id: str, name: str, options: ResubmitOptions, now: datetime
+) -> None:
+    """Let a new run begin with what the old one has done."""
+    if run.phase in runs.OPEN:
+        raise Refused(f"{run.name} is {run.phase}; what it has done can be taken over once it is over")
+    before = load(connection, run)
+    if not before.nodes:
+        return
+    kept = resubmitted(_nodes(before), before.edges, run.name, name, reexpand=bool(options.parameters))
+    runs.begin_with(connection, run_id, _bodies(kept), started=now)
+
+
+def _nodes(saved: Saved) -> dict[str, Node]:
+    return {key: Node.from_argo(body) for key, body in saved.nodes.items()}
+
+
+def _bodies(kept: reset.Saved) -> dict[str, dict[str, Any]]:
+    """As the store keeps nodes, each with its children."""
+    bodies = {key: body_of_node(node) for key, node in kept.nodes.items()}
+    for key, children in kept.edges.items():
+        if children:
+            bodies[key]["children"] = list(children)
+    return bodies
 
 
 def _choose(run: RunRow, options: RetryOptions) -> Choose:
@@ -164,10 +199,6 @@ def _choose(run: RunRow, options: RetryOptions) -> Choose:
     if options.node_selector and not options.restart_successful:
         raise ConfigError("--node-field-selector chooses steps that succeeded, so it needs --restart-successful")
     return compile_selector(options.node_selector) if chosen else nothing
-
-
-def _nodes(connection: Connection, run_id: str) -> dict[str, Node]:
-    return {key: Node.from_argo(body) for key, body in runs.load_nodes(connection, run_id).items()}
 
 
 def _with_known_parameters(manifest: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:

@@ -136,6 +136,14 @@ class CronHost:
         return min(LONGEST_S, max(0.0, left))
 
 
+def check_crons(documents: Iterable[Mapping[str, Any]]) -> None:
+    """
+    Raises:
+        ConfigError: a schedule cannot be read.
+    """
+    _compiled(documents)
+
+
 def _compiled(documents: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Schedule]:
     schedules = [compile_schedule(normalize(document)) for document in documents]
     return {(one.namespace, one.name): one for one in schedules}

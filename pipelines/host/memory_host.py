@@ -7,6 +7,7 @@ from collections import ChainMap
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 import anyio
@@ -67,6 +68,7 @@ class MemoryHost:
         self._limits = limits
         self._catalog = catalog
         self._courses: dict[str, _Course] = {}
+        self._children = count(1)
 
     def take(self, hands: Hands) -> None:
         """These do what its runs ask for. Before the first run; agents, who are among them, need the host first."""
@@ -130,7 +132,7 @@ class MemoryHost:
         if depth > MAX_DEPTH:
             raise ConfigError(f"runs that make runs are {MAX_DEPTH} deep at most; {name!r} would be deeper")
         body = {**manifest, "metadata": {**(manifest.get("metadata") or {}), "name": name}}
-        course = self._begin(body, name, f"{owner.run_id}-{len(self._courses)}")
+        course = self._begin(body, name, f"{owner.run_id}-{next(self._children)}")
         course.depth, course.parent = depth, owner.run_id
         self._hands.group.start_soon(self._drive, course, None)
 

@@ -6,9 +6,9 @@ is deleted again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import anyio.to_thread
 import structlog
 from anyio.abc import TaskStatus
 
-from pipelines.artifacts.port import ArtifactMissing, ArtifactRun, Artifacts
-from pipelines.core.nodes import Artifact
+from pipelines.artifacts.garbage import Moment, delete_all, doomed
+from pipelines.artifacts.keeper import Keeper
+from pipelines.artifacts.port import ArtifactRun
 from pipelines.local.retention import remove_old, remove_run, remove_tree
 from pipelines.local.workspace import open_workspace, run_directory
 from retrain.clock import Clock
@@ -33,8 +34,6 @@ SWEEP_S = 3600.0
 """Seconds between two looks for old directories of steps."""
 AT_ONCE = 50
 
-_ON_COMPLETION = frozenset({"OnWorkflowCompletion"})
-_AT_ALL = frozenset({"OnWorkflowCompletion", "OnWorkflowDeletion"})
 _POD_GC = {
     "OnPodCompletion": ("Succeeded", "Failed", "Error"),
     "OnPodSuccess": ("Succeeded",),
@@ -51,12 +50,13 @@ class Keep:
 
     runs: timedelta | None = timedelta(days=90)
     steps: timedelta = timedelta(days=7)
+    artifact_days: int | None = None
 
 
 class Forgetting:
     """Deletes what runs have left."""
 
-    def __init__(self, store: Store, data: Path, artifacts: Artifacts) -> None:
+    def __init__(self, store: Store, data: Path, artifacts: Keeper) -> None:
         self._store = store
         self._data = data
         self._artifacts = artifacts
@@ -90,45 +90,23 @@ class Forgetting:
             for node_id, node in nodes.items():
                 if node.get("type") == "Pod" and node.get("phase") in phases:
                     _clear(open_workspace(home, node_id).home)
-        try:
-            self._delete_artifacts(row, spec, nodes, _ON_COMPLETION)
-        except RetrainError as error:
-            log.warning("run.artifacts_kept", run_id=row.id, reason=str(error))
+        self._delete_artifacts(row, spec, nodes, "OnWorkflowCompletion")
 
     def _remove(self, row: RunRow, nodes: Mapping[str, Any]) -> None:
         remove_run(self._data, row.id)
         spec: Mapping[str, Any] = row.manifest.get("spec") or {}
-        try:
-            self._delete_artifacts(row, spec, nodes, _AT_ALL)
-        except Transient:
-            if not (spec.get("artifactGC") or {}).get("forceFinalizerRemoval"):
-                raise
-        except RetrainError as error:
-            log.warning("run.artifacts_kept", run_id=row.id, reason=str(error))
+        force = bool((spec.get("artifactGC") or {}).get("forceFinalizerRemoval"))
+        if not self._delete_artifacts(row, spec, nodes, "OnWorkflowDeletion") and not force:
+            raise Transient(f"{row.name}: some of its artifacts cannot be deleted now, so the run stays")
+        self._artifacts.local.forget_run(row.id)
 
-    def _delete_artifacts(
-        self, row: RunRow, spec: Mapping[str, Any], nodes: Mapping[str, Any], strategies: frozenset[str]
-    ) -> None:
-        for node_id, artifact in _artifacts(spec, nodes, strategies):
-            run = ArtifactRun(row.id, row.name, row.namespace, node_id, node_id, spec.get("artifactRepositoryRef"))
-            try:
-                self._artifacts.delete(artifact, run)
-            except ArtifactMissing:
-                continue
-
-
-def _artifacts(
-    spec: Mapping[str, Any], nodes: Mapping[str, Any], strategies: frozenset[str]
-) -> Iterator[tuple[str, Artifact]]:
-    """What nodes have left whose strategy is one of these; the artifact's own counts, then the workflow's."""
-    of_all = str((spec.get("artifactGC") or {}).get("strategy") or "Never")
-    for node_id, node in nodes.items():
-        if node.get("type") != "Pod":
-            continue  # what others list is a pod's
-        for artifact in (node.get("outputs") or {}).get("artifacts") or ():
-            own = (artifact.get("artifactGC") or {}).get("strategy") or of_all
-            if own in strategies:
-                yield node_id, artifact
+    def _delete_artifacts(self, row: RunRow, spec: Mapping[str, Any], nodes: Mapping[str, Any], moment: Moment) -> bool:
+        """Whether all of those are gone that are to go at this moment."""
+        outputs = [one for node in nodes.values() for one in (node.get("outputs") or {}).get("artifacts") or ()]
+        if not outputs:
+            return True
+        run = ArtifactRun(row.id, row.name, row.namespace, "", "", spec.get("artifactRepositoryRef"))
+        return not delete_all(self._artifacts, doomed(spec, outputs, moment), run)
 
 
 def _clear(home: Path) -> None:
@@ -145,11 +123,12 @@ class Retention:
 
     name = "retention"
 
-    def __init__(self, store: Store, clock: Clock, data: Path, artifacts: Artifacts, keep: Keep | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock, data: Path, artifacts: Keeper, keep: Keep | None = None) -> None:
         self._store = store
         self._clock = clock
         self._data = data
         self._keep = keep or Keep()
+        self._artifacts = artifacts
         self._forgetting = Forgetting(store, data, artifacts)
         self._later: set[str] = set()
         """Runs that could not be deleted at this look."""
@@ -164,10 +143,14 @@ class Retention:
                 if self._clock.monotonic() - swept >= SWEEP_S:
                     swept = self._clock.monotonic()
                     now = self._clock.now()
-                    await anyio.to_thread.run_sync(partial(remove_old, self._data, self._keep.steps, now))
+                    await anyio.to_thread.run_sync(partial(self._sweep, now))
             except (RetrainError, OSError) as error:
                 log.warning("retention.waiting", reason=str(error))
             await self._store.signals.wait("retention", LOOK_S)
+
+    def _sweep(self, now: datetime) -> None:
+        remove_old(self._data, self._keep.steps, now)
+        self._artifacts.local.sweep(now.timestamp(), self._keep.artifact_days)
 
     async def look(self) -> int:
         """Delete what is due; how many runs."""

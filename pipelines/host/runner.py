@@ -23,7 +23,8 @@ from anyio.abc import TaskGroup, TaskStatus
 from sqlalchemy import Connection
 
 from pipelines.agents.objects import ConfigMaps, Objects
-from pipelines.artifacts.port import Artifacts
+from pipelines.agents.opening import AgentSettings
+from pipelines.artifacts.keeper import Keeper
 from pipelines.core import engine
 from pipelines.core.engine import Decision, Run
 from pipelines.core.happenings import Task
@@ -31,6 +32,7 @@ from pipelines.core.nodes import Phase
 from pipelines.core.plan import Catalog
 from pipelines.host.drive import Drive, Hands, step_run_of
 from pipelines.host.fitting import check_machine
+from pipelines.host.metrics import WorkflowMetrics
 from pipelines.host.requests import request_of
 from pipelines.host.restoring import load, restore
 from pipelines.host.saving import LeaseLost, Ledger
@@ -73,6 +75,7 @@ class RunnerOptions:
     limits: Limits = field(default_factory=Limits)
     owner: str = field(default_factory=_owner)
     only: str | None = None
+    agents: AgentSettings = field(default_factory=AgentSettings)
 
 
 @dataclass(slots=True)
@@ -105,7 +108,7 @@ class Runner:
         options: RunnerOptions | None = None,
         *,
         objects: Objects | None = None,
-        artifacts: Artifacts | None = None,
+        artifacts: Keeper | None = None,
         watch: Watch | None = None,
     ) -> None:
         """`catalog` gives the templates and ConfigMaps that a run may name, as they are when it is taken up.
@@ -120,6 +123,7 @@ class Runner:
         self._objects = objects
         self._artifacts = artifacts
         self._watch = watch
+        self.metrics = WorkflowMetrics()
         self._held: dict[str, _Held] = {}
         self._mine: set[str] = set()
         self._changed: Callable[[str], None] = _nobody
@@ -133,6 +137,7 @@ class Runner:
             self._options.limits,
             objects=self._objects,
             artifacts=self._artifacts,
+            settings=self._options.agents,
         )
         try:
             async with tools as opened, anyio.create_task_group() as group:
@@ -148,7 +153,7 @@ class Runner:
         while True:
             taken = await self._claim()
             for row in taken:
-                held = self._held[row.id] = _Held(row, Ledger(row, self._options.owner, told=row.started is not None))
+                held = self._held[row.id] = _Held(row, Ledger(row, self._options.owner, told=row.templates is not None))
                 self._mine.add(row.id)
                 group.start_soon(self._settle, held, Hands(tools.executor, tools.keepers, self._clock, group), tools)
             await self._obey()
@@ -253,6 +258,7 @@ class Runner:
         now, ledger = self._clock.now(), held.ledger
         news = await self._patiently(lambda c: ledger.keep(c, decision, requests, now))
         ledger.kept(decision)
+        self.metrics.see(decision, now)
         if self._watch is not None:
             self._watch(held.row, decision)
         self._changed(held.row.name)

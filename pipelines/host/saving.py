@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pipelines.core.engine import Decision, Run
-from pipelines.core.nodes import Node, Phase
-from pipelines.core.status import outputs
+from pipelines.core.engine import Decision
+from pipelines.core.nodes import Node, Outputs, Phase
 from pipelines.host.announce import Cause, Moment, announcement, failure, moment_of
 from pipelines.host.parents import stop_owned
 from retrain.errors import Refused
@@ -41,7 +40,12 @@ class Ledger:
         run, row = decision.run, self.row
         moments = self._moments(decision)
         if not runs.advance(
-            connection, self.owner, row.id, phase=str(decision.phase), message=decision.message, **self._changes(run)
+            connection,
+            self.owner,
+            row.id,
+            phase=str(decision.phase),
+            message=decision.message,
+            **self._changes(decision),
         ):
             raise LeaseLost(f"run {row.id} is another runner's, or over")
         bodies = {node_id: body_of(run.nodes[node_id]) for node_id in decision.changed}
@@ -77,8 +81,9 @@ class Ledger:
             moments.append(moment)
         return moments
 
-    def _changes(self, run: Run) -> dict[str, Any]:
-        changes: dict[str, Any] = {"started": run.started_at, "outputs": outputs(run).to_argo()}
+    def _changes(self, decision: Decision) -> dict[str, Any]:
+        run = decision.run
+        changes: dict[str, Any] = {"started": run.started_at, "outputs": _outputs(decision).to_argo()}
         if not self.told:
             changes["templates"] = run.plan.catalog.needed_by(self.row.manifest)
             changes["labels"] = {**self.row.labels, **run.plan.labels}
@@ -94,6 +99,10 @@ def body_of(node: Node) -> dict[str, Any]:
         if moment is not None:
             body[key] = moment.isoformat().replace("+00:00", "Z")
     return body
+
+
+def _outputs(decision: Decision) -> Outputs:
+    return Outputs(decision.outputs, artifacts=tuple(decision.artifacts.values()))
 
 
 def expiry(spec: Any, phase: Phase, finished: datetime) -> datetime | None:

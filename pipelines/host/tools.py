@@ -10,7 +10,7 @@ from pipelines.agents.objects import ConfigMaps, Objects
 from pipelines.agents.objects_store import open_objects
 from pipelines.agents.opening import AgentSettings, AgentTools, open_agents
 from pipelines.artifacts import open_artifacts
-from pipelines.artifacts.port import Artifacts
+from pipelines.artifacts.keeper import Keeper
 from pipelines.host.child_runs import StoreChildRuns
 from pipelines.host.keepers import Keepers
 from pipelines.host.keepers_store import open_keepers
@@ -40,7 +40,7 @@ async def open_store_tools(  # noqa: PLR0913 - one part each
     limits: Limits,
     *,
     objects: Objects | None = None,
-    artifacts: Artifacts | None = None,
+    artifacts: Keeper | None = None,
     settings: AgentSettings | None = None,
 ) -> AsyncGenerator[Tools]:
     """The tools of a platform; those that are not handed in are opened."""

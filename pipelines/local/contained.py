@@ -8,12 +8,16 @@ from datetime import datetime
 from typing import Literal
 
 from pipelines.local.collect import Left
+from pipelines.local.isolation import Rung
 from pipelines.local.life import Halted, Life, Lost, Machine
+from pipelines.local.logs import read_tail
 from pipelines.local.podplan import Contained, NotInPath, Situation
 from pipelines.local.process import Command, Ending
 from retrain.errors import ConfigError
 
 EMISSARY_FAILED = 64
+ENGINE_HAS_NOT = 127
+"""What docker and podman exit with for a program that the image does not have."""
 KILLED_ON_PURPOSE = (137, 143)
 """Exit codes of sidecars that were told to end."""
 
@@ -76,9 +80,20 @@ class Living:
             return Ended(name, "lost")
         except Halted:
             return Ended(name, "halted")
+        if ending.code == ENGINE_HAS_NOT and (said := self._not_in_image()):
+            return Ended(name, "exited", EMISSARY_FAILED, said, ending, left)
         if ending.trouble and ending.code == 0:
             return Ended(name, "broken", said=ending.trouble, ending=ending, left=left)
         return Ended(name, "exited", ending.code, "" if ending.began else ending.trouble, ending, left)
+
+    def _not_in_image(self) -> str:
+        """What a container engine said of a program that its image does not have; nothing if that is not it."""
+        if self.contained.pod.around.rung is not Rung.container:
+            return ""
+        said = read_tail(self.contained.workspace.main_log, 5)
+        if "executable file not found" not in said and "no such file or directory" not in said:
+            return ""
+        return f"failed to find name in PATH: {said.strip().rpartition(chr(10))[2]}"
 
 
 def plain(error: Exception) -> str:

@@ -24,6 +24,7 @@ from pipelines.core.nodes import Phase
 from pipelines.local import devices, process, retention
 from pipelines.local.contained import plain
 from pipelines.local.demand import is_device, pod_demand
+from pipelines.local.isolation import Rung
 from pipelines.local.leaf import StepRun, Surroundings, run_mark
 from pipelines.local.life import Machine
 from pipelines.local.machine import machine
@@ -122,6 +123,10 @@ class LocalExecutor:
     async def sweep(self, run: StepRun) -> None:
         """Kill whatever processes of a run are left, of steps whose leaders were killed."""
         killed = await self._host.thread(partial(process.sweep, process.RUN_MARKER, [run_mark(run)]))
+        if self._around.rung is Rung.container:
+            from pipelines.local.engine_rung import sweep_containers  # most machines have no use for it
+
+            killed += await self._host.thread(partial(sweep_containers, run_mark(run)))
         if killed:
             _log().warning("run.left_processes", run_id=run.run_id, killed=killed)
 
@@ -142,7 +147,7 @@ class LocalExecutor:
     async def _work(self, key: tuple[str, str], job: _Job) -> None:
         try:
             result = await (self._settle(job) if job.task.kind == "pod" else self._do(job))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # logged, with its traceback
             # One task's trouble is its own: the others live on.
             _log().exception("task.broken", run_id=job.run.run_id, node_id=job.task.node_id)
             result = self._never(job.task, Phase.Error, f"the executor failed: {error!r}")

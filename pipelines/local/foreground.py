@@ -67,6 +67,16 @@ def with_parameters(manifest: Mapping[str, Any], values: Mapping[str, str]) -> d
     return {**manifest, "spec": {**spec, "arguments": merged_arguments(spec.get("arguments") or {}, given)}}
 
 
+def check_local(what: LocalRun, around: Surroundings, clock: Clock, limits: Limits) -> None:
+    """
+    Raises:
+        ConfigError: the workflow is not valid, or this machine cannot run it.
+    """
+    from pipelines.host.fitting import check_machine
+
+    check_machine(begin_local(what, clock).plan, around, limits)
+
+
 def begin_local(what: LocalRun, clock: Clock) -> Run:
     """The run, not started. Pure: it may be made once more, only to see whether the workflow can run.
 
@@ -84,6 +94,7 @@ async def run_local(what: LocalRun, around: Surroundings, clock: Clock, limits: 
     """
     from pipelines.host.memory_host import open_memory_host
 
+    check_local(what, around, clock, limits)
     try:
         async with open_memory_host(around, clock, limits, what.catalog, what.documents) as host:
             return await host.run(what.manifest, what.name, what.run_id, watch)
@@ -101,7 +112,7 @@ async def run_kept(what: LocalRun, around: Surroundings, clock: Clock, limits: L
     """
     from pipelines.host.kept_run import run_in_store
 
-    begin_local(what, clock)
+    check_local(what, around, clock, limits)
     return await run_in_store(what, around, clock, limits, watch)
 
 

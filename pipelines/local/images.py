@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal, cast
 
 from pipelines.core.plan import Plan
+from pipelines.local.programs import python_folder
 from pipelines.local.reach import reachable_templates
 from pipelines.local.shapes import containers_of
 from retrain.errors import ConfigError
@@ -44,11 +45,17 @@ class Image:
     cmd: tuple[str, ...] = ()
     needs: str = ""
 
-    def path_prefix(self) -> tuple[str, ...]:
-        """Directories that come first on PATH."""
-        if self.kind == "venv" and self.venv is not None:
-            return (os.fspath(self.venv / "bin"),)
-        return (os.fspath(Path(sys.executable).parent),)
+    def python_folder(self, place: Path) -> Path:
+        """The directory that comes first on PATH, with `python` and `python3` in it; `place` is where one may be made.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if self.venv is None:
+            return python_folder(place / "python")
+        return python_folder(
+            place / f"python-{sha256(os.fsencode(self.venv)).hexdigest()[:12]}", self.venv / "bin/python"
+        )
 
 
 _HOST = Image("host")

@@ -102,7 +102,12 @@ class Life:
             raise Halted
         command = self.command()
         at = self.machine.clock.now()
-        return self.machine.spawner.launch(self.home, command), at
+        try:
+            return self.machine.spawner.launch(self.home, command), at
+        except FileExistsError:
+            # A leader claimed the home, and was killed before it could answer; or another platform's was quicker.
+            self.found = True
+            return process.attach(self.home), began_at(self.home) or at
 
     async def _attend(self, leader: Leader) -> None:
         """Stay until it has ended, by itself or because it was asked to. A cancellation takes the descriptor."""

@@ -1,12 +1,12 @@
-"""Reading the logs of steps: lines in the order in which the step wrote them, stdout and stderr together, with the time.
+"""Reading the logs of steps: lines in the order in which the step wrote them, with the time.
 
 A log is written by the step's leader, one entry for each line, in the form of Kubernetes' container logs:
 
     2026-11-21T10:57:05.123456Z stdout F text
     2026-11-21T10:57:05.223456Z stdout P the start of a line that goes on in the next entry
 
-The stream is `stdout` or `stderr` where a result is wanted, so that they had to be told apart, and else `both`. The time
-is when the leader read the line. Bytes that are no UTF-8 read as U+FFFD.
+The stream is `stdout` or `stderr` where a result is wanted, so that they had to be told apart, and else `both`. The
+time is when the leader read the line. Bytes that are no UTF-8 read as U+FFFD.
 """
 
 from __future__ import annotations
@@ -78,11 +78,16 @@ def read_all(path: Path) -> Iterator[str]:
 
 def lines(path: Path, since: datetime | None = None, tail: int | None = None) -> Iterator[LogLine]:
     """The entries that are there now; `since` drops those before, `tail` all but so many at the end."""
-    yield from Follower(path, since, tail).read()
+    follower = Follower(path, since, tail)
+    while found := follower.read():
+        yield from found
 
 
 class Follower:
-    """Reads a log that is being written: `read` gives what came since the last time."""
+    """Reads a log that is being written: `read` gives what came since the last time.
+
+    `since` drops entries before that time, `tail` all but so many of those that are there at the first `read`.
+    """
 
     def __init__(self, path: Path, since: datetime | None = None, tail: int | None = None) -> None:
         self._path = path
@@ -91,25 +96,30 @@ class Follower:
         self.offset = 0
         """Up to where the file has been read, in bytes."""
 
-    def read(self) -> Iterator[LogLine]:
-        """What is new: whole entries. Take all of it before the next `read`."""
-        fresh = self._fresh()
-        if self._since is not None:
-            since = self._since
-            fresh = dropwhile(lambda line: line.time < since, fresh)
+    def read(self) -> list[LogLine]:
+        """What is new: whole entries, of about 256 KiB of the log at a time; none if that was all for now."""
         if self._tail is None:
-            yield from fresh
-            return
-        kept = deque(fresh, self._tail)
+            return self._next()
+        kept: deque[LogLine] = deque(maxlen=self._tail)
+        while found := self._next():
+            kept.extend(found)
         self._tail = None
-        yield from kept
+        return list(kept)
 
-    def _fresh(self) -> Iterator[LogLine]:
+    def _next(self) -> list[LogLine]:
         while True:
             entries, self.offset = _entries(self._path, self.offset, CHUNK)
-            if not entries:
-                return
-            yield from map(_parse, entries)
+            found = [_parse(entry) for entry in entries]
+            if self._since is not None:
+                found = list(dropwhile(self._is_before, found))
+            if found:
+                # They are in the order of time, but for a clock that was set back: what follows is new in any case.
+                self._since = None
+            if found or not entries:
+                return found
+
+    def _is_before(self, line: LogLine) -> bool:
+        return self._since is not None and line.time < self._since
 
 
 def _entries(path: Path, start: int, limit: int) -> tuple[list[bytes], int]:

@@ -22,6 +22,7 @@ from pipelines.local.collect import Left
 from pipelines.local.contained import EMISSARY_FAILED, KILLED_ON_PURPOSE, Ended, Living, plain
 from pipelines.local.containerset import see_set
 from pipelines.local.daemon import probe_of, tell_ready
+from pipelines.local.isolation import Rung
 from pipelines.local.life import Halted, Lost, Machine, began_at
 from pipelines.local.podplan import Contained, PodPlan, Situation
 from pipelines.local.process import Ending
@@ -253,6 +254,8 @@ class Pod:
         left = main.left if main else Left()
         if main is not None and main.how == "exited" and main.ending and main.name == "main":
             await self._keep(left)
+        if self.plan.around.rung is Rung.container:
+            await self.machine.thread(self._close_views)
         phase, message = self._judge(ends, left)
         code = main.code if main and main.how == "exited" and main.name == "main" else None
         if self.plan.template.get("daemon") and self.stopped.is_set() and not self.overdue:
@@ -277,6 +280,10 @@ class Pod:
             finished_at=max((one.finished for one in endings), default=now),
             usage=usage,
         )
+
+    def _close_views(self) -> None:
+        for one in self.living.values():
+            one.contained.view.close()
 
     async def _keep(self, left: Left) -> None:
         """Save artifacts and log, where there are any to save."""

@@ -31,6 +31,15 @@ from pipelines.local.volumes import Places, Volumes
 from pipelines.local.workspace import Workspace, claims_directory, container_workspace
 from retrain.errors import ConfigError
 
+REFUSED = {
+    "lifecycle": "do in the command what must be done first or last",
+    "livenessProbe": "use a timeout",
+    "startupProbe": "use a readinessProbe",
+    "volumeDevices": "block devices need a cluster; use volumeMounts",
+    "restartPolicy": "use sidecars",
+}
+"""Fields of a container that are refused by name; `restartPolicy` only where it is Always."""
+
 STAGED_SCRIPT = "/argo/staging/script"
 """Where a script's source lies, for who writes it out."""
 
@@ -58,6 +67,8 @@ class PodPlan:
         self.is_set = bool(self.template.get("containerSet"))
         if not self.mains:
             raise ConfigError(f"template {self.template.get('name')!r} has no container, script or containerSet")
+        for one in (*self.mains, *self.sidecars, *self.init):
+            _refuse(one)
 
     @property
     def is_plain(self) -> bool:
@@ -94,7 +105,7 @@ class PodPlan:
             around.volumes,
             around.project,
         )
-        return Volumes.of(self.template, self.run.spec, places, self.facts, around.references)
+        return Volumes.of(self.task, self.run.spec, places, self.facts, around.references)
 
     @cached_property
     def inputs(self) -> list[Artifact]:
@@ -167,7 +178,14 @@ class Contained:
     def view(self) -> View:
         """How the container sees the disk."""
         around = self.pod.around
-        wants = Wants(tuple(self._paths()), self._mounts(), self.container.get("workingDir"), self._exact_image())
+        wants = Wants(
+            tuple(self._paths()),
+            self._mounts(),
+            self.container.get("workingDir"),
+            self._exact_image(),
+            self._user(),
+            bool(self.container.get("command")),
+        )
         rung = Rung.rewrite
         if around.rung is not None:
             rung = around.rung
@@ -176,20 +194,21 @@ class Contained:
             rung = best_rung()
         return open_view(rung, self.workspace.home, wants, around.project, self._keep())
 
+    def _user(self) -> str | None:
+        """Who runs in a container of the image, as `uid[:gid]`; elsewhere steps run as the platform does."""
+        asked: Mapping[str, Any] = {
+            **(self.pod.run.spec.get("securityContext") or {}),
+            **(self.pod.template.get("securityContext") or {}),
+            **(self.container.get("securityContext") or {}),
+        }
+        user, group = asked.get("runAsUser"), asked.get("runAsGroup")
+        if user is None:
+            return None
+        return f"{int(user)}" if group is None else f"{int(user)}:{int(group)}"
+
     def on_volume(self, path: str) -> bool:
         """Whether a path lies in a volume that the container mounts."""
         return any(PurePosixPath(path).is_relative_to(one.target) for one in self.volume_mounts)
-
-    def inputs_here(self) -> list[tuple[Artifact, Path]]:
-        """The input artifacts that this container is to bring in, and where to."""
-        pod = self.pod
-        if not self.is_main or not pod.inputs:
-            return []
-        return [
-            (one, self.view.locate(str(one["path"])))
-            for one in pod.inputs
-            if not pod.inputs_are_shared or self.on_volume(str(one["path"]))
-        ]
 
     def command(self, situation: Situation, capture: bool) -> Command:
         """Make the directory ready, and say what to start in it.
@@ -256,12 +275,13 @@ class Contained:
         return self._exact_image() is not None or any(STAGED_SCRIPT in str(text) for text in texts)
 
     def _paths(self) -> list[str]:
+        """What the container declares to be its own; what lies on a volume is the volume's."""
         pod = self.pod
         paths = [str(one["path"]) for one in pod.inputs] if self.is_main and not pod.inputs_are_shared else []
         if self.is_main and self.name == MAIN:
             paths += [str(one["path"]) for one in pod.outputs]
             paths += [path for one in pod.output_parameters if (path := output_path(one))]
-        return paths
+        return [path for path in paths if not self.on_volume(path)]
 
     def _mounts(self) -> tuple[Mount, ...]:
         pod, mounts = self.pod, list(self.volume_mounts)
@@ -286,7 +306,9 @@ class Contained:
         pod, around = self.pod, self.pod.around
         env = {} if self._exact_image() is not None else dict(around.env)
         if self._exact_image() is None:
-            before = [*entry.path_prefix(), *([os.fspath(around.shims)] if entry.kind == "shim" else [])]
+            before = [os.fspath(entry.python_folder(around.shims))]
+            if entry.kind == "shim":
+                before.append(os.fspath(around.shims))
             env["PATH"] = ":".join(dict.fromkeys([*before, *env.get("PATH", "").split(":")]))
             env["TMPDIR"] = os.fspath(self.workspace.tmp)
             if entry.kind == "venv":
@@ -339,6 +361,17 @@ class Contained:
             why = "no such file or directory" if "/" in name else "executable file not found in $PATH"
             raise NotInPath(f'failed to find name in PATH: exec: "{name}": {why}')
         return found
+
+
+def _refuse(container: Container) -> None:
+    """What would change how a container runs or ends, and is not done here.
+
+    Raises:
+        ConfigError: the container asks for it.
+    """
+    for field, reason in REFUSED.items():
+        if container.get(field) and (field != "restartPolicy" or container[field] == "Always"):
+            raise ConfigError(f"container {container.get('name')!r}: {field} is not done by local steps: {reason}")
 
 
 def output_path(parameter: Mapping[str, Any]) -> str:

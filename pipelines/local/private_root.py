@@ -47,7 +47,7 @@ def open_private(
         base.place(PurePosixPath(volume.target))
     for path in _outermost(path for path in keep if path.exists()):
         base.keep(path)
-    return PrivateView(base.root, cwd, own_cwd is not None, base.layout(home / "overlays"), tuple(declared))
+    return PrivateView(base.root, cwd, own_cwd is not None, base.layout(home / "overlays"))
 
 
 class _Plan:
@@ -113,7 +113,6 @@ class PrivateView:
     cwd: str
     own_cwd: bool
     layout: Layout
-    declared: tuple[PurePosixPath, ...]
     rung: Rung | None = Rung.namespace
 
     def prepare(self) -> None:
@@ -126,11 +125,11 @@ class PrivateView:
             make(self.root / path[1:])
         for mount in self.layout.mounts:
             self._make_point(mount)
-        for path in (*self.declared, *([PurePosixPath(self.cwd, "x")] if self.own_cwd else [])):
-            # An image has the directories that its steps write into.
-            above = self._spot(path.parent)
-            if above.own and not above.path.exists() and self._mount_of(path) is None:
-                make(above.path, 0o755)
+        # No directories of declared paths: what loads an input makes its own, and a step may make that of an output.
+        if self.own_cwd:
+            place = self._spot(PurePosixPath(self.cwd))
+            if place.own and not place.path.exists() and self._mount_of(PurePosixPath(self.cwd, "x")) is None:
+                make(place.path, 0o755)
 
     def locate(self, path: str) -> Path:
         found = follow(self._absolute(path), self._own_spot)

@@ -20,7 +20,7 @@ import select
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import anyio
@@ -80,19 +80,20 @@ class Ending(BaseModel):
 class Leader:
     """A step's leader. `pid` is the step's, and its process group; 0 if it never began.
 
-    `descriptor` becomes readable when the step has ended, or the leader. `give_back` takes a leader that this platform
-    started and that may lead another step; one that was found again has `found`, its home, instead.
+    `descriptor` becomes readable when the step has ended, or the leader. `give_back` is called once, with whether the
+    step has ended: it closes the descriptor, or keeps the leader for another step. `found` is the home of a step that
+    an earlier platform started.
     """
 
     pid: int
     descriptor: int
-    give_back: Callable[[], None] | None = None
+    give_back: Callable[[bool], None]
     found: Path | None = None
 
     async def wait(self) -> None:
         """Wait until the step has ended and its exit is noted, or the leader is gone."""
         await anyio.wait_readable(self.descriptor)
-        while self.found is not None and not (self.found / "exit").exists() and _leads(self.found):  # noqa: ASYNC110  # another process makes the file
+        while self.found is not None and _notes(self.found):  # noqa: ASYNC110  # another process makes the file
             await anyio.sleep(_NOTING_S)
 
     def signal_group(self, number: signal.Signals) -> None:
@@ -110,15 +111,12 @@ class Leader:
 
     def let_go(self) -> None:
         """Leave the process alone: it runs on, and another platform may `attach` to it."""
-        os.close(self.descriptor)
+        self.give_back(False)
 
     def close(self) -> None:
         """Let go of the leader of an ended step. It has killed what the step left, unless it was killed itself (see
         `clear`)."""
-        if self.give_back is not None:
-            self.give_back()
-        else:
-            os.close(self.descriptor)
+        self.give_back(True)
 
 
 def began(home: Path) -> bool:
@@ -127,20 +125,33 @@ def began(home: Path) -> bool:
 
 
 def attach(home: Path) -> Leader | None:
-    """The leader of a step that still runs: the same boot, pid and start time. None if one of the two is gone."""
+    """The leader of a step that has not ended: the same boot, pid and start time. None if it is gone.
+
+    One that was killed a moment ago may still be seen; its `wait` returns at once then.
+    """
+    opened: list[int] = []
     try:
         boot, leader, start, step = _noted(home)
-        if (home / "exit").exists() or not _is(boot, leader, start):
-            return None
-        descriptor = os.pidfd_open(step or leader)
+        opened.append(os.pidfd_open(leader))
+        if step:
+            with contextlib.suppress(ProcessLookupError):
+                opened.append(os.pidfd_open(step))
+        if not _notes(home) or not _is(boot, leader, start):
+            raise ProcessLookupError
     except (OSError, ValueError, IndexError):
+        for descriptor in opened:
+            os.close(descriptor)
         return None
-    # The step has not been taken off the process table, and so its number not given away, as long as its leader,
-    # which does that, has not noted the end.
-    if (home / "exit").exists() or not _is(boot, leader, start):
+    either = select.epoll()
+    for descriptor in opened:
+        either.register(descriptor, select.EPOLLIN)
+    return Leader(step, either.fileno(), partial(_close_all, either, opened), found=home)
+
+
+def _close_all(either: select.epoll, opened: list[int], _ended: bool) -> None:
+    either.close()
+    for descriptor in opened:
         os.close(descriptor)
-        return None
-    return Leader(step, descriptor, found=home)
 
 
 def ending(home: Path) -> Ending | None:
@@ -204,10 +215,11 @@ def _noted(home: Path) -> tuple[str, int, int, int]:
     return boot, int(pid), int(start), int(second or 0)
 
 
-def _leads(home: Path) -> bool:
+def _notes(home: Path) -> bool:
+    """Whether a leader has yet to note the end of its step, and lives."""
     try:
         boot, leader, start, _ = _noted(home)
-        return _is(boot, leader, start)
+        return not (home / "exit").exists() and _is(boot, leader, start)
     except (OSError, ValueError, IndexError):
         return False
 

@@ -60,8 +60,9 @@ def open_rewritten(home: Path, wants: Wants, project: Path, keep: Iterable[Path]
             "use a data directory with plain letters, or the rung 'namespace'"
         )
     given = working_directory(wants.working_dir, project, home)
-    private = [plain(path) for path in (*wants.paths, wants.working_dir or "") if PurePosixPath(path).is_absolute()]
     targets = {str(plain(mount.target)): mount for mount in wants.mounts}
+    absolute = [plain(path) for path in (*wants.paths, wants.working_dir or "") if PurePosixPath(path).is_absolute()]
+    private = [path for path in absolute if not any(path.is_relative_to(target) for target in targets)]
     pairs = {path: f"{root}{path}" for one in private for path in _names(one)}
     pairs |= {path: f"{root}{path}" for path in PRIVATE_ROOTS}
     # What stays where it is, though it may lie below a name that is replaced.
@@ -107,10 +108,9 @@ class RewrittenView:
         for path in PRIVATE_ROOTS:
             make(self.root / path[1:])
         for path in self.private:
-            # An image has the directories that its steps write into; what lies in a mount is there or not.
-            above = self.root / path.relative_to("/").parent
-            if (self.paths.resolve(path) or above).parent == above:
-                make(above)
+            # An image has the directories that a machine has; others the step makes itself, as there.
+            if Path(path).parent.is_dir():
+                make(self.root / path.relative_to("/").parent)
 
     def locate(self, path: str) -> Path:
         pure = plain(path)

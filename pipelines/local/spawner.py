@@ -67,6 +67,7 @@ class Spawner:
             try:
                 return self._ask(leader, order)
             except (EOFError, BrokenPipeError, ConnectionResetError):
+                # It was killed while it waited, or just now; if it had claimed the home, the next one will say so.
                 leader.close()
 
     def close(self) -> None:
@@ -95,6 +96,8 @@ class Spawner:
         raise ChildProcessError("the process that starts steps is killed again and again")
 
     def _ask(self, leader: socket.socket, order: bytes) -> Leader:
+        # libuv, which uvloop waits with, makes what it polls non-blocking for good.
+        leader.setblocking(True)
         leader.sendall(order)
         # The end may be behind the answer already, and must stay to be seen.
         answer = b""
@@ -107,14 +110,14 @@ class Spawner:
             self._give_back(leader)
             number, _, text = answer[1:].decode().strip().partition(" ")
             raise OSError(int(number), text)
-        return Leader(int(answer), leader.fileno(), give_back=partial(self._ended, leader))
+        return Leader(int(answer), leader.fileno(), give_back=partial(self._part, leader))
 
-    def _ended(self, leader: socket.socket) -> None:
-        """Take a leader back whose step has ended; one that was killed is closed."""
-        try:
-            said = leader.recv(_ANSWER, socket.MSG_DONTWAIT)
-        except OSError:
-            said = b""
+    def _part(self, leader: socket.socket, ended: bool) -> None:
+        """Take a leader back whose step has ended; one that was killed, or is to be let alone, is closed."""
+        said = b""
+        if ended:
+            with contextlib.suppress(OSError):
+                said = leader.recv(_ANSWER, socket.MSG_DONTWAIT)
         if said == b"E":
             self._give_back(leader)
         else:
@@ -179,7 +182,11 @@ class _Process:
         """
         mine, other = socket.socketpair()
         with other:
-            socket.send_fds(self._socket, [b"+"], [other.fileno()])
+            try:
+                socket.send_fds(self._socket, [b"+"], [other.fileno()])
+            except OSError:
+                mine.close()
+                raise
         return mine
 
     def close(self) -> None:

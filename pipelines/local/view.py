@@ -28,12 +28,18 @@ from retrain.errors import ConfigError
 @dataclass(frozen=True, slots=True)
 class Wants:
     """What a container says of its disk: `paths` that it declares for inputs and outputs (absolute, or relative to its
-    working directory), the volumes and files to mount, its working directory and its image."""
+    working directory), the volumes and files to mount, its working directory.
+
+    For the rung `container` alone: its image, its user, and whether its argument list begins with a `command` of its
+    own, or goes on from the image's entrypoint.
+    """
 
     paths: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     working_dir: str | None = None
     image: str | None = None
+    user: str | None = None
+    own_command: bool = True
 
 
 class View(Protocol):

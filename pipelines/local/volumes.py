@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipelines.core.happenings import Task
+from pipelines.core.volumes import volumes_of
 from pipelines.local.environment import PodFacts, expand
 from pipelines.local.leaf import References
 from pipelines.local.mounts import Mount
@@ -51,17 +53,14 @@ class Volumes:
 
     @classmethod
     def of(
-        cls,
-        template: Mapping[str, Any],
-        spec: Mapping[str, Any],
-        places: Places,
-        facts: PodFacts,
-        references: References,
+        cls, task: Task, spec: Mapping[str, Any], places: Places, facts: PodFacts, references: References
     ) -> Volumes:
-        """From a template and its workflow's spec."""
-        declared: dict[str, Volume] = {}
-        for volume in (*(spec.get("volumes") or ()), *(template.get("volumes") or ())):
-            declared[str(volume.get("name", ""))] = volume
+        """Of a task of a workflow with this spec.
+
+        Raises:
+            ConfigError: a text in a volume of the workflow is no expression.
+        """
+        declared = {str(volume.get("name", "")): volume for volume in volumes_of(spec, task)}
         claims = spec.get("volumeClaimTemplates") or ()
         names = frozenset(str((claim.get("metadata") or {}).get("name", "")) for claim in claims)
         return cls(declared, names, places, facts, references)

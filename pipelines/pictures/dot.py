@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.pictures.graph import Vertex, graph_of
 from pipelines.pictures.ink import colours_of
-from pipelines.pictures.reading import name_of, plain
+from pipelines.pictures.reading import name_of
 
 
 def dot(workflow: Mapping[str, Any]) -> str:
@@ -15,7 +15,7 @@ def dot(workflow: Mapping[str, Any]) -> str:
     graph = graph_of(workflow)
     number = {vertex.id: f"n{index}" for index, vertex in enumerate(graph.vertices)}
     lines = [
-        f"digraph {_quoted(plain(name_of(workflow)))} {{",
+        f"digraph {_quoted(name_of(workflow))} {{",
         "  rankdir=LR;",
         '  node [shape=box, style="rounded,filled", fontname="sans-serif", fontsize=11];',
         '  edge [color="#8c959f"];',

@@ -49,8 +49,8 @@ def nodes_of(workflow: Mapping[str, Any]) -> Nodes:
 
 
 def name_of(workflow: Mapping[str, Any]) -> str:
-    """The name of the workflow."""
-    return str((workflow.get("metadata") or {}).get("name") or "")
+    """The name of the workflow, on one line."""
+    return plain(str((workflow.get("metadata") or {}).get("name") or ""))
 
 
 def label_of(node: Node) -> str:

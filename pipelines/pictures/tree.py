@@ -68,8 +68,9 @@ class Grove:
 
     def below(self, node: Node) -> list[Node]:
         """What is drawn under a node, in order."""
+        # The members of a group in the order in which it names them, whichever of them began first.
         of_group = members_of(node, self._nodes) if node["type"] in GROUPS else []
-        return self._shown(in_order([*of_group, *self._below.get(node["id"], [])], self._depths))
+        return self._shown([*of_group, *in_order(self._below.get(node["id"], []), self._depths)])
 
     def _gather(self) -> None:
         for node in self._nodes.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import shutil
@@ -12,10 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from retrain.errors import ConfigError
+
 GIT_NEEDED = (2, 34)
 DISK_NEEDED = 1 << 30
 OF_STEPS = ("PROJECT", "OUTPUTS", "RUN_ID", "NODE", "RUN_MARK")
 """Variables that steps get; `retrain` may be called by one."""
+
+
+WITHOUT_RUNG: Mapping[str, str] = {
+    "rewrite": "steps at all",
+    "namespace": "exact absolute paths in steps, a host that is read-only to them, a private /tmp",
+    "container": "steps in their own images (retrain run --engine docker|podman)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +45,8 @@ def examine(data: Path, environment: Mapping[str, str]) -> list[Check]:
         _python(),
         _git(),
         _bus(environment),
-        _namespaces(),
+        *_isolation(),
+        _slots(environment),
         _disk(data),
         _tool("kubectl", "runs on Kubernetes (engine argo)", ["version", "--client"]),
         _tool("docker", "tests that start servers in containers", ["info", "--format", "engine {{.ServerVersion}}"]),
@@ -68,14 +79,35 @@ def _bus(environment: Mapping[str, str]) -> Check:
     return Check("bus", bool(text), f"embedded {text}", "everything: set RETRAIN_BUS_URL to a NATS server", needed=True)
 
 
-def _namespaces() -> Check:
-    done = _output(["unshare", "-Urm", "true"], word="yes")
-    return Check(
-        "namespaces",
-        done == "yes",
-        "unshare works" if done else "unshare -Urm is refused",
-        "steps with outputs at absolute paths such as /tmp/accuracy; relative ones and $RETRAIN_OUTPUTS work",
-    )
+def _isolation() -> list[Check]:
+    """Every rung of the ladder that steps can be kept apart by, and the one that they are."""
+    from pipelines.local.isolation import available_rungs, best_rung
+
+    best = best_rung()
+    found: list[Check] = []
+    for rung, why in available_rungs().items():
+        said = why or ("yes, and used for steps" if rung is best else "yes")
+        found.append(Check(f"isolation {rung}", not why, said, WITHOUT_RUNG[rung]))
+    return found
+
+
+def _slots(environment: Mapping[str, str]) -> Check:
+    """What steps share, as this machine and the settings in the environment say."""
+    import os
+
+    from pipelines.local.machine import SlotsSettings, machine
+
+    given = environment.get("RETRAIN_PIPELINES_SLOTS")
+    try:
+        declared = SlotsSettings.of(json.loads(given)) if given else SlotsSettings()
+        capacity = machine(declared, 2 * (os.cpu_count() or 1))
+    except (ValueError, ConfigError) as error:
+        return Check("slots", False, str(error), "runs: RETRAIN_PIPELINES_SLOTS cannot be used")
+    return Check("slots", True, ", ".join(_amount(name, value) for name, value in capacity.amounts.items()), "")
+
+
+def _amount(name: str, value: float) -> str:
+    return f"{name} {value / (1 << 30):.1f}Gi" if name == "memory" else f"{name} {value:g}"
 
 
 def _disk(data: Path) -> Check:

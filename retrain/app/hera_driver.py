@@ -37,13 +37,14 @@ def main() -> None:
 def _listen(workflows: Any, made: list[Any], submitted: list[Any]) -> None:
     """Note every workflow that is built, and take what would go to a server."""
     base = workflows.Workflow
-    began = base.__init__
+    # The last step of the construction of templates and schedules too, which have an __init__ of their own.
+    began = base.__post_init__
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        began(self, *args, **kwargs)
+    def after_init(self: Any) -> None:
+        began(self)
         made.append(self)
 
-    base.__init__ = init
+    base.__post_init__ = after_init
     classes = [base, *(getattr(workflows, name) for name in dir(workflows) if _is_workflow(workflows, name, base))]
     for one in classes:
         for name in SUBMITS:

@@ -31,10 +31,7 @@ from deploy import place as place_git
 from eventsources import SourceHost, SourceSettings
 from eventsources.host import Tools as SourceTools
 from eventsources.host import wanted_of
-from pipelines.core.plan import Catalog
-from pipelines.host.runner import Runner, RunnerOptions
-from pipelines.local.executor import Limits
-from pipelines.local.leaf import Surroundings, passed_on
+from pipelines.agents.objects_store import StoreObjects, open_objects
 from retrain.app.actions import actions
 from retrain.app.catalog import bodies
 from retrain.app.holding import announce, hold
@@ -50,6 +47,8 @@ from retrain.app.secrets import ProjectSecrets
 from retrain.app.sensing import Sensing
 from retrain.app.services import Figures, Services
 from retrain.app.settings import Settings
+from retrain.app.workshop import Ground as WorkshopGround
+from retrain.app.workshop import Workshop
 from retrain.bus import EmbeddedServer, NatsBus, embedded, open_nats
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError
@@ -194,6 +193,8 @@ class Ground:
     server: EmbeddedServer | None
     store: Store
     clock: Clock
+    objects: StoreObjects
+    """What steps of workflows share: the project's ConfigMaps and the like, and what they write over them."""
 
 
 @asynccontextmanager
@@ -213,7 +214,9 @@ async def open_ground(start: Start) -> AsyncGenerator[Ground]:
             server = await stack.enter_async_context(embedded(start.data / "bus", settings))
             url, settings = server.url, server.settings
         bus = await stack.enter_async_context(open_nats(url, settings, patient=True))
-        yield Ground(bus, server, store, SystemClock())
+        clock = SystemClock()
+        objects = await stack.enter_async_context(open_objects(store, clock))
+        yield Ground(bus, server, store, clock, objects)
 
 
 class Platform:
@@ -235,10 +238,10 @@ class Platform:
         self._promoter = self._build_promoter()
         self._dispatcher = self._build_dispatcher()
         self._sensors = self._build_sensors()
-        self._catalog = _catalog(project)
-        self._references: dict[tuple[str, str], dict[str, str]] = {}
-        self._refer()
-        self._runner = self._build_runner()
+        self._workshop = Workshop(
+            WorkshopGround(start, ground.bus, ground.store, ground.clock, ground.objects), self._owner
+        )
+        self._workshop.take(project, self._secrets)
         self.sources = self._build_sources(port)
         host = self._sensors if "sensors" in start.roles else None
         self._sensing = Sensing(ground.store, host, lambda: self._project.sensors)
@@ -251,7 +254,7 @@ class Platform:
         await parts.start("outbox", self._outbox.run)
         if "runner" in roles:
             await parts.start("promoter", self._promoter.run)
-            await parts.start("runner", self._runner.run)
+            await self._workshop.start_work(parts)
         if "sensors" in roles:
             await parts.start("dispatcher", self._dispatcher.run)
             if self._objects.remote is not None:
@@ -261,6 +264,8 @@ class Platform:
         """Start what needs the bus: the sensors once they have their place in the log, then the sources."""
         if "sensors" in self._start.roles:
             await parts.start("sensors", self._sensors.run)
+        if "runner" in self._start.roles:
+            await self._workshop.start_intake(parts)
         if self.sources is not None:
             await parts.start("sources", self.sources.run, intake=True)
 
@@ -286,14 +291,13 @@ class Platform:
         """
         documents = [item.model for item in project.event_sources]
         wanted_of(documents)
-        catalog = _catalog(project)
+        self._workshop.check(project)
         sensors = await anyio.to_thread.run_sync(self._compile, project)
         if "sensors" in self._start.roles:
             await self._objects.settle(project)
             await self._sensors.apply(sensors)
         self._secrets.replace(bodies(project.secrets), bodies(project.config_maps))
-        self._refer()
-        self._catalog = catalog
+        self._workshop.take(project, self._secrets)
         self._promoter.documents = {item.model.name: item.model for item in project.promotions}
         if self.sources is not None:
             await self.sources.apply(documents)
@@ -357,21 +361,6 @@ class Platform:
         self._compiled = compiled
         return [sensor for _, sensor in compiled.values()]
 
-    def _build_runner(self) -> Runner:
-        settings = self._start.settings.pipelines
-        around = Surroundings(self._start.project, self._start.data, passed_on(os.environ), self._references)
-        limits = Limits(grace_s=settings.grace_s)
-        if settings.max_steps is not None:
-            limits = Limits(slots=settings.max_steps, grace_s=settings.grace_s)
-        options = RunnerOptions(max_runs=settings.max_runs, lease_s=settings.lease_s, limits=limits, owner=self._owner)
-        return Runner(self._ground.store, self._ground.clock, around, lambda: self._catalog, options)
-
-    def _refer(self) -> None:
-        """Let steps see the project's Secrets and ConfigMaps as they are now."""
-        self._references.clear()
-        for kind, found in (("Secret", self._secrets.secrets()), ("ConfigMap", self._secrets.configs())):
-            self._references.update({(kind, name): values for name, values in found.items()})
-
     def _build_sources(self, port: int) -> SourceHost | None:
         if "sources" not in self._start.roles:
             return None
@@ -396,8 +385,11 @@ class Platform:
             sources=self._source_rows,
             sensing=self._sensing,
             figures=self._figures,
+            workflow_metrics=self._workshop.runner.metrics,
             actions={
-                **actions(ground.store, ground.clock, self._promoter, self._start.data),
+                **actions(ground.store, ground.clock, self._promoter, self._start.data, self._workshop.artifacts),
+                "runs.delete": self._workshop.retention.delete,
+                "crons.states": self._workshop.crons.states,
                 "firings.approve": partial(self._sensing.answer, granted=True),
                 "firings.reject": partial(self._sensing.answer, granted=False),
                 "project.reload": self.reloader.reload,
@@ -421,7 +413,7 @@ class Platform:
             if (remote := self._objects.remote) is not None:
                 found.append(PartState("objects of triggers", remote.waiting_for is None, remote.waiting_for))
         if "runner" in roles:
-            found.append(PartState("runner", ready=True))
+            found += self._workshop.states()
             for name, state in self._promoter.state().items():
                 reason = state["reason"] or None
                 found.append(PartState(f"promotion {name}", reason is None, reason))
@@ -452,7 +444,3 @@ class Platform:
     def _figures(self) -> Figures:
         ledger, now = self._sensors.ledger, self._sensors.state().now
         return Figures(dict(ledger.outcomes), ledger.ticks, now)
-
-
-def _catalog(project: Project) -> Catalog:
-    return Catalog.of([*bodies(project.workflow_templates), *bodies(project.config_maps)])

@@ -28,6 +28,9 @@ class Project:
     workflow_templates: tuple[Item, ...] = ()
     """WorkflowTemplates and ClusterWorkflowTemplates; `document.kind` tells them apart."""
     workflows: tuple[Item, ...] = ()
+    cron_workflows: tuple[Item, ...] = ()
+    event_bindings: tuple[Item, ...] = ()
+    """WorkflowEventBindings."""
     promotions: tuple[Item, ...] = ()
     config_maps: tuple[Item, ...] = ()
     secrets: tuple[Item, ...] = ()
@@ -50,13 +53,15 @@ _PLACES = {
     "WorkflowTemplate": "workflow_templates",
     "ClusterWorkflowTemplate": "workflow_templates",
     "Workflow": "workflows",
+    "CronWorkflow": "cron_workflows",
+    "WorkflowEventBinding": "event_bindings",
     "Promotion": "promotions",
     "ConfigMap": "config_maps",
     "Secret": "secrets",
     "PersistentVolumeClaim": "volume_claims",
 }
 
-_WORKFLOWS = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate"})
+_WORKFLOWS = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"})
 
 
 def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = (), known: Known | None = None) -> Project:
@@ -108,7 +113,8 @@ def _cross_check(places: dict[str, list[Item]], documents: Sequence[Document], f
     between = [f for f in _between([d for d in documents if (d.api_version, d.kind) in KINDS]) if f.file in files]
     # Upstream's words for the same mistake, without its place and the nearest name.
     told = {(f.file, f.kind, f.name) for f in between if f.code == "unknown-template"}
-    workflows = [one for one in places["workflows"] + places["workflow_templates"] if one.document.file in files]
+    checked_kinds = ("workflows", "workflow_templates", "cron_workflows", "event_bindings")
+    workflows = [one for kind in checked_kinds for one in places[kind] if one.document.file in files]
     checked = check_workflows(workflows, places["workflow_templates"] + places["config_maps"])
     wanted = (f for f in checked if f.code != "template-reference" or (f.file, f.kind, f.name) not in told)
     return [*wanted, *between]

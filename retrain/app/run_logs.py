@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -15,14 +15,12 @@ import re2
 
 from pipelines.core.node_selector import compile_selector
 from pipelines.core.nodes import Node
+from pipelines.local.logs import Follower, LogLine, lines
 from pipelines.local.workspace import container_homes, open_workspace, run_directory
 from pipelines.pictures.reading import depths, in_order
 from retrain.errors import ConfigError, NotFound
 from retrain.store import Store, runs
 from retrain.store.runs import OPEN, RunRow
-
-if TYPE_CHECKING:
-    from pipelines.local.logs import Follower, LogLine
 
 AT_ONCE = 500
 """Lines that are read at once."""
@@ -96,8 +94,6 @@ async def log_lines(store: Store, data: Path, run: RunRow, wish: LogWish) -> Log
 
 
 async def _read(found: Sequence[Source], wish: LogWish, keep: Callable[[str], bool]) -> AsyncGenerator[list[StepLine]]:
-    from pipelines.local.logs import lines
-
     for node, container, path in found:
         parts = _batches(lines(path, since=wish.since, tail=wish.tail), keep)
         while (part := await anyio.to_thread.run_sync(next, parts, None)) is not None:
@@ -119,8 +115,6 @@ def _batches(all_lines: Iterator[LogLine], keep: Callable[[str], bool]) -> Itera
 async def _follow(
     store: Store, data: Path, run: RunRow, wish: LogWish, keep: Callable[[str], bool]
 ) -> AsyncGenerator[list[StepLine]]:
-    from pipelines.local.logs import Follower
-
     followers: dict[Path, Follower] = {}
     while True:
         # In this order: what a step wrote before its run was over is there when the run is.

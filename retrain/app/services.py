@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anyio
 from sqlalchemy import Connection
 
+from pipelines.host.metrics import WorkflowMetrics
 from retrain.app.parts import PartState
 from retrain.app.sensing import Sensing
 from retrain.app.settings import Settings
@@ -50,6 +51,8 @@ class Services:
     sensing: Sensing
     figures: Callable[[], Figures]
     actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
+    workflow_metrics: WorkflowMetrics = field(default_factory=WorkflowMetrics)
+    """What workflows have counted in this process."""
     closing: anyio.Event = field(default_factory=anyio.Event)
     """Set when the platform begins to stop: what would answer without end ends."""
 

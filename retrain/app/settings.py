@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pipelines.artifacts.settings import ArtifactSettings
 from retrain.bus.settings import BusSettings
 from retrain.errors import ConfigError
 
@@ -93,8 +94,14 @@ class PipelinesGroup(Group):
     """Whether an image that the table does not know is run with this machine's tools."""
     slots: dict[str, str | int | float] = {}
     """What the machine has to give to steps: cpu, memory, gpus, and other devices by the name of the resource."""
+    artifacts: ArtifactSettings | None = None
+    """Where artifacts are kept, in the shape of Argo's `artifactRepository`; None: below the data directory."""
     archive_logs: bool = False
     """Whether the log of each step is kept as its artifact `main-logs`, where the workflow does not say."""
+    http_private: bool = True
+    """Whether `http` templates may talk to addresses that are not of the open internet."""
+    keep_runs_days: int = Field(default=90, ge=0)
+    """Days that runs are kept after their end where they do not say (`ttlStrategy`); 0: for ever."""
     keep_steps_for: Hours = 168.0
     """Hours that the directories of a run's steps are kept after its end."""
 

@@ -137,8 +137,15 @@ class _Walk:
             self._up_events(row.events)
 
     def _up_run(self, row: RunRow) -> None:
-        if self._keep_run(row) and row.firing_id and (firing := firings.get(self._c, row.firing_id)):
+        if not self._keep_run(row):
+            return
+        if row.firing_id and (firing := firings.get(self._c, row.firing_id)):
             self._up_firing(firing)
+        kind, _, key = (row.parent or "").partition("/")
+        if kind == "Event":
+            self._up_events([key])
+        elif kind == "Workflow" and (parent := runs.get(self._c, key)):
+            self._up_run(parent)
 
     def _up_promotion(self, row: PromotionRow) -> None:
         if self._keep_promotion(row) and row.firing_id and (firing := firings.get(self._c, row.firing_id)):
@@ -147,8 +154,16 @@ class _Walk:
     # --- towards the effects -------------------------------------------------------------------------------------
 
     def _down_events(self, keys: Iterable[str]) -> None:
-        made = firings.of_events(self._c, keys)
+        known = list(keys)
+        made = firings.of_events(self._c, known)
         self._down_firings({one for ids in made.values() for one in ids})
+        self._down_children([f"Event/{key}" for key in known])
+
+    def _down_children(self, parents: list[str]) -> None:
+        """Runs that an event's binding or a run has made."""
+        found = [row for row in runs.of_parents(self._c, parents) if row.id not in self._runs]
+        if found and len(self.trace.nodes) < LIMIT:
+            self._down_runs(found)
 
     def _down_firings(self, ids: Iterable[str]) -> None:
         known = list(ids)
@@ -169,6 +184,7 @@ class _Walk:
         for row in known:
             self._keep_run(row)
         self._down_causes([row.id for row in known])
+        self._down_children([f"Workflow/{row.id}" for row in known])
 
     def _down_causes(self, ids: list[str]) -> None:
         new = [key for key in events.caused_by(self._c, ids) if key not in self._events]
@@ -221,6 +237,11 @@ class _Walk:
                     link(("event", self._events[key].id), ("firing", firing.id))
         for run in self._runs.values():
             link(("firing", run.firing_id or ""), ("run", run.id))
+            kind, _, key = (run.parent or "").partition("/")
+            if kind == "Event" and key in self._events:
+                link(("event", self._events[key].id), ("run", run.id))
+            elif kind == "Workflow":
+                link(("run", key), ("run", run.id))
         for row in self._promotions.values():
             link(("firing", row.firing_id or ""), ("promotion", row.id))
             link(("promotion", row.id), ("commit", row.commit_sha or ""))

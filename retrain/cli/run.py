@@ -17,7 +17,6 @@ from retrain.cli.run_print import Look, colour_option, look_of, picture_option, 
 from retrain.errors import ConfigError, Refused
 
 if TYPE_CHECKING:
-    from pipelines.core.engine import Run
     from pipelines.local.executor import Limits
     from pipelines.local.foreground import LocalRun
     from pipelines.local.isolation import Rung
@@ -67,6 +66,7 @@ def run(context: click.Context, output: str, **options: Any) -> None:
     if options["engine"] == "argo":
         raise Refused("--engine argo is not built yet; leave it out to run the workflow locally")
     look = look_of(options)
+    _log_to_stderr()
     if options["dry_run"]:
         _show_plans(options, output, look)
         return
@@ -75,7 +75,14 @@ def run(context: click.Context, output: str, **options: Any) -> None:
         _print(one, output, look)
     if ended.interrupted:
         context.exit(130)
-    context.exit(0 if all(str(one.phase) == "Succeeded" for one in ended.runs) else 1)
+    context.exit(0 if all(one.succeeded for one in ended.runs) else 1)
+
+
+def _log_to_stderr() -> None:
+    """Logs are for stderr, and people at a terminal see the run itself: only what is wrong is logged."""
+    from retrain.app.logs import set_up
+
+    set_up(os.environ.get("RETRAIN_LOG_LEVEL", "warning"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +94,27 @@ class _Wish:
     limits: Limits
     look: Look
     tree: bool | None
+    kept: bool
+    """What the run leaves stays in the data directory, for the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A run that has ended, as a Workflow object: as Argo writes it, and with times to the microsecond for people."""
+
+    workflow: dict[str, Any]
+    exact: dict[str, Any]
+
+    @property
+    def succeeded(self) -> bool:
+        return self.workflow["status"]["phase"] == "Succeeded"
 
 
 class _Ended:
     """What became of the workflows, as far as it came."""
 
     def __init__(self) -> None:
-        self.runs: list[Run] = []
+        self.runs: list[_Done] = []
         self.interrupted = False
 
 
@@ -126,7 +147,7 @@ def _wish(data: Path, options: Mapping[str, Any], look: Look) -> _Wish:
     if options["jobs"]:
         limits = Limits(slots=options["jobs"], grace_s=options["grace"])
     around = _around(project, data, options)
-    return _Wish(wanted, around, limits, look, options["watch"])
+    return _Wish(wanted, around, limits, look, options["watch"], kept=options["data"] is not None)
 
 
 def _around(project: Project, data: Path, options: Mapping[str, Any]) -> Surroundings:
@@ -193,13 +214,12 @@ def _slots(options: Mapping[str, Any]) -> dict[str, str | int | float]:
 def _run_all(wish: _Wish) -> _Ended:
     import anyio
 
-    from pipelines.host.fitting import check_machine
-    from pipelines.local.foreground import begin_local
+    from pipelines.local.foreground import check_local
     from retrain.clock import SystemClock
 
     ended, clock = _Ended(), SystemClock()
     for what in wish.runs:  # all of them can run, or none is started
-        check_machine(begin_local(what, clock).plan, wish.around, wish.limits)
+        check_local(what, wish.around, clock, wish.limits)
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
@@ -224,17 +244,21 @@ async def _listen(scope: Any, ended: _Ended) -> None:
                 scope.cancel()
 
 
-async def _run_one(what: LocalRun, wish: _Wish, clock: Clock) -> Run:
-    from pipelines.local.foreground import run_local
-    from retrain.cli.run_view import open_view
+async def _run_one(what: LocalRun, wish: _Wish, clock: Clock) -> _Done:
+    from pipelines.local.foreground import run_kept, run_local, to_workflow
+    from retrain.cli.run_view import open_view, with_exact_times
 
     with open_view(what.home(wish.around.data), wish.look, tree=wish.tree) as view:
-        return await run_local(what, wish.around, clock, wish.limits, view.show)
+        if wish.kept:
+            workflow = await run_kept(what, wish.around, clock, wish.limits, view.show)
+            return _Done(workflow, workflow)
+        run = await run_local(what, wish.around, clock, wish.limits, view.show)
+        workflow = to_workflow(run)
+        return _Done(workflow, with_exact_times(workflow, run))
 
 
 def _show_plans(options: Mapping[str, Any], output: str, look: Look) -> None:
     from pipelines.core.dry_run import dry_run
-
     from pipelines.local.foreground import begin_local
     from retrain.cli import run_files
     from retrain.cli.run_dry import print_plans
@@ -246,16 +270,9 @@ def _show_plans(options: Mapping[str, Any], output: str, look: Look) -> None:
         )
     clock = SystemClock()
     project = run_files.load(options["files"], options["beside"])
-    plans = [dry_run(begin_local(what, clock), clock.now()) for what in run_files.wanted(project, options)]
+    plans = [dry_run(begin_local(what, clock)) for what in run_files.wanted(project, options)]
     print_plans(plans, output, utf8=look.utf8)
 
 
-def _print(run: Run, output: str, look: Look) -> None:
-    from pipelines.local.foreground import to_workflow
-    from retrain.cli.run_view import with_exact_times
-
-    workflow = to_workflow(run)
-    if output in {"json", "yaml", "name"}:
-        print_run(workflow, output, look)
-    else:
-        print_run(with_exact_times(workflow, run), output, look)
+def _print(done: _Done, output: str, look: Look) -> None:
+    print_run(done.workflow if output in {"json", "yaml", "name"} else done.exact, output, look)

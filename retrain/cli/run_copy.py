@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from posixpath import basename
@@ -15,6 +16,7 @@ from retrain.cli.output import Column, emit, output_option, table
 from retrain.cli.run_names import get_run, id_of, path_of
 from retrain.errors import ConfigError, NotFound
 
+_NAME = re.compile(r"\{(\w*)\}")
 COLUMNS: tuple[Column, ...] = (
     ("STEP", lambda one: one["step"]),
     ("ARTIFACT", lambda one: one["artifact"]),
@@ -87,14 +89,11 @@ def folder_of(pattern: str, run: Mapping[str, Any], node: Mapping[str, Any], art
         "templateName": node.get("templateName") or "",
         "artifactName": artifact["name"],
     }
-    text = pattern
-    for name, value in names.items():
-        text = text.replace(f"{{{name}}}", _one_part(str(value)))
-    folder = Path(text)
-    if folder.is_absolute() or ".." in folder.parts or "{" in text:
-        raise ConfigError(
-            f"--path {pattern!r}: a folder below DESTINATION, of words and {', '.join(sorted(names))} in {{}}"
-        )
+    folder = Path(_NAME.sub(lambda found: _one_part(str(names.get(found[1], ""))), pattern))
+    unknown = [found for found in _NAME.findall(pattern) if found not in names]
+    if folder.is_absolute() or ".." in folder.parts or unknown:
+        known = ", ".join(f"{{{name}}}" for name in sorted(names))
+        raise ConfigError(f"--path {pattern!r}: a folder below DESTINATION, of words and {known}")
     return folder
 
 

@@ -91,7 +91,7 @@ def _does(does: Mapping[str, Any]) -> Iterator[str]:
     if len(source) > SOURCE_LINES:
         yield f"| ... and {len(source) - SOURCE_LINES} lines more; -o json has them all"
     for name, value in does.items():
-        if name not in {"command", "args", "image", "env", "source"} and value:
+        if name not in {"command", "args", "image", "env", "source"} and value not in (None, "", "container", "script"):
             text = value if isinstance(value, str) else json.dumps(value, default=str)
             yield f"{plain(str(name))}: {_one_line(text)}"
 

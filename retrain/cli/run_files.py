@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load(paths: Sequence[str], beside: Sequence[str]) -> Project:
-    """All documents of the files; what is wrong is said on stderr.
+    """All documents of the files. What is wrong is said on stderr; what could be better is `retrain lint`'s business.
 
     Raises:
         ConfigError: one of them has an error.
@@ -25,7 +25,7 @@ def load(paths: Sequence[str], beside: Sequence[str]) -> Project:
     from retrain.app.project import load_project
 
     project = load_project([path for path in paths if not is_python(path)], beside)
-    for finding in project.findings:
+    for finding in project.errors:
         click.echo(str(finding), err=True)
     if project.errors:
         raise ConfigError("nothing was run: see the errors above")
@@ -52,7 +52,9 @@ def wanted(project: Project, options: Mapping[str, Any]) -> list[LocalRun]:
     beside = [item.document.body for item in (*project.workflow_templates, *project.config_maps)]
     catalog = Catalog.of([*beside, *(one for one in written if one.get("kind") != "Workflow")])
     bodies = [changed(body, options) for body in found]
-    return [LocalRun(body, named(body, options["name"]), catalog, keep=True) for body in bodies]
+    objects = (*project.config_maps, *project.secrets, *project.volume_claims)
+    documents = tuple(item.document.body for item in objects)
+    return [LocalRun(body, named(body, options["name"]), catalog, keep=True, documents=documents) for body in bodies]
 
 
 def is_python(file: str) -> bool:

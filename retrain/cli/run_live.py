@@ -17,7 +17,6 @@ from retrain.cli.run_text import columns, lines, status_of, took
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.live import Live
     from rich.text import Text
 
 BAD = frozenset({"Failed", "Error"})
@@ -27,15 +26,22 @@ PATIENCE = 20
 BELOW = 3
 """Lines of the screen that are not for the tree."""
 
+Echo = Callable[[str], None]
 Latest = Callable[[], Mapping[str, Any]]
 """The Workflow object as it is now; called from another thread."""
+
+
+def to_stderr(text: str) -> None:
+    """Say a line on stderr."""
+    click.echo(text, err=True)
 
 
 class Steps:
     """Says each step's end once, on stderr."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, echo: Echo = to_stderr) -> None:
         self._look = look
+        self._echo = echo
         self._said: set[str] = set()
 
     def ended(self, nodes: Iterable[Node]) -> list[Node]:
@@ -56,19 +62,20 @@ class Steps:
         spent = lasted(node) if node.get("type") != "Skipped" else ""
         message = plain(str(node.get("message") or ""))
         parts = [f"{icon_of(node, utf8=self._look.utf8)} {label_of(node)}", spent, message]
-        click.echo("  ".join(part for part in parts if part), err=True)
+        self._echo("  ".join(part for part in parts if part))
 
 
 @contextmanager
-def open_tree(latest: Latest, look: Look) -> Generator[Live]:
-    """The tree on stderr, which is a terminal, as long as the block lasts. Nothing of it stays."""
+def open_tree(latest: Latest, look: Look) -> Generator[Echo]:
+    """The tree on stderr, which is a terminal, as long as the block lasts; what says a line above it, which stays."""
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     console = Console(stderr=True, highlight=False, no_color=not look.colour or None)
     tree = _Tree(latest, look, console)
-    with Live(console=console, get_renderable=tree.text, refresh_per_second=PER_SECOND, transient=True) as live:
-        yield live
+    with Live(console=console, get_renderable=tree.text, refresh_per_second=PER_SECOND, transient=True):
+        yield lambda text: console.print(Text(text), soft_wrap=True)
 
 
 def is_screen() -> bool:
@@ -104,9 +111,12 @@ def draw(run: Mapping[str, Any], look: Look, width: int, height: int) -> Text:
     left_out = 0
     if len(drawn) > room:
         total = len(drawn)
-        drawn = list(lines(run, now, utf8=look.utf8, keep=_matters))
+        for keep in (_is_open, _matters):
+            drawn = list(lines(run, now, utf8=look.utf8, keep=keep))
+            if len(drawn) < room:
+                break
         # The newest are what people look for; the root says how it all stands.
-        drawn = drawn if len(drawn) <= room - 1 else [*drawn[:1], *drawn[len(drawn) - room + 2 :]]
+        drawn = drawn if len(drawn) < room else [*drawn[:1], *drawn[len(drawn) - room + 2 :]]
         left_out = total - len(drawn)
     text = Text(no_wrap=True, overflow="ellipsis")
     for line, rest in columns(drawn, "table", width) if drawn else ():
@@ -133,5 +143,10 @@ def progress(run: Mapping[str, Any], now: datetime) -> str:
     return ", ".join(parts)
 
 
-def _matters(node: Node) -> bool:
+def _is_open(node: Node) -> bool:
     return node.get("phase") not in OVER or node.get("phase") in BAD
+
+
+def _matters(node: Node) -> bool:
+    """Groups are drawn with what is in them, so they need not matter by themselves."""
+    return node.get("phase") in BAD or (node.get("phase") == "Running" and node.get("type") in LEAVES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -81,12 +82,10 @@ def read_log(client: Client, name: str, **words: Any) -> Iterator[dict[str, Any]
 
 def write(lines: Iterator[dict[str, Any]], *, timestamps: bool = False, colour: bool = True) -> None:
     """Print the lines; where several steps speak, each with its name in its colour."""
-    from rich.console import Console
-
     styles: dict[str, str] = {}
     many = False
     screen = sys.stdout.isatty()
-    coloured = colour and Console(no_color=None).color_system is not None and screen
+    coloured = colour and screen and "NO_COLOR" not in os.environ
     for line in lines:
         if "many" in line:
             many = bool(line["many"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,25 +71,24 @@ def print_run(run: dict[str, Any], output: str, look: Look) -> None:
 
 
 def print_text(run: Mapping[str, Any], output: str, look: Look) -> None:
-    """The run in words: `short` is the tree alone."""
-    from rich.console import Console
-    from rich.text import Text
-
+    """The run in words: `short` is the tree alone. Coloured on a terminal."""
     from retrain.cli import run_text
 
     now, width = datetime.now(UTC), cast("run_text.Width", output)
-    console = Console(highlight=False, soft_wrap=True, no_color=not look.colour or None)
+    screen = sys.stdout.isatty()
     if output != "short":
         for line in run_text.head(run, now):
-            console.print(Text(line))
+            click.echo(line)
     tree = list(run_text.lines(run, now, width, utf8=look.utf8, keep=look.keep))
     if not tree:
         return
     if output != "short":
-        console.print()
-    room = console.width if console.is_terminal else None
+        click.echo()
+    room = shutil.get_terminal_size().columns if screen else None
+    coloured = screen and look.colour and "NO_COLOR" not in os.environ
     for line, rest in run_text.columns(tree, width, room):
-        console.print(Text.assemble(line.prefix, (line.name, line.colour), rest.rstrip()))
+        name = click.style(line.name, line.colour) if coloured and line.colour else line.name
+        click.echo(f"{line.prefix}{name}{rest}".rstrip())
 
 
 def _dot(run: Mapping[str, Any], look: Look) -> str:
@@ -108,12 +110,9 @@ def _svg(run: Mapping[str, Any], look: Look) -> str:
 
 
 def _gantt(run: Mapping[str, Any], look: Look) -> str:
-    from rich.console import Console
-
     from pipelines.pictures.gantt import gantt
 
-    console = Console()
-    width = console.width - 1 if console.is_terminal else GANTT_COLUMNS
+    width = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else GANTT_COLUMNS
     return gantt(run, datetime.now(UTC), width=width, utf8=look.utf8, keep=look.keep)
 
 

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import click
-
-from retrain.cli.run_live import BAD, Steps, is_screen, open_tree
+from retrain.cli.run_live import BAD, Echo, Steps, is_screen, open_tree, to_stderr
 from retrain.cli.run_logs import readable
 from retrain.cli.run_print import Look
 
@@ -36,8 +34,8 @@ def open_view(home: Path, look: Look, *, tree: bool | None = None) -> Generator[
         yield Lines(home, look)
         return
     picture = Picture()
-    with open_tree(picture.workflow, look):
-        yield _Both(picture, Lines(home, look, quiet=True))
+    with open_tree(picture.workflow, look) as echo:
+        yield _Both(picture, Lines(home, look, quiet=True, echo=echo))
 
 
 class Picture:
@@ -53,10 +51,10 @@ class Picture:
         for node_id in decision.changed:
             node = self._nodes[node_id] = exact(run.nodes[node_id])
             node["children"] = list(run.children.get(node_id, ()))
+        fresh = frozenset(decision.changed)
         for parent, child in decision.edges:
-            known = self._nodes.get(parent)
-            if known is not None and child not in known["children"][-1:]:
-                known["children"].append(child)
+            if parent not in fresh and parent in self._nodes:
+                self._nodes[parent]["children"].append(child)
 
     def workflow(self) -> dict[str, Any]:
         """As it is now. From another thread too: the nodes are copied in one go."""
@@ -75,10 +73,11 @@ class Picture:
 class Lines:
     """Says each step's end, and the end of the log of one that failed; `quiet`: only of those that failed."""
 
-    def __init__(self, home: Path, look: Look, *, quiet: bool = False) -> None:
+    def __init__(self, home: Path, look: Look, *, quiet: bool = False, echo: Echo = to_stderr) -> None:
         self._home = home
         self._quiet = quiet
-        self._steps = Steps(look)
+        self._echo = echo
+        self._steps = Steps(look, echo)
 
     def show(self, decision: Decision) -> None:
         """Say what has ended."""
@@ -97,7 +96,7 @@ class Lines:
         for name, home in container_homes(open_workspace(self._home, node["id"])).items():
             said = "" if name == "main" else f"{name}: "
             for line in read_tail(home / "main.log", LOG_LINES).splitlines():
-                click.echo(f"    {said}{readable(line)}", err=True)
+                self._echo(f"    {said}{readable(line)}")
 
 
 class _Both:

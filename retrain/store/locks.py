@@ -84,11 +84,8 @@ _BURY = delete(locks).where(
 _INSERT = insert(locks)
 _GRANT = update(locks).where(*_MINE).values(granted=bindparam("at"))
 _DROP = delete(locks).where(*_MINE)
-_RESIZE = (
-    update(locks)
-    .where(*_THIS, locks.c.granted.is_(None), locks.c.lock_limit != bindparam("size"))
-    .values(lock_limit=bindparam("size"))
-)
+_WAITING_LIMIT = select(locks.c.lock_limit).where(*_THIS, locks.c.granted.is_(None)).limit(1)
+_RESIZE = update(locks).where(*_THIS, locks.c.granted.is_(None)).values(lock_limit=bindparam("size"))
 
 
 def ask(connection: Connection, wish: Wish, moment: Moment) -> tuple[Blocked | None, list[Holder]]:
@@ -101,14 +98,17 @@ def ask(connection: Connection, wish: Wish, moment: Moment) -> tuple[Blocked | N
     had = {row.name: row for row in rows}
     if had.keys() == wish.locks.keys() and all(row.granted is not None for row in rows):
         return None, []
+    for name, size in wish.locks.items():
+        # All who wait for a lock have the same limit in their rows: one of them tells whether it has changed.
+        if connection.execute(_WAITING_LIMIT, {"this_lock": name}).scalar() not in (None, size):
+            connection.execute(_RESIZE, {"this_lock": name, "size": size})
     if had.keys() != wish.locks.keys() or any(row.granted is not None for row in rows):
-        connection.execute(_DROP, mine)
+        if rows:
+            connection.execute(_DROP, mine)
         asked = min((row.asked for row in rows), default=moment.now)
         values = {"run_id": wish.run_id, "holder": wish.holder, "priority": wish.priority, "created": wish.created}
         values |= {"asked": asked, "granted": None}
         connection.execute(_INSERT, [{**values, "name": n, "lock_limit": size} for n, size in wish.locks.items()])
-    for name, size in wish.locks.items():
-        connection.execute(_RESIZE, {"this_lock": name, "size": size})
     granted = grant(connection, [*wish.locks, *had], moment)
     if (me := (wish.run_id, wish.holder)) in granted:
         return None, [one for one in granted if one != me]

@@ -5,14 +5,14 @@ A version is never given twice, so that who writes over a version that it has re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from retrain.store.tables import objects, to_microseconds
+from retrain.store.tables import objects, runs, to_microseconds
 
 NAMESPACE = "default"
 """A project is one namespace."""
@@ -75,6 +75,15 @@ def remove(connection: Connection, kind: str, name: str) -> bool:
 def every(connection: Connection) -> list[ObjectRow]:
     """All objects."""
     return [_object(row) for row in connection.execute(_ALL)]
+
+
+def remove_without_owner(connection: Connection, owner_of: Callable[[Mapping[str, Any]], str | None]) -> int:
+    """Delete the objects whose owner, a run by its id, was deleted; how many. `owner_of` None: nobody owns it."""
+    owned = {(row.kind, row.name): owner for row in every(connection) if (owner := owner_of(row.body)) is not None}
+    if not owned:
+        return 0
+    there = set(connection.execute(select(runs.c.id).where(runs.c.id.in_(set(owned.values())))).scalars())
+    return sum(remove(connection, *which) for which, owner in owned.items() if owner not in there)
 
 
 def fingerprint(connection: Connection) -> tuple[int, int]:

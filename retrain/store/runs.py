@@ -226,7 +226,13 @@ def ask(connection: Connection, run_id: str, control: str, body: Mapping[str, Js
         statement = statement.where(or_(runs.c.control.is_(None), runs.c.control.not_in(stronger)))
     if connection.execute(statement.values(control=control)).rowcount != 1:
         return False
-    return request(connection, run_id, body or {"verb": control})
+    if not request(connection, run_id, body or {"verb": control}):
+        return False
+    if control == "suspend":
+        # One that has not begun is not begun for that.
+        waits = (runs.c.id == run_id, runs.c.owner.is_(None), runs.c.started.is_(None))
+        connection.execute(update(runs).where(*waits).values(parked=1))
+    return True
 
 
 def request(connection: Connection, run_id: str, body: Mapping[str, JsonValue]) -> bool:
@@ -268,6 +274,13 @@ def reopen(connection: Connection, run_id: str, **changes: Any) -> bool:
     over = (runs.c.id == run_id, runs.c.phase.not_in(OPEN))
     values |= {"lease_until": None, "parked": 0, "wake": None, "expires": None}
     return connection.execute(update(runs).where(*over).values(**values)).rowcount == 1
+
+
+def begin_with(connection: Connection, run_id: str, kept: Mapping[str, Mapping[str, Any]], started: datetime) -> None:
+    """Let a run that has not begun begin with these nodes, each of which may have `children`."""
+    replace_nodes(connection, run_id, kept)
+    mine = (runs.c.id == run_id, runs.c.phase == "Pending")
+    connection.execute(update(runs).where(*mine).values(phase="Running", started=started))
 
 
 def relabel(connection: Connection, run_id: str, labels: Mapping[str, str]) -> None:
@@ -336,6 +349,15 @@ def children(connection: Connection, parent: str) -> list[RunRow]:
     """The runs that a run or a cron made, oldest first."""
     query = select(runs).where(runs.c.parent == parent).order_by(runs.c.created, runs.c.id)
     return [_run(row) for row in connection.execute(query)]
+
+
+def of_parents(connection: Connection, parents: Sequence[str]) -> list[RunRow]:
+    """The runs that any of these made."""
+    found: list[RunRow] = []
+    for start in range(0, len(parents), 500):
+        query = select(runs).where(runs.c.parent.in_(parents[start : start + 500]))
+        found += [_run(row) for row in connection.execute(query)]
+    return found
 
 
 def expired(connection: Connection, now: datetime, default: datetime | None, most: int) -> list[RunRow]:

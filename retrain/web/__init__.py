@@ -5,6 +5,7 @@ from __future__ import annotations
 from eventsources import SourceHost
 from retrain.app.services import Services
 from retrain.web.api import create_api
+from retrain.web.argo_events import ArgoEvents
 from retrain.web.door import Door
 from retrain.web.intake import Intake
 
@@ -18,6 +19,7 @@ def make_door(services: Services, sources: SourceHost | None) -> Door:
     return Door(
         api=create_api(services),
         intake=Intake(services.bus, services.clock, server.max_body),
+        argo=ArgoEvents(services.bus, services.clock, server.max_body),
         hooks=lambda path: webhooks if webhooks is not None and webhooks.handles(path) else None,
         token=server.token.get_secret_value() if server.token else None,
         loopback=server.host in {"127.0.0.1", "::1", "localhost"},

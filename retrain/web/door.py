@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrain.serving import App, Receive, Scope, Send, answer
+from retrain.web.argo_events import is_argo_event
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
@@ -24,10 +25,18 @@ class Door:
     """Routes by path: `hooks` first where it has the path, then `intake` for events, then `api`."""
 
     def __init__(
-        self, *, api: App, intake: App, hooks: Callable[[str], App | None], token: str | None, loopback: bool
+        self,
+        *,
+        api: App,
+        intake: App,
+        argo: App,
+        hooks: Callable[[str], App | None],
+        token: str | None,
+        loopback: bool,
     ) -> None:
         self._api = api
         self._intake = intake
+        self._argo = argo
         self._hooks = hooks
         self._token = f"Bearer {token}".encode() if token else None
         self._loopback = loopback
@@ -44,6 +53,8 @@ class Door:
             await answer(send, *refusal)
         elif path == "/api/v1/events" and scope["method"] == "POST":
             await self._intake(scope, receive, send)
+        elif is_argo_event(scope):
+            await self._argo(scope, receive, send)
         else:
             await self._api(scope, receive, send)
 

@@ -5,11 +5,16 @@ Counts are taken from the store when somebody asks, not kept beside it: right af
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import anyio
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
 
+from pipelines.host.metrics import WorkflowMetrics, buckets_of
 from retrain.app import queries
 from retrain.app.services import Services
 from retrain.errors import BusError
@@ -45,7 +50,38 @@ async def page(services: Services) -> bytes:
     _by(registry, "retrain_part_ready", "1 while the part can work, 0 while it waits", "part", parts)
     received = {f"{one['source']}/{one['event']}": one.get("received", 0) for one in services.sources()}
     _by(registry, "retrain_source_received", "Events taken in since the process started", "source", received)
+    registry.register(_Workflows(services.workflow_metrics, services.clock.now()))
+    _plain(
+        registry,
+        "retrain_workflow_metrics_refused",
+        "Figures of workflows that were not taken since the start",
+        services.workflow_metrics.refused,
+    )
     return generate_latest(registry)
+
+
+class _Workflows:
+    """`metrics.prometheus` of workflows, as they stand now."""
+
+    def __init__(self, metrics: WorkflowMetrics, now: datetime) -> None:
+        self._metrics = metrics
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._metrics.families.values():
+            names = list(family.label_names)
+            if family.kind == "histogram":
+                histogram = HistogramMetricFamily(family.name, family.help, labels=names)
+                for labels, series in family.series.items():
+                    values = [value for _, value in labels]
+                    histogram.add_metric(values, list(buckets_of(family, series)), series.sum)
+                yield histogram
+                continue
+            made = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+            metric = made(family.name, family.help, labels=names)
+            for labels, series in family.series.items():
+                metric.add_metric([value for _, value in labels], series.at(self._now))
+            yield metric
 
 
 def _sensing(registry: CollectorRegistry, services: Services) -> None:

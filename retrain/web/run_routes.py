@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Query, Request
@@ -14,6 +14,7 @@ from retrain.app import queries
 from retrain.app.run_filters import Wish, time_of
 from retrain.app.run_logs import Logs, LogWish, StepLine
 from retrain.app.services import Services
+from retrain.errors import NotFound
 from retrain.web.run_bodies import ResubmitBody, ResumeBody, RetryBody, SetBody, StopBody
 
 Act = Callable[..., Awaitable[Any]]
@@ -21,6 +22,8 @@ Act = Callable[..., Awaitable[Any]]
 Batches = AsyncGenerator[list[StepLine]]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items of one page")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
+PLAIN_VERBS = ("terminate", "suspend", "delete")
+"""What may be asked of a run without saying how."""
 EVENT_STREAM = "text/event-stream"
 LOG_TYPES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -137,7 +140,9 @@ def _again(api: FastAPI, services: Services, act: Act) -> None:
         return {"name": made.name, "asked": "resubmit", "run": made.id, "of": row.name}
 
     @api.post("/api/v1/runs/{name}/{verb}")
-    async def control_run(name: str, verb: Literal["terminate", "suspend", "delete"]) -> dict[str, Any]:
+    async def control_run(name: str, verb: str) -> dict[str, Any]:
+        if verb not in PLAIN_VERBS:
+            raise NotFound(f"runs.{verb}: there is no such action; there are {', '.join(PLAIN_VERBS)}")
         row = await services.ask(queries.find_run, name)
         await act(f"runs.{verb}", row)
         return {"name": row.name, "asked": verb}

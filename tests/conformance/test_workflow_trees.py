@@ -133,6 +133,10 @@ def recorded_facts(node: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def with_sorted(side: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: sorted(value) if key == "artifacts" else value for key, value in side.items()}
+
+
 def tree(decision: Decision) -> dict[str, dict[str, Any]]:
     run = decision.run
     names = {key: node.name for key, node in run.nodes.items()}
@@ -150,8 +154,9 @@ def test_the_tree_is_the_controllers(answer: Path, file: Path, catalog: Catalog)
     try:
         run = begin(manifest, name=NAME, uid=UID, created=T, templates=catalog)
     except ConfigError as error:
-        assert golden["message"].startswith(("invalid spec", "cannot unmarshal")), error
-        return
+        if golden["message"].startswith(("invalid spec", "cannot unmarshal")):
+            return
+        pytest.fail(f"refused: {error}")
 
     decision = rehearse(run, answers(golden), now=T, person=person(golden))
 

@@ -1,4 +1,4 @@
-"""A step's result is whole or it is none, whichever of the step's processes is killed."""
+"""A step's result is whole or it is none, whenever its leader is killed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from pipelines.local import process
 from pipelines.local.process import Command
+from pipelines.local.spawner import open_spawner
 from tests.e2e.platform_driver import LOOK_S, PATIENCE_S
+
+ENV = {"PATH": "/usr/bin:/bin"}
 
 
 def wait(look: Callable[[], object], what: str) -> None:
@@ -22,43 +23,38 @@ def wait(look: Callable[[], object], what: str) -> None:
         time.sleep(LOOK_S)
 
 
-def children(pid: int) -> dict[str, int]:
-    """The children of a process by name."""
-    found = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return {Path(f"/proc/{one}/comm").read_text().strip(): one for one in found}
+def leader_of(home: Path) -> int:
+    return int((home / "pid").read_text().split()[1])
 
 
-@pytest.mark.parametrize("victim", ["tee", "leader"])
-async def test_a_step_whose_output_was_not_kept_has_not_ended(tmp_path: Path, victim: str) -> None:
+async def test_a_step_whose_output_was_not_kept_has_not_ended(tmp_path: Path) -> None:
     """It said its result and ended well, but the result was still on its way: it is lost, and not empty."""
     home, word = tmp_path / "home", tmp_path / "word"
     home.mkdir()
     os.mkfifo(word)
-    command = Command(("/bin/cat", str(word)), {"PATH": "/usr/bin:/bin"}, tmp_path, capture=True)
-    leader = process.launch(home, command)
-    try:
-        wait(lambda: "tee" in children(leader.pid), "tee runs")
-        tee = children(leader.pid)["tee"]
-        os.kill(tee, signal.SIGSTOP)
+    async with open_spawner() as spawner:
+        leader = spawner.launch(home, Command(("/bin/cat", str(word)), ENV, tmp_path, capture=True))
+        os.kill(leader_of(home), signal.SIGSTOP)
         word.write_text("s3://models/1\n")
-        wait(lambda: set(children(leader.pid)) == {"tee"}, "the step has ended")
+        stat = Path(f"/proc/{leader.pid}/stat")
+        wait(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z", "the step has ended")
 
-        os.kill(tee if victim == "tee" else leader.pid, signal.SIGKILL)
+        os.kill(leader_of(home), signal.SIGKILL)
         await leader.wait()
-
-        assert process.exit_code(home) is None
-    finally:
         leader.close()
+
+    assert process.ending(home) is None
 
 
 async def test_a_step_whose_output_is_kept_has_its_exit_code_and_its_result(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    command = Command(("/bin/echo", "s3://models/1"), {"PATH": "/usr/bin:/bin"}, tmp_path, capture=True)
+    async with open_spawner() as spawner:
+        leader = spawner.launch(home, Command(("/bin/echo", "s3://models/1"), ENV, tmp_path, capture=True))
+        await leader.wait()
+        leader.close()
 
-    leader = process.launch(home, command)
-    await leader.wait()
-    leader.close()
-
-    assert process.exit_code(home) == 0
+    ending = process.ending(home)
+    assert ending is not None
+    assert ending.code == 0
     assert (home / "stdout.log").read_text() == "s3://models/1\n"

@@ -77,11 +77,14 @@ async def test_a_thousand_firings_are_a_thousand_runs(tmp_path: Path) -> None:
     assert len({run.name for run in listed}) == 1000
 
 
+PLUGIN = {"name": "main", "plugin": {"x": {}}}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"resource": {**WORKFLOW, "spec": {"entrypoint": "main", "templats": []}}}, "the workflow cannot run"),
-        ({"resource": {**WORKFLOW, "spec": {**WORKFLOW["spec"], "suspend": True}}}, "not built yet"),
+        ({"resource": {**WORKFLOW, "spec": {"entrypoint": "main", "templates": [PLUGIN]}}}, "need a cluster"),
         ({"operation": "terminate"}, "argoWorkflow terminate needs the workflow's metadata.name"),
         ({"operation": "stop", "resource": {"metadata": {"name": "gone"}}}, "there is no workflow 'gone'"),
     ],

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def workflow(source: str, name: str = "wf", **spec: Any) -> dict[str, Any]:
-    template = {"name": "main", "script": {"image": "any", "command": ["sh"], "source": source}}
+    template = {"name": "main", "script": {"image": "alpine:3", "command": ["sh"], "source": source}}
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Workflow",
@@ -95,7 +95,7 @@ def test_parameters_name_and_project_are_passed(place: Place) -> None:
 
 
 def test_templates_and_config_maps_are_loaded_beside(place: Place) -> None:
-    template = {"name": "t", "script": {"image": "a", "command": ["sh"], "source": '[ "$V" = 5 ]'}}
+    template = {"name": "t", "script": {"image": "alpine:3", "command": ["sh"], "source": '[ "$V" = 5 ]'}}
     template["script"]["env"] = [{"name": "V", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]  # type: ignore[index]
     place.write(
         "beside.yaml",
@@ -137,17 +137,97 @@ def test_bad_input_exits_2_and_runs_nothing(place: Place, words: list[str]) -> N
 
 def test_what_is_not_built_is_refused_by_name(place: Place) -> None:
     body = workflow("true")
-    body["spec"]["templates"] = [{"name": "main", "http": {"url": "http://localhost/"}}]
+    body["spec"]["templates"] = [{"name": "main", "plugin": {"hello": {}}}]
     code, _, err = place.run(place.write("w.yaml", body))
     assert code == 2
-    assert "http" in err
+    assert "plugin" in err
 
 
 def test_keep_leaves_the_logs(place: Place) -> None:
     code, _, err = place.run(place.write("w.yaml", workflow("echo kept-line")), "--keep")
     assert code == 0
-    assert [p.read_text() for p in place.tmp.glob("retrain-run-*/runs/*/*/main.log")] == ["kept-line\n"]
+    (log,) = place.tmp.glob("retrain-run-*/runs/*/*/main.log")
+    assert log.read_text().endswith(" kept-line\n")
     assert "kept:" in err
+
+
+def test_a_file_of_parameters_labels_and_another_entrypoint_are_passed(place: Place) -> None:
+    body = workflow("exit 9")
+    source = '[ "{{workflow.parameters.a}}{{workflow.parameters.count}}{{workflow.labels.team}}" = "from-p7vision" ]'
+    body["spec"]["templates"].append({**body["spec"]["templates"][0], "name": "other"})
+    body["spec"]["templates"][1]["script"] = {"image": "alpine:3", "command": ["sh"], "source": source}
+    body["spec"]["arguments"] = {"parameters": [{"name": "a", "value": "no"}, {"name": "count", "value": "no"}]}
+    body["metadata"]["labels"] = {"team": "none", "kept": "yes"}
+    (place.root / "values.yaml").write_text("a: from-file\ncount: 7\n")
+    words = ["-f", "values.yaml", "-p", "a=from-p", "--labels", "team=vision,x=y", "--entrypoint", "other"]
+    code, out, err = place.run(place.write("w.yaml", body), *words, "-o", "json")
+    assert code == 0, err
+    assert json.loads(out)["metadata"]["labels"].items() >= {"team": "vision", "x": "y", "kept": "yes"}.items()
+
+
+def test_an_image_that_nobody_knows_is_refused_before_anything_runs(place: Place) -> None:
+    body = workflow("touch $RETRAIN_PROJECT/ran")
+    body["spec"]["templates"][0]["script"]["image"] = "ghcr.io/team/own:1"
+    file = place.write("w.yaml", body)
+    code, out, err = place.run(file)
+    assert (code, out) == (2, "")
+    assert "ghcr.io/team/own:1" in err
+    assert not (place.root / "ran").exists()
+    assert place.run(file, "--any-image")[0] == 0
+    assert (place.root / "ran").exists()
+
+
+def test_a_data_directory_keeps_memos_for_the_next_run(place: Place) -> None:
+    body = workflow('echo ran >> "$RETRAIN_PROJECT/log"; echo 7 > /tmp/out', name="")
+    memo = {"key": "k", "maxAge": "1h", "cache": {"configMap": {"name": "memos"}}}
+    outputs = {"parameters": [{"name": "n", "valueFrom": {"path": "/tmp/out"}}]}
+    body["spec"]["templates"][0] |= {"memoize": memo, "outputs": outputs}
+    file = place.write("w.yaml", body)
+    for _ in range(2):
+        code, out, err = place.run(file, "--data", "kept", "-o", "json")
+        assert code == 0, err
+        (node,) = json.loads(out)["status"]["nodes"].values()
+        assert node["outputs"]["parameters"][0]["value"] == "7"
+    assert (place.root / "log").read_text() == "ran\n"
+
+
+def test_slots_of_the_command_line_count(place: Place) -> None:
+    body = workflow('[ "$CUDA_VISIBLE_DEVICES" = 0,1 ] || [ "$CUDA_VISIBLE_DEVICES" = 1,0 ]')
+    body["spec"]["templates"][0]["script"]["resources"] = {"limits": {"nvidia.com/gpu": 2}}
+    file = place.write("w.yaml", body)
+    code, _, err = place.run(file, "--gpus", "1")
+    assert code == 2
+    assert "nvidia.com/gpu" in err
+    code, out, err = place.run(file, "--gpus", "2")
+    assert code == 0, out + err
+    assert place.run(file, "--slots", "nvidia.com/gpu=2,cpu=4")[0] == 0
+    assert place.run(file, "--slots", "cpu")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("output", "holds"),
+    [
+        ("short", "STEP"),
+        ("wide", "RESOURCESDURATION"),
+        ("dot", "digraph"),
+        ("mermaid", "flowchart LR"),
+        ("svg", "<svg"),
+        ("gantt", "✔ wf"),
+        ("gantt-svg", "<svg"),
+    ],
+)
+def test_the_run_is_printed_as_it_is_asked_for(place: Place, output: str, holds: str) -> None:
+    code, out, err = place.run(place.write("w.yaml", workflow("true")), "-o", output)
+    assert code == 0, err
+    assert holds in out
+
+
+def test_what_is_piped_has_no_colours_and_plain_letters_where_asked(place: Place) -> None:
+    code, out, err = place.run(place.write("w.yaml", workflow("printf '\\033[31mred\\007\\n'; exit 1")), "--no-utf8")
+    assert code == 1
+    assert (out + err).replace("\n", "").isprintable()
+    assert (out + err).isascii()
+    assert "Failed wf" in out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -132,7 +132,9 @@ async def test_the_same_firing_submits_once(place: Place) -> None:
     assert not await place.store.write(lambda c: submit(c, request(workflow("true"))))
 
 
-@pytest.mark.parametrize("change", [{"entrypoint": None, "templates": 3}, {"templates": [{"name": "m", "plugin": {}}]}])
+@pytest.mark.parametrize(
+    "change", [{"entrypoint": None, "templates": 3}, {"templates": [{"name": "m", "plugin": {"x": {}}}]}]
+)
 async def test_what_cannot_run_is_refused_when_it_is_submitted(place: Place, change: dict[str, Any]) -> None:
     bad = request(workflow("true", **change))
     with pytest.raises(ConfigError):

@@ -103,7 +103,6 @@ def test_apply_takes_away_what_only_the_last_apply_said():
         ({"kind": "ConfigMap", "data": [1]}, "is no map"),
         ({"kind": "Secret", "data": {"a": "not base64!"}}, "is no base64"),
         ({"kind": "ConfigMap", "data": {"a": "x" * (1024 * 1024 + 1)}}, "are allowed"),
-        ({"apiVersion": "argoproj.io/v1alpha1", "kind": "WorkflowTemplate", "spec": {"nope": 1}}, "nope"),
     ],
 )
 def test_what_the_api_would_not_take_is_refused(body, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import io
@@ -59,7 +60,7 @@ ATTACKS: dict[str, tuple[list[tuple[tarfile.TarInfo, bytes]], str]] = {
     "pipe": ([entry("p", tarfile.FIFOTYPE)], r"'p' is a device or a pipe"),
     "file and directory": (
         [entry("a", data=b"x"), entry("a/b", data=b"y")],
-        r"both a file and a directory|there twice",
+        r"as different things|file and a dir",
     ),
     "too many": ([entry(f"f{n}") for n in range(101)], r"more than 100 entries"),
     "too large": ([entry("big", data=os.urandom(9 * MIB))], r"more than 8388608 bytes"),
@@ -75,7 +76,7 @@ def test_a_tar_that_is_not_to_be_trusted_is_refused_by_its_entry(tmp_path: Path,
         unpack(tgz(tmp_path / "x.tgz", *entries), "tar", tmp_path / "work" / "to", SMALL)
 
     assert {path.name for path in tmp_path.iterdir()} == {"work", "x.tgz"}
-    assert not list(tmp_path.rglob("evil"))
+    assert {path.name for path in (tmp_path / "work").iterdir()} <= {"to", "to.in"}
 
 
 def zipped(file: Path, *entries: tuple[str, int, bytes]) -> Path:
@@ -236,10 +237,8 @@ def test_no_damage_gets_anything_out_or_raises_what_is_not_said(
     (place / "x.tar").write_bytes(damaged)
     (place / "work").mkdir()
 
-    try:
+    with contextlib.suppress(BadArtifact):
         unpack(place / "x.tar", "tar", place / "work" / "to", SMALL)
-    except BadArtifact:
-        pass
 
     assert {path.name for path in place.iterdir()} == {"work", "x.tar"}
     assert {path.name for path in (place / "work").iterdir()} <= {"to", "to.in"}

@@ -91,7 +91,11 @@ def test_paths_of_files_are_variables_and_may_have_variables() -> None:
     [
         ({}, {}, "inputs.parameters.x was not supplied"),
         ({"enum": ["a", "b"]}, {"x": "c"}, "value 'c' is not in its enum list a, b"),
-        ({"valueFrom": {"configMapKeyRef": {"name": "no", "key": "k"}}}, {}, "ConfigMap 'no' not found"),
+        (
+            {"valueFrom": {"configMapKeyRef": {"name": "no", "key": "k"}}},
+            {},
+            "unable to retrieve inputs.parameters.x from ConfigMap: ConfigMap 'no' does not exist",
+        ),
     ],
 )
 def test_an_input_without_a_value_is_an_error(declared: Any, given: Any, message: str) -> None:

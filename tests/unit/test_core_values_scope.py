@@ -15,7 +15,7 @@ from pipelines.core.aggregate import aggregated_parameters, aggregated_results, 
 from pipelines.core.arguments import resolve_arguments
 from pipelines.core.expand import MAX_ITEMS, ExpandError, expand, is_loop
 from pipelines.core.nodes import Inputs, Node, Outputs, Phase
-from pipelines.core.outputs import exported, template_outputs
+from pipelines.core.outputs import constant_parameters, exported, template_outputs
 from pipelines.core.scope import Scope
 from pipelines.core.substitute import Unresolved, replace
 from pipelines.core.supplied import Supplied, check_supplied, defaults, supplied_outputs
@@ -307,6 +307,13 @@ def test_what_has_a_global_name_is_exported_under_it() -> None:
     gave = Outputs({"p": "1", "q": None}, artifacts=({"name": "m", "path": "/m", "s3": {"key": "k"}}, {"name": "n"}))
 
     assert exported(template, gave) == ({"gp": "1"}, {"gm": {"name": "gm", "s3": {"key": "k"}}})
+
+
+def test_an_output_with_a_value_needs_no_file() -> None:
+    declared = [{"name": "v", "value": "1"}, {"name": "f", "valueFrom": {"path": "/f"}}, {"name": "n"}]
+
+    assert constant_parameters({"outputs": {"parameters": declared}}) == {"v": "1"}
+    assert constant_parameters({}) == {}
 
 
 def test_a_suspended_template_waits_for_what_is_supplied() -> None:

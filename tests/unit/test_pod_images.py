@@ -63,13 +63,16 @@ def test_an_entry_that_means_nothing_is_refused(value: object, tmp_path: Path) -
 
 
 def test_an_unknown_image_is_refused_unless_any_will_do() -> None:
-    with pytest.raises(ConfigError, match="'acme/train:7' is not known here.*--any-image"):
+    with pytest.raises(ConfigError, match=r"'acme/train:7' is not known here.*--any-image"):
         Images().choose("acme/train:7", False)
     assert Images().choose("acme/train:7", True).kind == "host"
 
 
 def test_the_whole_workflow_is_looked_at_before_anything_starts() -> None:
-    steps = {"name": "main", "steps": [[{"name": "a", "template": "one"}], [{"name": "b", "inline": leaf("", "x/inline")}]]}
+    steps = {
+        "name": "main",
+        "steps": [[{"name": "a", "template": "one"}], [{"name": "b", "inline": leaf("", "x/inline")}]],
+    }
     sidecar = {**leaf("one", "python:3.12"), "sidecars": [{"name": "db", "image": "influxdb:1.2"}]}
     handler, unused = leaf("bye", "x/exit"), leaf("unused", "x/unused")
     told = check_images(plan(steps, sidecar, handler, unused, onExit="bye"), Images(), any_image=False)
@@ -83,7 +86,10 @@ def test_the_whole_workflow_is_looked_at_before_anything_starts() -> None:
 
 
 def test_an_image_that_a_variable_tells_is_left_for_later() -> None:
-    template = {**leaf("main", "{{inputs.parameters.image}}"), "inputs": {"parameters": [{"name": "image", "value": "a"}]}}
+    template = {
+        **leaf("main", "{{inputs.parameters.image}}"),
+        "inputs": {"parameters": [{"name": "image", "value": "a"}]},
+    }
     assert check_images(plan(template), Images(), any_image=False) == []
 
 
@@ -99,7 +105,9 @@ ENTRY = Image("host", entrypoint=("entry", "-x"), cmd=("cmd",))
         (["c"], ["a", 1], ("c", "a", "1")),
     ],
 )
-def test_command_and_args_replace_those_of_the_image(command: list[str], args: list[Any], argv: tuple[str, ...]) -> None:
+def test_command_and_args_replace_those_of_the_image(
+    command: list[str], args: list[Any], argv: tuple[str, ...]
+) -> None:
     assert arguments("i", ENTRY, command, args) == argv
 
 

@@ -22,7 +22,7 @@ def room(name: str) -> App:
 def door(**more: Any) -> Door:
     hooks = {"/hook": room("hook")}
     words: dict[str, Any] = {"token": None, "loopback": True, **more}
-    return Door(api=room("api"), intake=room("intake"), hooks=hooks.get, **words)
+    return Door(api=room("api"), intake=room("intake"), argo=room("argo"), hooks=hooks.get, **words)
 
 
 async def ask(where: Door, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:

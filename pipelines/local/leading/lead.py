@@ -51,7 +51,6 @@ def be_leader(platform: int, boot: bytes) -> None:
         me = b"%s %d %s\n" % (boot, os.getpid(), start_time())
         while order := _next_order(platform):
             _lead(order, platform, me)
-            os.chdir("/")
     except ConnectionResetError:
         pass  # the platform has gone
     finally:
@@ -168,6 +167,8 @@ def _spawn(order: Order, ends: list[int]) -> int:
         )
     finally:
         os.umask(_UMASK)
+        # Whoever removes the step's directory shall not find us in it.
+        os.chdir("/")
 
 
 def _go_to(path: str) -> None:

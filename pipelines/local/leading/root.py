@@ -1,7 +1,7 @@
 """A private root, by system calls: a mount namespace in which `/` is a directory of ours."""
 
 # No pathlib: it is slow to load, and every leader would carry it.
-# ruff: noqa: PTH102, PTH103, PTH112, PTH211, PTH123
+# ruff: noqa: PTH102, PTH103, PTH211, PTH123
 
 from __future__ import annotations
 
@@ -48,13 +48,14 @@ def enter(layout: Order) -> None:
         (path, _overlay(path, root + path, f"{layout['scratch']}/{i}")) for i, path in enumerate(layout["overlaid"])
     ]
     shown = [(path, _readonly(_clone(path))) for path in layout["shown"]]
-    _move(own, root)
+    overlaid = _overlay_root(layout)
+    if overlaid:
+        os.close(own)
+    else:
+        _move(own, root)
+        _furnish(root, layout)
     for path, tree in (*as_they_are.items(), *shown):
-        _make_point(root + path, tree)
         _move(tree, root + path)
-    for name, target in layout["links"]:
-        with contextlib.suppress(FileExistsError):
-            os.symlink(target, root + name)
     for path, tree in private.items():
         _move(tree, root + path)
     for path, place in overlays:
@@ -65,6 +66,37 @@ def enter(layout: Order) -> None:
     _checked(libc.pivot_root(b".", b"."), "pivot_root", root)
     _checked(libc.umount2(b".", _MNT_DETACH), "umount", "/")
     os.chdir("/")
+    if overlaid:
+        # Under its name of the host too it must be the overlay: what is written past one need not show in it.
+        _mount("/", root, "", _MS_BIND, "")
+
+
+def _overlay_root(layout: Order) -> bool:
+    """Mount the root as an overlay: the points to mount on lie in memory, what the step writes in the root's directory.
+
+    To make those points on the disk, for every step, takes longer than all else. False where no overlay can be had,
+    as inside of a container whose own disk is one.
+    """
+    low, work = f"{layout['scratch']}/low", f"{layout['scratch']}/root"
+    os.makedirs(low, exist_ok=True)
+    os.makedirs(work, exist_ok=True)
+    _mount("tmpfs", low, "tmpfs", 0, "mode=755,size=1m")
+    _furnish(low, layout)
+    try:
+        _mount_overlay(low, layout["root"], work, layout["root"])
+    except OSError:
+        return False
+    return True
+
+
+def _furnish(root: str, layout: Order) -> None:
+    """Make the points to mount on, and the links, below a root."""
+    for path in (*layout["as_they_are"], *layout["shown"], "/tmp", "/mnt"):  # noqa: S108  # they are the step's own
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(root + path)
+    for name, target in layout["links"]:
+        with contextlib.suppress(FileExistsError):
+            os.symlink(target, root + name)
 
 
 def _unshare() -> None:
@@ -113,10 +145,13 @@ def _overlay(lower: str, upper: str, scratch: str) -> str:
     """Mount a directory of the host with what is written to it landing in `upper`; where it is mounted for now."""
     for path in (f"{scratch}/work", f"{scratch}/merged"):
         os.makedirs(path, exist_ok=True)
-    names = {"lowerdir": lower, "upperdir": upper, "workdir": f"{scratch}/work"}
-    options = ",".join(f"{name}={_escaped(path)}" for name, path in names.items())
-    _mount("overlay", f"{scratch}/merged", "overlay", 0, options + ("" if _owns_host() else ",userxattr"))
+    _mount_overlay(lower, upper, f"{scratch}/work", f"{scratch}/merged")
     return f"{scratch}/merged"
+
+
+def _mount_overlay(lower: str, upper: str, work: str, place: str) -> None:
+    options = f"lowerdir={_escaped(lower)},upperdir={_escaped(upper)},workdir={_escaped(work)}"
+    _mount("overlay", place, "overlay", 0, options + ("" if _owns_host() else ",userxattr"))
 
 
 def _escaped(path: str) -> str:
@@ -126,14 +161,6 @@ def _escaped(path: str) -> str:
 def _owns_host() -> bool:
     with open("/proc/self/uid_map", "rb") as file:
         return file.read().split()[2] != b"1"
-
-
-def _make_point(path: str, tree: int) -> None:
-    if os.path.isdir(f"/proc/self/fd/{tree}"):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path)
-    else:
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644))
 
 
 def _mount(source: str, target: str, kind: str, flags: int, options: str) -> None:

@@ -18,6 +18,8 @@ def serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
         # A handler, not SIG_IGN: an exec puts a handler back to the default, so that steps start with none of this.
         signal.signal(number, _nothing)
+    # What the platform itself was given to inherit is not for steps.
+    os.closerange(PLATFORM + 1, os.sysconf("SC_OPEN_MAX"))
     boot = boot_id()
     # What is here now is never looked at by a collection: in a leader that would touch, and so copy, all of it.
     gc.freeze()
@@ -38,7 +40,10 @@ def _next_socket(platform: _socket.socket) -> int | None:
     data, extra, _, _ = platform.recvmsg(1, _socket.CMSG_LEN(4))
     for level, kind, body in extra:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-            return int.from_bytes(body[:4], sys.byteorder)
+            mine = int.from_bytes(body[:4], sys.byteorder)
+            # A step that had it too would hide the leader's end from the platform.
+            os.set_inheritable(mine, False)
+            return mine
     return None if not data else -1
 
 

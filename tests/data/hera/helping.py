@@ -1,0 +1,5 @@
+"""What `helped.py` imports."""
+
+
+def doubled(n: int) -> int:
+    return 2 * n
