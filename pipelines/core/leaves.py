@@ -16,6 +16,7 @@ from pipelines.core import locks
 from pipelines.core.happenings import ContainerNews, Progressed, Ready, Started, Task, TaskKind, TaskResult
 from pipelines.core.naming import pod_name, task_name
 from pipelines.core.nodes import Node, Outputs, Phase
+from pipelines.core.outputs import constant_parameters
 from pipelines.core.retry import duration_s
 from pipelines.core.scope import Scope
 from pipelines.core.state import Call, Frame
@@ -132,7 +133,7 @@ def result(walk: Walk, one: TaskResult) -> None:
     elif one.started_at is not None and node.started_at != one.started_at:
         node = walk.edit(node.id, started_at=one.started_at)
     outputs = Outputs(
-        dict(one.parameters),
+        {**constant_parameters(frame.template), **one.parameters},
         one.result if is_read(walk, frame) else None,
         None if one.exit_code is None else str(one.exit_code),
         tuple(one.artifacts),

@@ -26,7 +26,7 @@ _CLEAR_S = 5.0
 _DRAIN_S = 1.0
 _PARTIAL_S = 0.5
 _REAP_S = 10.0
-_EXIT_ROOM = 4096
+_EXIT_ROOM = b" " * 4096
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -86,10 +86,10 @@ def _lead(order: Order, platform: int, me: bytes) -> None:
     try:
         home = _kept(opened, os.open(order["home"], os.O_RDONLY | os.O_DIRECTORY))
         log = Log(_kept(opened, os.open("main.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640, dir_fd=home)))
+        claim = _kept(opened, os.open("pid", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640, dir_fd=home))
         # The room for the exit record is taken before the step begins: a full disk must not hide how it ended.
         record = _kept(opened, os.open("exit.part", os.O_WRONLY | os.O_CREAT, 0o640, dir_fd=home))
-        _take_room(record)
-        claim = _kept(opened, os.open("pid", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640, dir_fd=home))
+        os.write(record, _EXIT_ROOM)
         os.write(claim, me)
         ending = Ending(time.time())
         streams, watched = _begin(order, claim, ending)
@@ -112,15 +112,6 @@ def _lead(order: Order, platform: int, me: bytes) -> None:
 def _kept(opened: list[int], descriptor: int) -> int:
     opened.append(descriptor)
     return descriptor
-
-
-def _take_room(descriptor: int) -> None:
-    try:
-        os.posix_fallocate(descriptor, 0, _EXIT_ROOM)
-    except OSError as error:
-        # Some file systems cannot promise room.
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
 
 
 def _begin(order: Order, claim: int, ending: Ending) -> tuple[list[Stream], int | None]:

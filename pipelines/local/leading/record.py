@@ -57,7 +57,7 @@ class Ending:
 
 def write_exit(home: int, record: int, ending: Ending) -> None:
     body = ending.to_json().encode()
-    # In place, in the room that was taken at the start, and only then under its name: whole or not at all.
+    # In place, in the room that was taken at the start, and only then under its name: whole or not at all. Blanks
+    # stay behind it.
     os.pwrite(record, body, 0)
-    os.ftruncate(record, len(body))
     os.rename("exit.part", "exit", src_dir_fd=home, dst_dir_fd=home)
