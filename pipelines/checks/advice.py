@@ -117,9 +117,12 @@ def _unused_inputs(template: Part, path: Path) -> Iterator[Problem]:
     read = _read(body) | _read(inputs)
     if "inputs.parameters" in read:
         return
+    # What a person is asked for is declared twice: as an input with its choices, and as a supplied output.
+    outputs: Part = (template.get("outputs") or {}) if template.get("suspend") is not None else {}
+    asked = {str(parameter.get("name")) for parameter in outputs.get("parameters") or ()}
     for index, parameter in enumerate(inputs.get("parameters") or ()):
         name = str(parameter.get("name"))
-        if not _is_read(read, "inputs.parameters", name):
+        if name not in asked and not _is_read(read, "inputs.parameters", name):
             yield _warn(
                 (*path, "inputs", "parameters", index),
                 "unused-parameter",

@@ -35,8 +35,8 @@ from pipelines.checks.rules import (
 )
 from pipelines.checks.schedule import check_binding, check_cron
 from pipelines.checks.unsupported import Path, unsupported
-from pipelines.core.graph import graph_of
 from pipelines.core.depends import Depends, DependsError, depends_of, tolerant_of
+from pipelines.core.graph import graph_of
 from pipelines.core.naming import go_text
 from pipelines.core.plan import TEMPLATE_KINDS, Catalog, merged_arguments
 from pipelines.core.substitute import tags

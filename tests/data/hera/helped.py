@@ -1,7 +1,8 @@
 """Functions of the runner that call another module of the folder; the values go on with the workflow's own name."""
 
-from helping import doubled
 from hera.workflows import DAG, Parameter, Workflow, script
+
+from helping import doubled
 
 
 @script(constructor="runner")

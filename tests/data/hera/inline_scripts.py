@@ -11,7 +11,7 @@ def numbers(count: int):
 
 
 @script()
-def total(values: list, label: str = "sum", weights: dict = {"a": 1}):  # noqa: B006
+def total(values: list, label: str = "sum", weights: dict = {"a": 1}):
     print(f"{label}={sum(values)} {weights['a']}")
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from hera.shared import global_config
-from hera.workflows import Artifact, ArtifactLoader, DAG, Input, Output, Parameter, Workflow, script
+from hera.workflows import DAG, Artifact, ArtifactLoader, Input, Output, Parameter, Workflow, script
 from pydantic import BaseModel, Field
 
 global_config.experimental_features["script_pydantic_io"] = True
