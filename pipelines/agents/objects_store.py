@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 import anyio
-import structlog
 from sqlalchemy import Connection
 
 from pipelines.agents.objects import KINDS, Body, Held, Layers, Ref, References, Values, owner_of, refuse_document
 from retrain.clock import Clock
 from retrain.errors import Transient
+from retrain.log import get_logger
 from retrain.store import Store, objects
 from retrain.store.objects import ObjectRow
 
@@ -21,7 +21,7 @@ POLL_S = 1.0
 CLEAN_EVERY = 60
 """Looks between two cleanings."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class StoreObjects:

@@ -15,7 +15,6 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import structlog
 
 from pipelines.agents.admission import PLURALS
 from pipelines.agents.conditions import Requirement, check, compile_condition
@@ -32,6 +31,7 @@ from pipelines.core.happenings import Task, TaskResult
 from pipelines.core.nodes import Artifact
 from retrain.clock import Clock
 from retrain.errors import ConfigError, RetrainError, Transient
+from retrain.log import get_logger
 
 LOOK_S = 1.0
 """Seconds between two looks at an object that somebody unseen may change."""
@@ -39,7 +39,7 @@ RETRY_S = 1.0
 ATTEMPTS = 300
 """How often a task is tried while the store or the sandbox is away."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 Place = HeldObjects | ChildWorkflows
 

@@ -13,14 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-import structlog
-
 from pipelines.artifacts import trees
 from pipelines.artifacts.local import safe_path
 from pipelines.artifacts.place import PAUSES_S, attempt
 from pipelines.artifacts.port import ArtifactMissing, BadArtifact
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 _PAGE = 1000
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import orjson
-import structlog
 
 from pipelines.artifacts.port import ArtifactMissing, ArtifactRun, Artifacts
 from pipelines.core.nodes import Artifact
 from retrain.errors import RetrainError
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 Moment = Literal["OnWorkflowCompletion", "OnWorkflowDeletion"]
 _LOCATIONS = ("s3", "gcs", "plugin")

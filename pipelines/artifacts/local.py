@@ -15,16 +15,15 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-import structlog
-
 from pipelines.artifacts import trees
 from pipelines.artifacts.blobs import LARGE, Blobs
 from pipelines.artifacts.packing import Member, pack
 from pipelines.artifacts.port import ArtifactMissing, BadArtifact
 from pipelines.artifacts.records import Packing, Record, Records
 from pipelines.artifacts.unpacking import check_links
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 GRACE_S = 24 * 3600.0
 """Seconds that contents without a key are kept: longer than any save takes."""

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
-import structlog
-
 from retrain.errors import Transient
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 T = TypeVar("T")
 
 CHUNK = 1024 * 1024

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from pipelines.artifacts.limits import Limits
 from pipelines.artifacts.local import LocalRepository
 from pipelines.artifacts.local_place import LocalPlace
@@ -26,6 +24,7 @@ from pipelines.artifacts.secrets import Secrets
 from pipelines.artifacts.settings import ArtifactSettings, RepositorySpec
 from pipelines.core.nodes import Artifact
 from retrain.errors import ConfigError
+from retrain.log import get_logger
 
 if TYPE_CHECKING:  # the clients take longer to import than most runs take
     from urllib3 import PoolManager
@@ -34,7 +33,7 @@ if TYPE_CHECKING:  # the clients take longer to import than most runs take
     from pipelines.artifacts.http import Login
     from pipelines.artifacts.s3 import Server
 
-log = structlog.get_logger()
+log = get_logger()
 
 KINDS = ("raw", "http", "git", "artifactory", "s3", "gcs", "plugin")
 REFUSED = ("azure", "oss", "hdfs")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 
-import structlog
 import yaml
 from pydantic import ValidationError
 
@@ -17,8 +16,9 @@ from pipelines.artifacts.port import ArtifactRun
 from pipelines.artifacts.secrets import Secrets
 from pipelines.artifacts.settings import KEY_FORMAT, RepositorySpec
 from retrain.errors import ConfigError
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 CONFIG_MAP = "artifact-repositories"
 _TAG = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")

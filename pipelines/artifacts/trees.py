@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-import structlog
-
 from pipelines.artifacts.port import BadArtifact
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 MODES = 0o777
 """The bits of a mode that are kept: no set-user-id, no sticky bit."""

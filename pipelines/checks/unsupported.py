@@ -17,7 +17,15 @@ IGNORED = "cluster-only"
 
 _SPEC = {"executorPlugins": "there is no pod of an agent to run it in"}
 _TEMPLATE = {"plugin": "executor plugins need a cluster; a container or script can do the same"}
-_CONTAINER = {"volumeDevices": "block devices need a cluster; use volumeMounts"}
+CONTAINER = {
+    "lifecycle": "do in the command what must be done first or last",
+    "livenessProbe": "use a timeout",
+    "startupProbe": "use a readinessProbe",
+    "volumeDevices": "block devices need a cluster; use volumeMounts",
+    "restartPolicy": "use sidecars",
+}
+"""Fields of a container that would change how it runs or ends; `restartPolicy` only where it is Always."""
+_STARTED_ONCE = {field: reason for field, reason in CONTAINER.items() if field != "restartPolicy"}
 _LOCATIONS = {
     "azure": "use s3, gcs, http or raw",
     "oss": "use s3, which OSS speaks too",
@@ -105,7 +113,8 @@ def unsupported_template(template: Mapping[str, Any], path: Path = ()) -> Iterat
     for side in ("inputs", "outputs"):
         yield from _artifacts(template.get(side), (*path, side))
     for where, container in containers_of(template):
-        yield from _refused(container, _CONTAINER, path + where)
+        fields = CONTAINER if container.get("restartPolicy") == "Always" else _STARTED_ONCE
+        yield from _refused(container, fields, path + where)
     for where, step in steps_of(template):
         yield from _artifacts(step.get("arguments"), (*path, *where, "arguments"))
         if step.get("inline"):

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pipelines.core.aggregate import ExpandError, aggregated_results, aggregated_values, loads, not_json
 from pipelines.core.naming import go_json, go_text, member_name
-from pipelines.core.substitute import Text, prepared, render, rule
+from pipelines.core.substitute import Text, prepared, render, revived, rule
 from pipelines.core.variables import Known, Layered, Lookup, Variables, variables_of
 from retrain.expressions.govaluate import ExpressionError, evaluate
 
@@ -32,7 +32,7 @@ def is_loop(step: Mapping[str, Any]) -> bool:
 def is_off(step: Mapping[str, Any]) -> bool:
     """`when` is false already: nothing else of the step needs to make sense. A condition over `{{item}}` is not off."""
     try:
-        return not evaluate(step.get("when") or "")
+        return not evaluate(revived(step.get("when") or ""))
     except ExpressionError:
         return False
 
@@ -48,7 +48,7 @@ def expand(step: Mapping[str, Any], lookup: Variables | Lookup) -> list[dict[str
     """
     bare = {key: value for key, value in step.items() if key not in _LOOPS}
     if not is_loop(step):
-        return [bare]
+        return [{**bare, "when": revived(bare["when"])}] if "when" in bare else [bare]
     off = is_off(step)
     items = _items(step, off)
     if len(items) > MAX_ITEMS:
@@ -71,6 +71,8 @@ def _members(bare: dict[str, Any], items: Sequence[Any], lookup: Variables, off:
         scope = Known(item_scope(item))
         filled = body.filled(_filler(Layered(scope, lookup, seed=f"{name}({index})"), all_strict=not off, off=off))
         own = later.filled(_filler(scope))
+        if "when" in filled:
+            filled["when"] = revived(filled["when"])
         members.append({**filled, **own, "name": member_name(name, index, item)})
     return members
 
@@ -93,7 +95,7 @@ def _items(step: Mapping[str, Any], off: bool) -> Sequence[Any]:
     if step.get("withItems"):
         return [_sorted(item) for item in step["withItems"]]
     if step.get("withParam") is not None:
-        return _json_list(str(step["withParam"]), off)
+        return _json_list(revived(str(step["withParam"])), off)
     try:
         return sequence(step["withSequence"])
     except ExpandError:

@@ -18,11 +18,15 @@ from pipelines.core.artifacts import supplied_artifact
 from pipelines.core.naming import go_json
 from pipelines.core.nodes import Artifact, Inputs
 from pipelines.core.plan import Catalog, config_map_value, parameter_json
-from pipelines.core.substitute import Prepared, Rule, Text, parts, prepared, render, replace, resolve
+from pipelines.core.substitute import Prepared, Rule, Text, inert, parts, prepared, render, replace, resolve, revived
 from pipelines.core.variables import Found, Known, Layered, Lookup, Variables, variables_of
 from retrain.errors import ConfigError
 
 __all__ = ["Filled", "fill", "mark_absent"]
+
+
+_FILLED_AGAIN = frozenset({"steps", "dag", "outputs"})
+"""Parts of a template whose texts are filled in once more, when a step of it starts or all have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ def fill(
     inner = Layered(_Own(inputs, template.get("outputs") or {}, outer), outer)
     if tagged.part is not None:
         inputs = replace(inputs, inner)
+    inputs = revived(inputs)
     body = _prepared(_Same(template)).filled(_twice(Rule(outer), Rule(inner)))
+    body = {key: value if key in _FILLED_AGAIN else revived(value) for key, value in body.items()}
     values = {p["name"]: p["value"] for p in inputs["parameters"]}
     return Filled({**body, "inputs": inputs}, Inputs(values, tuple(inputs.get("artifacts") or ())))
 
@@ -136,7 +142,7 @@ def _value(declared: Mapping[str, Any], given: Mapping[str, Any] | None, known: 
             raise ConfigError(f"inputs.parameters.{name}: argument references an absent optional "
                               "(skipped/omitted node output with no default)")  # fmt: skip
     elif given is not None and given.get("value") is not None:
-        return given["value"]
+        return inert(given["value"])  # it has been filled in where the step stands; what is left in it is data
     elif given is not None and (given.get("valueFrom") or {}).get("configMapKeyRef"):
         return _from_config_map(name, given["valueFrom"], known, catalog)
     source: Mapping[str, Any] = declared.get("valueFrom") or {}

@@ -8,6 +8,7 @@ Source: `executeTemplate`, `checkParallelism` of Argo's controller.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,9 @@ from pipelines.core.wants import result_readers
 from retrain.errors import ConfigError
 
 MAX_DEPTH = 100
+DISPLAY_NAME = "workflows.argoproj.io/display-name"
+"""Annotation of a template."""
+_DISPLAYABLE = re.compile("[a-zA-Z0-9][a-zA-Z0-9-.]{0,61}[a-zA-Z0-9]")
 TOO_DEEP = "Maximum recursion depth exceeded"
 KINDS: Mapping[str, NodeType] = {
     "container": "Pod", "script": "Pod", "containerSet": "Pod", "data": "Pod", "resource": "Pod", "http": "HTTP",
@@ -65,6 +69,7 @@ def launch(walk: Walk, name: str, call: Call) -> None:
             return
         template, holder = walk.plan.resolve(call.step, call.holder)
         filled = _filled(walk, name, call, template)
+        shown = _shown(filled.template, call)
         kind = _kind(filled.template, call)
         gated = call.attempt is None and (locks.wanted(walk, filled.template) or memo.wanted(filled.template))
     except (ConfigError, Unresolved) as error:
@@ -74,6 +79,7 @@ def launch(walk: Walk, name: str, call: Call) -> None:
     frame = Frame(walk.id_of(name), name, kind, call, filled.template, holder, readers)
     if node is None or node.phase is Phase.Pending:
         node = _created(walk, frame, filled, node, gated=gated)
+        node = walk.edit(node.id, display_name=shown) if shown and shown != node.display_name else node
     walk.frames[frame.node_id] = frame
     if gated and node.phase is Phase.Pending and not _may_not_run(walk, frame):
         pass_gates(walk, frame)
@@ -81,6 +87,14 @@ def launch(walk: Walk, name: str, call: Call) -> None:
     if gated:
         locks.keep(walk, frame)  # adopted: it runs, so it holds them
     begin(walk, frame)
+
+
+def _shown(template: Mapping[str, Any], call: Call) -> str:
+    """The display name that a template gives its nodes; of a retried one only the Retry node has it."""
+    name = str((template.get("annotations") or {}).get(DISPLAY_NAME) or "")
+    if name and not _DISPLAYABLE.fullmatch(name):
+        raise ConfigError(f"displayName must match the regex ^{_DISPLAYABLE.pattern}$")
+    return name if call.attempt is None else ""
 
 
 def _refuse(walk: Walk, name: str, call: Call, node: Node | None, why: str, *, raised: str) -> None:

@@ -12,7 +12,7 @@ from pipelines.core.artifacts import ArtifactUnresolved, exported_artifact, is_h
 from pipelines.core.expressions import evaluate_value
 from pipelines.core.naming import go_json
 from pipelines.core.nodes import NO_OUTPUTS, Artifact, Outputs
-from pipelines.core.substitute import Unresolved, replace, sole_tag
+from pipelines.core.substitute import Unresolved, replace, revived, sole_tag
 from pipelines.core.variables import ABSENT, Lookup, Variables, variables_of
 from retrain.errors import ConfigError
 
@@ -66,7 +66,7 @@ def _read(source: Mapping[str, Any], scope: Variables) -> Any:
     text = str(source.get("parameter") or "")
     tag = sole_tag(text) if "{{" in text else text
     if tag is None:
-        return replace(text, scope, all_strict=True)
+        return revived(replace(text, scope, all_strict=True))
     found = scope(tag) if tag else ""
     if found is None:
         raise ConfigError(f'Unable to resolve: "{tag}"')

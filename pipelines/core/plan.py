@@ -13,7 +13,7 @@ from typing import Any
 from pipelines.checks.unsupported import unsupported_template
 from pipelines.core.catalog import TEMPLATE_KINDS, Catalog, config_map_value
 from pipelines.core.merge import merged_arguments, merged_spec, merged_template
-from pipelines.core.substitute import Unresolved, replace
+from pipelines.core.substitute import Unresolved, inert_all, replace
 from pipelines.core.variables import Known, Moment
 from pipelines.core.workflow_values import (
     Identity,
@@ -109,6 +109,10 @@ class Plan:
         return merged
 
 
+FIRING_LABEL = "retrain.dev/firing"
+"""On runs that a trigger has submitted."""
+
+
 def compile_plan(
     manifest: Mapping[str, Any], *, name: str, uid: str, created: datetime, catalog: Catalog, namespace: str = ""
 ) -> Plan:
@@ -124,13 +128,14 @@ def compile_plan(
     computed = (spec.get("workflowMetadata") or {}).get("labelsFrom") or {}
     early = {key: value for key, value in labels.items() if key not in computed}
     known = workflow_values(who, spec, early, annotations, catalog)
-    spec = _filled(spec, known, who)
+    fired = FIRING_LABEL in labels
+    spec = _filled(spec, known, who, fired)
     labels, annotations = (written_metadata(document, spec, kind) for kind in ("labels", "annotations"))
     for key in (spec.get("workflowMetadata") or {}).get("labels") or ():
         check_label(key, labels[key])
     labels = {**labels, **computed_labels(spec, known, created)}
     known |= named_values("labels", labels) | named_values("annotations", annotations)
-    spec = _filled(spec, known, who)
+    spec = _filled(spec, known, who, fired)
     bare = Plan(name, uid, who.namespace, created, manifest, spec, Holder("", {}), catalog, known)
     scope = "local/" if document["spec"].get("workflowTemplateRef") else f"local/{name}"  # as upstream calls it
     holder = bare._hold(scope, spec)  # pyright: ignore[reportPrivateUsage] - its own class, before it is whole
@@ -145,9 +150,14 @@ def _merged(spec: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     return merged_spec(normalize(catalog.template(ref))["spec"], spec)
 
 
-def _filled(spec: Mapping[str, Any], known: Mapping[str, str], who: Identity) -> dict[str, Any]:
-    """Templates are left: they are filled in when they start, and then know more."""
+def _filled(spec: Mapping[str, Any], known: Mapping[str, str], who: Identity, fired: bool) -> dict[str, Any]:
+    """Templates are left: they are filled in when they start, and then know more.
+
+    The arguments of a run that a firing made come from events: an expression in them is not evaluated.
+    """
     rest = {key: value for key, value in spec.items() if key != "templates"}
+    if fired and rest.get("arguments"):
+        rest["arguments"] = inert_all(rest["arguments"])
     try:
         filled = replace(rest, Known(known, Moment(who.created, who.uid)))
     except Unresolved as error:

@@ -20,8 +20,8 @@ from pipelines.core.naming import go_json
 from pipelines.core.variables import ABSENT, Absent, Found, Lookup, Variables, variables_of
 from retrain.errors import RetrainError
 
-__all__ = ["ABSENT", "Absent", "Found", "Lookup", "Prepared", "Rule", "Unresolved", "parts", "prepared", "replace",
-           "resolve", "sole_tag", "tags"]  # fmt: skip
+__all__ = ["ABSENT", "Absent", "Found", "Lookup", "Prepared", "Rule", "Unresolved", "inert", "inert_all", "parts",
+           "prepared", "replace", "resolve", "revived", "sole_tag", "tags"]  # fmt: skip
 
 MAX_CACHED = 4096
 """Characters of a text that is worth keeping taken apart; longer ones are mostly data, seen once."""
@@ -29,6 +29,43 @@ MAX_CACHED = 4096
 
 class Unresolved(RetrainError):
     """A tag that had to be known is not, or has no value."""
+
+
+_OPENS, _INERT, _MARK = "{{=", "{{\x00=", "\x00="
+
+
+def inert(value: str) -> str:
+    """What is filled in: no expression in it is evaluated by a later pass. What a step printed or an event brought is
+    data; only what stands in the manifest is code. (Upstream evaluates it.)"""
+    return value.replace(_OPENS, _INERT) if _OPENS in value else value
+
+
+def inert_all(value: Any) -> Any:
+    """The same for every text in a value."""
+    return _each(value, inert)
+
+
+def revived(value: Any) -> Any:
+    """The value, of which every pass is over, as it shall be read: see `inert`."""
+    return _each(value, _revived)
+
+
+def _revived(text: str) -> str:
+    return text.replace(_INERT, _OPENS) if _INERT in text else text
+
+
+def _each(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value)
+        changed = {key: new for key, inner in items.items() if (new := _each(inner, change)) is not inner}
+        return {**items, **changed} if changed else items  # what need not change is shared, not copied
+    if isinstance(value, list):
+        old = cast("list[Any]", value)
+        new = [_each(inner, change) for inner in old]
+        return new if any(a is not b for a, b in zip(new, old, strict=True)) else old
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +181,10 @@ def resolve(tag: Tag, rule: Rule) -> str | None:
     Raises:
         Unresolved: it must be known and is not, or has no value.
     """
+    if tag.raw.startswith(_MARK):
+        return None
     if tag.expression is not None:
-        return _expression(tag.expression, rule)
+        return _as_data(_expression(tag.expression, rule))
     found = rule.known(tag.name)
     if found is None and tag.inner is not None:
         inner = _text_of(rule.known(tag.inner), tag, rule)
@@ -154,7 +193,11 @@ def resolve(tag: Tag, rule: Rule) -> str | None:
     waits = rule.artifacts_may_wait and ".outputs.artifacts." in tag.name
     if found is None and not waits and rule.strict is not None and rule.strict(tag.name):
         raise Unresolved(f"failed to resolve {{{{{tag.raw}}}}}")
-    return _text_of(found, tag, rule)
+    return _as_data(_text_of(found, tag, rule))
+
+
+def _as_data(found: str | None) -> str | None:
+    return None if found is None else inert(found)
 
 
 def _text_of(found: Found, tag: Tag, rule: Rule) -> str | None:

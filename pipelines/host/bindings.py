@@ -12,7 +12,6 @@ from hashlib import sha256
 from typing import Any, cast
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 from sqlalchemy import Connection
 
@@ -24,6 +23,7 @@ from retrain.bus import Bus, Record
 from retrain.clock import Clock
 from retrain.errors import BusError, ConfigError, Transient
 from retrain.events import Event, JsonValue
+from retrain.log import get_logger
 from retrain.store import Store, cursors, deadletters
 from retrain.store.deadletters import DeadLetter
 
@@ -34,7 +34,7 @@ RETRY_S = 1.0
 STRIDE = 5000
 """Positions after which the place in the log is saved though nothing was for a binding."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class BindingHost:

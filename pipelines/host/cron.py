@@ -8,15 +8,14 @@ Run ids follow from the tick, and the place moves only from where it was seen: t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 from sqlalchemy import Connection
 
+from pipelines.host.cron_control import CronState, memory_of, remembered, start_now, states
 from pipelines.host.queue import RunRequest, submit
 from pipelines.host.schedule import (
     GRACE_S,
@@ -34,31 +33,18 @@ from pipelines.host.schedule import (
 from pipelines.spec import normalize
 from retrain import faults
 from retrain.clock import Clock
-from retrain.errors import ConfigError, RetrainError, Transient
+from retrain.errors import ConfigError, NotFound, Refused, RetrainError, Transient
 from retrain.events import Event
+from retrain.log import get_logger
 from retrain.store import Store, crons, outbox, runs
-from retrain.store.crons import CronRow
+from retrain.store.crons import CronRow, CronRun
 
 LONGEST_S = 30.0
 """Seconds until the clock is looked at again at the latest: it may be set, and a laptop may sleep."""
+SHOWN = 10
+"""Runs of a cron that are shown with it."""
 
-log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class CronState:
-    """How a CronWorkflow is. `next`: its next tick; None if it waits for none."""
-
-    name: str
-    namespace: str
-    phase: str
-    suspended: bool
-    next: datetime | None
-    last: datetime | None
-    active: int
-    succeeded: int
-    failed: int
-    message: str
+log = get_logger()
 
 
 class CronHost:
@@ -120,7 +106,73 @@ class CronHost:
         """How they are, by name."""
         now = self._clock.now()
         schedules = sorted(self._schedules.values(), key=lambda one: (one.namespace, one.name))
-        return await self._store.read(lambda c: [_state(c, schedule, now) for schedule in schedules])
+        return await self._store.read(lambda c: states(c, schedules, now))
+
+    async def show(self, name: str, namespace: str | None = None) -> tuple[CronState, list[CronRun]]:
+        """One of them, with its newest runs.
+
+        Raises:
+            NotFound: there is none of that name.
+            ConfigError: there are several; their namespaces tell them apart.
+        """
+        schedule, now = self._called(name, namespace), self._clock.now()
+
+        def work(connection: Connection) -> tuple[CronState, list[CronRun]]:
+            (state,) = states(connection, [schedule], now)
+            return state, crons.newest(connection, schedule.parent, SHOWN)
+
+        return await self._store.read(work)
+
+    async def suspend(self, name: str, namespace: str | None, by: str) -> CronState:
+        """Let its ticks pass until it is resumed, through restarts and reloads. Errors as `show`."""
+        return await self._change(self._called(name, namespace), by)
+
+    async def resume(self, name: str, namespace: str | None) -> CronState:
+        """Let it run again what is due from now on. Errors as `show`.
+
+        Raises:
+            Refused: its document suspends it.
+        """
+        schedule = self._called(name, namespace)
+        if schedule.suspended:
+            raise Refused(f"{name} is suspended by its document (spec.suspend: true); it is resumed there")
+        return await self._change(schedule, None)
+
+    async def start(self, name: str, namespace: str | None, parameters: Mapping[str, str]) -> CronRun:
+        """Make a run of it now, whatever its times and its policy say. Errors as `show`.
+
+        Raises:
+            ConfigError: its workflow cannot be submitted.
+        """
+        schedule, now = self._called(name, namespace), self._clock.now()
+        made = await self._store.write(lambda c: start_now(c, schedule, parameters, now))
+        self._store.signals.notify("runs")
+        log.info("cron.started", cron=schedule.name, run=made.name)
+        return made
+
+    async def _change(self, schedule: Schedule, by: str | None) -> CronState:
+        now = self._clock.now()
+
+        def work(connection: Connection) -> CronState:
+            remembered(connection, schedule, now)
+            if crons.suspend(connection, schedule.namespace, schedule.name, by):
+                log.info("cron.suspended" if by else "cron.resumed", cron=schedule.name, by=by)
+            (state,) = states(connection, [schedule], now)
+            return state
+
+        state = await self._store.write(work)
+        self._store.signals.notify("crons")
+        return state
+
+    def _called(self, name: str, namespace: str | None) -> Schedule:
+        found = [one for one in self._schedules.values() if one.name == name and namespace in {None, one.namespace}]
+        if not found:
+            where = f" in namespace {namespace!r}" if namespace else ""
+            raise NotFound(f"{name}: no such CronWorkflow{where}; `retrain crons list` shows the names")
+        if len(found) > 1:
+            several = ", ".join(sorted(one.namespace for one in found))
+            raise ConfigError(f"{name} is in several namespaces: {several}; say which with --namespace")
+        return found[0]
 
     def _remember(self, schedule: Schedule, looked: datetime) -> None:
         self._looked[schedule.namespace, schedule.name] = looked
@@ -156,8 +208,8 @@ def _work(
     schedule: Schedule, now: datetime, remember: Callable[[Schedule, datetime], None]
 ) -> Callable[[Connection], int]:
     def work(connection: Connection) -> int:
-        row = _row(connection, schedule, now)
-        memory = Memory(row.looked, row.last_scheduled, row.succeeded, row.failed)
+        row = remembered(connection, schedule, now)
+        memory = memory_of(row)
         crons.let_expire(connection, schedule.parent, (schedule.succeeded_kept, schedule.failed_kept), now)
         tick = due(schedule, memory, now)
         if tick is None:
@@ -172,22 +224,9 @@ def _work(
     return work
 
 
-def _row(connection: Connection, schedule: Schedule, now: datetime) -> CronRow:
-    """What is remembered; it begins here and now for a cron that is new, or has other times than before."""
-    row = crons.get(connection, schedule.namespace, schedule.name)
-    if row is None:
-        row = CronRow(schedule.namespace, schedule.name, since=now, looked=now, digest=schedule.digest)
-        crons.add(connection, row)
-    elif row.digest != schedule.digest:
-        crons.move(connection, row, looked=now, digest=schedule.digest)
-        return crons.get(connection, schedule.namespace, schedule.name) or row
-    return row
-
-
 def _decide(connection: Connection, schedule: Schedule, row: CronRow, tick: datetime, now: datetime) -> int:
-    memory = Memory(row.looked, row.last_scheduled, row.succeeded, row.failed)
-    open_runs = [one for one in runs.children(connection, schedule.parent) if one.phase in runs.OPEN]
-    found = verdict(schedule, memory, len(open_runs), tick, now)
+    open_runs = crons.active(connection, schedule.parent)
+    found = verdict(schedule, memory_of(row), len(open_runs), tick, now)
     last = row.last_scheduled
     if found.runs:
         try:
@@ -200,7 +239,8 @@ def _decide(connection: Connection, schedule: Schedule, row: CronRow, tick: date
             runs.ask(connection, one.id, "terminate")
     # What was missed is missed up to now: the next look does not find it again.
     looked = tick if now - tick < timedelta(seconds=GRACE_S) else now
-    if not crons.move(connection, row, looked=looked, last_scheduled=last, message=found.reason):
+    skipped = {} if found.runs else {"skipped": tick, "skipped_why": found.reason}
+    if not crons.move(connection, row, looked=looked, last_scheduled=last, message=found.reason, **skipped):
         return 0  # another platform on this store was first, and made the same run
     outbox.add(connection, [_event(schedule, tick, found, now)], now)
     _log(schedule, tick, found)
@@ -260,22 +300,3 @@ def _log(schedule: Schedule, tick: datetime, found: Verdict) -> None:
         log.error("cron.skipped", cron=schedule.name, tick=tick.isoformat(), reason=found.reason)
     else:
         log.info("cron.skipped", cron=schedule.name, tick=tick.isoformat(), reason=found.reason)
-
-
-def _state(connection: Connection, schedule: Schedule, now: datetime) -> CronState:
-    row = crons.get(connection, schedule.namespace, schedule.name)
-    active = sum(one.phase in runs.OPEN for one in runs.children(connection, schedule.parent))
-    phase = row.phase if row else "Active"
-    waits = not schedule.suspended and phase == "Active"
-    return CronState(
-        name=schedule.name,
-        namespace=schedule.namespace,
-        phase=phase,
-        suspended=schedule.suspended,
-        next=schedule.next(now) if waits else None,
-        last=row.last_scheduled if row else None,
-        active=active,
-        succeeded=row.succeeded if row else 0,
-        failed=row.failed if row else 0,
-        message=row.message if row else "",
-    )

@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import TypeVar
 
 import anyio
-import structlog
 from sqlalchemy import Connection
 
 from pipelines.core.happenings import LockNews, LockWish, Memo, MemoNews, MemoWish
@@ -22,6 +21,7 @@ from pipelines.host.remembered import Known, MemoCheck, is_fresh, known_in, no_c
 from retrain import faults
 from retrain.clock import Clock
 from retrain.errors import Transient
+from retrain.log import get_logger
 from retrain.store import Store, locks, memos
 from retrain.store.locks import Blocked, Holder, Moment, Wish
 from retrain.store.memos import MemoRow
@@ -35,7 +35,7 @@ STALE_S = 120.0
 
 T = TypeVar("T")
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

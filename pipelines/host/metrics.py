@@ -17,13 +17,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-import structlog
-
 from pipelines.core.engine import Decision, Run
 from pipelines.core.nodes import Node
 from pipelines.core.substitute import replace
 from retrain.errors import RetrainError
 from retrain.expressions.govaluate import evaluate
+from retrain.log import get_logger
 
 Kind = Literal["counter", "gauge", "histogram"]
 KINDS: tuple[Kind, ...] = ("counter", "gauge", "histogram")
@@ -39,7 +38,7 @@ _DURATION = re.compile(r"\{\{\s*=?\s*(workflow\.)?duration\s*\}\}")
 
 Labels = tuple[tuple[str, str], ...]
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(slots=True)

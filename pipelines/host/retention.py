@@ -15,7 +15,6 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import structlog
 from anyio.abc import TaskStatus
 
 from pipelines.artifacts.garbage import Moment, delete_all, doomed
@@ -25,6 +24,7 @@ from pipelines.local.retention import remove_old, remove_run, remove_tree
 from pipelines.local.workspace import open_workspace, run_directory
 from retrain.clock import Clock
 from retrain.errors import RetrainError, Transient
+from retrain.log import get_logger
 from retrain.store import Store, runs
 from retrain.store.runs import RunRow
 
@@ -41,7 +41,7 @@ _POD_GC = {
     "OnWorkflowSuccess": ("Succeeded",),
 }
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,10 @@ class Retention:
         self._keep = keep or Keep()
         self._artifacts = artifacts
         self._forgetting = Forgetting(store, data, artifacts)
-        self._later: set[str] = set()
-        """Runs that could not be deleted at this look."""
+        self._later: dict[str, str] = {}
+        """Runs that could not be deleted at this look, each with the reason."""
+        self.trouble: str | None = None
+        """Why the last look deleted nothing, or not all."""
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Look now and then until cancelled."""
@@ -144,9 +146,17 @@ class Retention:
                     swept = self._clock.monotonic()
                     now = self._clock.now()
                     await anyio.to_thread.run_sync(partial(self._sweep, now))
+                self.trouble = self._left()
             except (RetrainError, OSError) as error:
+                self.trouble = str(error)
                 log.warning("retention.waiting", reason=str(error))
             await self._store.signals.wait("retention", LOOK_S)
+
+    def _left(self) -> str | None:
+        if not self._later:
+            return None
+        reason = next(iter(self._later.values()))
+        return f"{len(self._later)} runs that are to be deleted cannot be: {reason}"
 
     def _sweep(self, now: datetime) -> None:
         remove_old(self._data, self._keep.steps, now)
@@ -156,7 +166,7 @@ class Retention:
         """Delete what is due; how many runs."""
         now = self._clock.now()
         default = None if self._keep.runs is None else now - self._keep.runs
-        done, self._later = 0, set()
+        done, self._later = 0, {}
         while True:
             due = await self._store.read(lambda c: runs.expired(c, now, default, AT_ONCE + len(self._later)))
             due = [row for row in due if row.id not in self._later]
@@ -183,5 +193,5 @@ class Retention:
             return int(await self._forgetting.forget(row))
         except (RetrainError, OSError) as error:
             log.warning("run.not_deleted", run_id=row.id, reason=str(error))
-            self._later.add(row.id)
+            self._later[row.id] = str(error)
             return 0

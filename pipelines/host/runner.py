@@ -18,7 +18,6 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
-import structlog
 from anyio.abc import TaskGroup, TaskStatus
 from sqlalchemy import Connection
 
@@ -42,6 +41,7 @@ from pipelines.local.leaf import Surroundings
 from pipelines.local.workspace import run_directory, set_aside_all_but
 from retrain.clock import Clock
 from retrain.errors import ConfigError, Transient
+from retrain.log import get_logger
 from retrain.store import Store, run_requests, runs
 from retrain.store.runs import RunRow
 
@@ -54,7 +54,7 @@ Watch = Callable[[RunRow, Decision], None]
 
 T = TypeVar("T")
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def _nobody(_name: str) -> None:

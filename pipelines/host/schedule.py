@@ -70,12 +70,14 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is remembered of a cron: ticks up to `looked` are dealt with; `last` is the newest that became a run."""
+    """What is remembered of a cron: ticks up to `looked` are dealt with; `last` is the newest that became a run.
+    `suspended_by`: whoever has suspended it, beside its document."""
 
     looked: datetime
     last: datetime | None = None
     succeeded: int = 0
     failed: int = 0
+    suspended_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,8 @@ def verdict(schedule: Schedule, memory: Memory, active: int, tick: datetime, now
         return Verdict(False, f"missed: it was {int((now - tick).total_seconds())} s ago")
     if schedule.suspended:
         return Verdict(False, "the CronWorkflow is suspended")
+    if memory.suspended_by is not None:
+        return Verdict(False, f"the CronWorkflow is suspended by {memory.suspended_by}")
     try:
         if stopped(schedule, memory, now):
             return Verdict(False, "the CronWorkflow has stopped: its stopStrategy says so")
@@ -236,7 +240,7 @@ def _environment(schedule: Schedule, memory: Memory) -> dict[str, Any]:
 
 
 def run_name(schedule: Schedule, tick: datetime) -> str:
-    """The name of a tick's run."""
+    """The name of a tick's run, and of one that somebody starts at that time."""
     return f"{schedule.name}-{int(tick.timestamp())}"
 
 

@@ -16,6 +16,9 @@ from pipelines.local import logs
 from pipelines.local.podplan import Contained, PodPlan, output_path
 from pipelines.local.workspace import Workspace
 from retrain.errors import ConfigError, RetrainError
+from retrain.log import get_logger
+
+log = get_logger()
 
 PARAMETER_BYTES = 1024 * 1024
 """The largest output parameter: it is kept in the run's record and given to other steps as an argument."""
@@ -108,9 +111,7 @@ def log_of(contained: Contained, artifacts: Artifacts, left: Left) -> None:
         saved = artifacts.save(wanted, plain, artifact_run(pod))
         left.artifacts.append({key: value for key, value in saved.items() if key not in ("path", "archive")})
     except (OSError, RetrainError) as error:
-        import structlog
-
-        structlog.get_logger().warning("step.log_not_archived", node_id=pod.task.node_id, reason=str(error))
+        log.warning("step.log_not_archived", node_id=pod.task.node_id, reason=str(error))
     finally:
         plain.unlink(missing_ok=True)
 

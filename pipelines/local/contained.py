@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +17,15 @@ from pipelines.local.process import Command, Ending
 from retrain.errors import ConfigError
 
 EMISSARY_FAILED = 64
+ENGINE_FAILED = 125
+"""What docker and podman exit with where there was no container at all, and a few programs too."""
 ENGINE_HAS_NOT = 127
-"""What docker and podman exit with for a program that the image does not have."""
+"""What they exit with for a program that the image does not have, and shells too."""
+_NO_CONTAINER = re.compile(r"^(?:docker|Error|podman): +(.+)", re.MULTILINE)
+_NOT_IN_IMAGE = re.compile(
+    r"^(?:\[FATAL tini|.*catatonit|(?:docker|Error|podman): ).*(?:not found|no such file).*", re.M | re.I
+)
+"""What engines say, and the small init that they put before the program."""
 KILLED_ON_PURPOSE = (137, 143)
 """Exit codes of sidecars that were told to end."""
 
@@ -80,20 +88,17 @@ class Living:
             return Ended(name, "lost")
         except Halted:
             return Ended(name, "halted")
-        if ending.code == ENGINE_HAS_NOT and (said := self._not_in_image()):
-            return Ended(name, "exited", EMISSARY_FAILED, said, ending, left)
+        if self.contained.pod.around.rung is Rung.container and ending.code in (ENGINE_FAILED, ENGINE_HAS_NOT):
+            said = read_tail(self.contained.workspace.main_log, 5)
+            if ending.code == ENGINE_FAILED and (match := _NO_CONTAINER.search(said)):
+                return Ended(
+                    name, "broken", said=f"the container cannot be started: {match[1]}", ending=ending, left=left
+                )
+            if ending.code == ENGINE_HAS_NOT and (match := _NOT_IN_IMAGE.search(said)):
+                return Ended(name, "exited", EMISSARY_FAILED, f"failed to find name in PATH: {match[0]}", ending, left)
         if ending.trouble and ending.code == 0:
             return Ended(name, "broken", said=ending.trouble, ending=ending, left=left)
         return Ended(name, "exited", ending.code, "" if ending.began else ending.trouble, ending, left)
-
-    def _not_in_image(self) -> str:
-        """What a container engine said of a program that its image does not have; nothing if that is not it."""
-        if self.contained.pod.around.rung is not Rung.container:
-            return ""
-        said = read_tail(self.contained.workspace.main_log, 5)
-        if "executable file not found" not in said and "no such file or directory" not in said:
-            return ""
-        return f"failed to find name in PATH: {said.strip().rpartition(chr(10))[2]}"
 
 
 def plain(error: Exception) -> str:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,6 +36,9 @@ from pipelines.local.spawner import Spawner, open_spawner
 from pipelines.local.workspace import claims_directory, open_workspace
 from retrain.clock import Clock
 from retrain.errors import ConfigError
+from retrain.log import get_logger
+
+log = get_logger()
 
 GRACE_S = 30.0
 """Kubernetes' terminationGracePeriodSeconds."""
@@ -128,7 +131,7 @@ class LocalExecutor:
 
             killed += await self._host.thread(partial(sweep_containers, run_mark(run)))
         if killed:
-            _log().warning("run.left_processes", run_id=run.run_id, killed=killed)
+            log.warning("run.left_processes", run_id=run.run_id, killed=killed)
 
     async def finish(self, run: StepRun, succeeded: bool) -> None:
         """A run is over: its claims go, as its `volumeClaimGC` says, and its directory begins to age. Twice is once."""
@@ -147,9 +150,9 @@ class LocalExecutor:
     async def _work(self, key: tuple[str, str], job: _Job) -> None:
         try:
             result = await (self._settle(job) if job.task.kind == "pod" else self._do(job))
-        except Exception as error:  # noqa: BLE001  # logged, with its traceback
+        except Exception as error:  # logged, with its traceback
             # One task's trouble is its own: the others live on.
-            _log().exception("task.broken", run_id=job.run.run_id, node_id=job.task.node_id)
+            log.exception("task.broken", run_id=job.run.run_id, node_id=job.task.node_id)
             result = self._never(job.task, Phase.Error, f"the executor failed: {error!r}")
         finally:
             del self._jobs[key]
@@ -264,9 +267,3 @@ async def open_executor(
             yield executor
         finally:
             group.cancel_scope.cancel()
-
-
-def _log() -> Any:
-    import structlog  # 60 ms, which a `retrain run` that has nothing to say need not pay
-
-    return structlog.get_logger()

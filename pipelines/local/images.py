@@ -12,22 +12,19 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal, cast
 
 from pipelines.core.plan import Plan
-from pipelines.local.programs import python_folder
+from pipelines.local.programs import busybox_folder, install_shims, python_folder
 from pipelines.local.reach import reachable_templates
 from pipelines.local.shapes import containers_of
 from retrain.errors import ConfigError
 
 Kind = Literal["this", "host", "venv", "shim"]
-SHIMS = ("argosay", "cowsay")
-"""Programs that come with Retrain, for images of Argo's examples."""
-
 _DOCKER_HUB = ("docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/", "library/")
 
 
@@ -36,7 +33,7 @@ class Image:
     """What stands in for an image.
 
     `entrypoint` and `cmd` are the image's own, used where a template has no `command` or no `args`. `needs`: a program
-    without which it is as if the table did not know the image.
+    without which it is as if the table did not know the image. `small`: its programs are BusyBox's, as in Alpine.
     """
 
     kind: Kind
@@ -44,13 +41,24 @@ class Image:
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     needs: str = ""
+    small: bool = False
 
-    def python_folder(self, place: Path) -> Path:
-        """The directory that comes first on PATH, with `python` and `python3` in it; `place` is where one may be made.
+    def folders(self, place: Path) -> list[Path]:
+        """The directories that come first on PATH, the first with `python` and `python3` in it; those that are not
+        there are made in `place`.
 
         Raises:
-            OSError: it cannot be made.
+            OSError: one cannot be made.
         """
+        found = [self._python_folder(place)]
+        if self.kind == "shim":
+            install_shims(place)
+            found.append(place)
+        if self.small:
+            found.append(busybox_folder(place / "busybox"))
+        return found
+
+    def _python_folder(self, place: Path) -> Path:
         if self.venv is None:
             return python_folder(place / "python")
         return python_folder(
@@ -60,22 +68,23 @@ class Image:
 
 _HOST = Image("host")
 _SHELL = Image("host", cmd=("sh",))
-_ARGOSAY = Image("shim", entrypoint=("argosay",))
+_SMALL = Image("host", cmd=("sh",), small=True)
+_ARGOSAY = Image("shim", entrypoint=("argosay",), small=True)
 _COWSAY = Image("shim", cmd=("bash",))
 BUILT_IN: tuple[tuple[str, Image], ...] = (
     ("any:*", _HOST),
     ("host:*", _HOST),
     ("python:*", Image("this", cmd=("python3",))),
-    ("busybox:*", _SHELL),
-    ("alpine:*", _SHELL),
+    ("busybox:*", _SMALL),
+    ("alpine:*", _SMALL),
     ("debian:*", Image("host", cmd=("bash",))),
     ("ubuntu:*", Image("host", cmd=("bash",))),
     ("bash:*", Image("host", cmd=("bash",), needs="bash")),
     ("argoproj/argosay:*", _ARGOSAY),
     ("docker/whalesay:*", _COWSAY),
-    ("curlimages/curl:*", Image("host", entrypoint=("curl",), needs="curl")),
+    ("curlimages/curl:*", Image("host", entrypoint=("curl",), needs="curl", small=True)),
     ("stedolan/jq:*", Image("host", entrypoint=("jq",), needs="jq")),
-    ("alpine/git:*", Image("host", entrypoint=("git",), needs="git")),
+    ("alpine/git:*", Image("host", entrypoint=("git",), needs="git", small=True)),
     ("node:*", Image("host", cmd=("node",), needs="node")),
     ("golang:*", Image("host", cmd=("bash",), needs="go")),
     ("nginx:*", Image("host", cmd=("nginx", "-g", "daemon off;"), needs="nginx")),
@@ -118,9 +127,12 @@ class Images:
         return self._seen[image]
 
     def _find(self, name: str) -> Image | None:
-        for glob, entry in (*self.own, *BUILT_IN):
-            if fnmatchcase(name, glob) and (not entry.needs or shutil.which(entry.needs)):
+        for glob, entry in self.own:
+            if fnmatchcase(name, glob):
                 return entry
+        for glob, entry in BUILT_IN:
+            if fnmatchcase(name, glob) and (not entry.needs or shutil.which(entry.needs)):
+                return replace(entry, small=True) if "alpine" in name.rpartition(":")[2] else entry
         return None
 
     def missing(self, image: str) -> str:
@@ -177,19 +189,6 @@ def arguments(image: str, entry: Image, command: Iterable[object], args: Iterabl
     if not words and not entry.entrypoint and _INTERPRETERS.fullmatch(argv[0]):
         raise ConfigError(f"image {image!r} alone starts {argv[0]} with nothing to do: write a command")
     return argv
-
-
-def install_shims(directory: Path) -> None:
-    """Put the programs of `SHIMS` into a directory; those that are there already stay. Safe beside others' doing it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in SHIMS:
-        target = directory / name
-        if target.exists():
-            continue
-        part = directory / f".{name}.{os.getpid()}"
-        part.write_bytes((Path(__file__).parent / "shims" / f"{name}.sh").read_bytes())
-        part.chmod(0o755)
-        part.rename(target)
 
 
 def check_images(plan: Plan, images: Images, *, any_image: bool, exact: bool = False) -> list[str]:

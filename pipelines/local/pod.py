@@ -29,6 +29,7 @@ from pipelines.local.process import Ending
 from pipelines.local.shapes import Container
 from pipelines.local.workspace import Workspace
 from retrain.errors import ConfigError, RetrainError
+from retrain.log import get_logger
 
 Report = Callable[[Happening], None]
 """Where a step's news go. Called on the event loop; must not block."""
@@ -36,6 +37,8 @@ Report = Callable[[Happening], None]
 MAX_LOST = 3
 """How often a step may be lost before it is an Error: it may be what takes the machine down."""
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+log = get_logger()
+
 STOPPED = "stopped while it ran"
 STOPPED_BEFORE = "stopped before it started"
 
@@ -207,13 +210,16 @@ class Pod:
         said = _tail(workspace)
         process.sweep(process.MARKER, marks)
         lost = workspace.set_aside("lost")
-        _warn("step.lost", run_id=self.plan.run.run_id, node_id=self.plan.task.node_id, times=lost)
+        log.warning("step.lost", run_id=self.plan.run.run_id, node_id=self.plan.task.node_id, times=lost)
         if lost >= MAX_LOST:
             raise ConfigError(f"the step's process was lost {lost} times; the log of the last: {said}")
 
     def _undo(self) -> None:
         """After a cancellation: a container that was cut off in the middle is to run again from its start."""
         cut = [one.contained for one in self.living.values() if one.life.cut]
+        if self.plan.around.rung is Rung.container:
+            for one in cut:
+                one.view.close()  # the engine's client is gone, and its container would live on
         if self.plan.is_set:
             for one in cut:
                 one.workspace.set_aside("interrupted")
@@ -326,12 +332,6 @@ class Pod:
         message = DEADLINE_MESSAGE if self.overdue else message
         phase = Phase.Failed if self.overdue else phase
         return replace(self._measured(phase, message, []), parameters=collect.no_parameters(self.plan))
-
-
-def _warn(event: str, **keys: object) -> None:
-    import structlog  # 60 ms, which a `retrain run` that has nothing to say need not pay
-
-    structlog.get_logger().warning(event, **keys)
 
 
 def _tail(workspace: Workspace) -> str:

@@ -6,14 +6,16 @@ Nothing runs here. What is made on disk may be made twice, and a container that 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipelines.checks.unsupported import CONTAINER
 from pipelines.core.happenings import Task
 from pipelines.core.nodes import Artifact, to_rfc3339
 from pipelines.local import images
@@ -25,23 +27,17 @@ from pipelines.local.leaf import MAIN, StepRun, Surroundings, container_mark, ru
 from pipelines.local.machine import GPU
 from pipelines.local.mounts import Mount
 from pipelines.local.process import MARKER, RUN_MARKER, Command
+from pipelines.local.programs import SHIMS, install_shims
 from pipelines.local.shapes import Container, init_containers, main_containers, sidecars
 from pipelines.local.view import View, Wants, open_view
 from pipelines.local.volumes import Places, Volumes
 from pipelines.local.workspace import Workspace, claims_directory, container_workspace
 from retrain.errors import ConfigError
 
-REFUSED = {
-    "lifecycle": "do in the command what must be done first or last",
-    "livenessProbe": "use a timeout",
-    "startupProbe": "use a readinessProbe",
-    "volumeDevices": "block devices need a cluster; use volumeMounts",
-    "restartPolicy": "use sidecars",
-}
-"""Fields of a container that are refused by name; `restartPolicy` only where it is Always."""
-
 STAGED_SCRIPT = "/argo/staging/script"
 """Where a script's source lies, for who writes it out."""
+_ROOTED = re.compile(rf"(?<![\w./-])/({'|'.join(SHIMS)})[ \t]")
+"""A call of a program that lies in `/` of its image, within a text. As a word of its own `_program` finds it."""
 
 
 class NotInPath(ConfigError):
@@ -159,6 +155,11 @@ class Contained:
     def is_main(self) -> bool:
         return any(self.container is one for one in self.pod.mains)
 
+    @property
+    def has_source(self) -> bool:
+        """Whether it runs a script; a script template without a source is a plain container."""
+        return bool(self.is_main and self.pod.template.get("script") and self.container.get("source"))
+
     @cached_property
     def declared(self) -> dict[str, str]:
         """The variables that the template declares."""
@@ -245,17 +246,14 @@ class Contained:
         if self._exact_image() is not None:
             return Image("host")
         around, name = self.pod.around, str(self.container.get("image") or "")
-        found = around.images.choose(name, around.any_image)
-        if found.kind == "shim":
-            images.install_shims(around.shims)
-        return found
+        return around.images.choose(name, around.any_image)
 
     def _argv(self, entry: Image) -> tuple[str, ...]:
         pod, container = self.pod, self.container
         known = {**self._argo(), **self.declared}
         command = [expand(str(word), known) for word in container.get("command") or ()]
         args = [expand(str(word), known) for word in container.get("args") or ()]
-        if pod.template.get("script") and self.is_main:
+        if self.has_source:
             self.workspace.write_script(self.view.rewrite(str(container.get("source") or "")))
             shown = STAGED_SCRIPT if self._stages_script() else os.fspath(self.workspace.script)
             args.append(shown)
@@ -265,14 +263,14 @@ class Contained:
 
     def _stages_script(self) -> bool:
         """Whether the script must lie where it lies in a cluster: somebody names that place."""
-        if not (self.pod.template.get("script") and self.is_main):
-            return False
-        texts = (
-            *(self.container.get("command") or ()),
-            *(self.container.get("args") or ()),
-            self.container.get("source"),
+        return self.has_source and (
+            self._exact_image() is not None or any(STAGED_SCRIPT in text for text in self._texts())
         )
-        return self._exact_image() is not None or any(STAGED_SCRIPT in str(text) for text in texts)
+
+    def _texts(self) -> list[str]:
+        """What the container says is to be run."""
+        one = self.container
+        return [str(text) for text in (*(one.get("command") or ()), *(one.get("args") or ()), one.get("source") or "")]
 
     def _paths(self) -> list[str]:
         """What the container declares to be its own; what lies on a volume is the volume's."""
@@ -293,7 +291,16 @@ class Contained:
             ]
         if self._stages_script():
             mounts.append(Mount(self.workspace.script, STAGED_SCRIPT, readonly=True))
-        return tuple(mounts)
+        return (*mounts, *self._rooted_shims())
+
+    def _rooted_shims(self) -> Iterator[Mount]:
+        """Programs that lie in `/` of their image, where a text calls them by that name (`/argosay echo`)."""
+        entry = self._image()
+        called = set(_ROOTED.findall("\n".join(self._texts()))) if entry.kind == "shim" else set[str]()
+        if called:
+            install_shims(self.pod.around.shims)
+        for name in sorted(called):
+            yield Mount(self.pod.around.shims / name, f"/{name}", readonly=True)
 
     def _keep(self) -> tuple[Path, ...]:
         around = self.pod.around
@@ -306,9 +313,7 @@ class Contained:
         pod, around = self.pod, self.pod.around
         env = {} if self._exact_image() is not None else dict(around.env)
         if self._exact_image() is None:
-            before = [os.fspath(entry.python_folder(around.shims))]
-            if entry.kind == "shim":
-                before.append(os.fspath(around.shims))
+            before = [os.fspath(one) for one in entry.folders(around.shims)]
             env["PATH"] = ":".join(dict.fromkeys([*before, *env.get("PATH", "").split(":")]))
             env["TMPDIR"] = os.fspath(self.workspace.tmp)
             if entry.kind == "venv":
@@ -354,7 +359,7 @@ class Contained:
         return {"CUDA_VISIBLE_DEVICES": ",".join(situation.devices.get(GPU, ()))}
 
     def _program(self, name: str, path: str, entry: Image) -> str:
-        if entry.kind == "shim" and (base := name.removeprefix("/")) in images.SHIMS:
+        if entry.kind == "shim" and (base := name.removeprefix("/")) in SHIMS:
             return os.fspath(self.pod.around.shims / base)
         found = self.view.which(name, path)
         if found is None:
@@ -369,7 +374,7 @@ def _refuse(container: Container) -> None:
     Raises:
         ConfigError: the container asks for it.
     """
-    for field, reason in REFUSED.items():
+    for field, reason in CONTAINER.items():
         if container.get(field) and (field != "restartPolicy" or container[field] == "Always"):
             raise ConfigError(f"container {container.get('name')!r}: {field} is not done by local steps: {reason}")
 

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from typing import Any
 
-import structlog
-
 from retrain.errors import ConfigError
+from retrain.log import set_up_later
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def prepare(level: str) -> None:
+    """`set_up` with the first line that is logged, for a command that has mostly nothing to say.
+
+    Raises:
+        ConfigError: there is no such level.
+    """
+    check_level(level)
+    set_up_later(partial(set_up, level))
+
+
+def check_level(level: str) -> None:
+    """
+    Raises:
+        ConfigError: there is no such level.
+    """
+    if level not in LEVELS:
+        raise ConfigError(f"RETRAIN_LOG_LEVEL: {level!r} is none of {', '.join(LEVELS)}")
 
 
 def set_up(level: str) -> None:
@@ -19,8 +38,9 @@ def set_up(level: str) -> None:
     Raises:
         ConfigError: there is no such level.
     """
-    if level not in LEVELS:
-        raise ConfigError(f"RETRAIN_LOG_LEVEL: {level!r} is none of {', '.join(LEVELS)}")
+    import structlog
+
+    check_level(level)
     person = sys.stderr.isatty()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

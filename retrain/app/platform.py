@@ -34,6 +34,7 @@ from eventsources.host import wanted_of
 from pipelines.agents.objects_store import StoreObjects, open_objects
 from retrain.app.actions import actions
 from retrain.app.catalog import bodies
+from retrain.app.crons import cron_actions
 from retrain.app.holding import announce, hold
 from retrain.app.known import Known, without_collecting
 from retrain.app.objects import TriggerObjects, reads_project
@@ -389,7 +390,7 @@ class Platform:
             actions={
                 **actions(ground.store, ground.clock, self._promoter, self._start.data, self._workshop.artifacts),
                 "runs.delete": self._workshop.retention.delete,
-                "crons.states": self._workshop.crons.states,
+                **cron_actions(self._workshop.crons),
                 "firings.approve": partial(self._sensing.answer, granted=True),
                 "firings.reject": partial(self._sensing.answer, granted=False),
                 "project.reload": self.reloader.reload,

@@ -116,7 +116,11 @@ class Workshop:
 
     def states(self) -> list[PartState]:
         """For `/readyz`."""
-        waits = {"crons": self.crons.trouble, "bindings": self.bindings.trouble}
+        waits = {
+            "crons": self.crons.trouble,
+            "bindings": self.bindings.trouble,
+            "retention": self.retention.trouble,
+        }
         found = [PartState(name, trouble is None, trouble) for name, trouble in waits.items()]
         return [PartState("runner", ready=True), *found]
 

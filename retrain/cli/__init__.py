@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sensors": ("retrain.cli.sensors:sensors", "Show sensors and explain their decisions"),
     "firings": ("retrain.cli.firings:firings", "Show what sensors have set off"),
     "runs": ("retrain.cli.runs:runs", "List, watch, read and stop workflow runs"),
+    "crons": ("retrain.cli.crons:crons", "Show, suspend and start workflows that run by the clock"),
     "promotions": ("retrain.cli.promotions:promotions", "Show, plan and roll back promotions"),
     "deadletters": ("retrain.cli.deadletters:deadletters", "Show and redrive what could not be done"),
 }

@@ -80,9 +80,9 @@ def run(context: click.Context, output: str, **options: Any) -> None:
 
 def _log_to_stderr() -> None:
     """Logs are for stderr, and people at a terminal see the run itself: only what is wrong is logged."""
-    from retrain.app.logs import set_up
+    from retrain.app.logs import prepare
 
-    set_up(os.environ.get("RETRAIN_LOG_LEVEL", "warning"))
+    prepare(os.environ.get("RETRAIN_LOG_LEVEL", "warning"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def resume(names: tuple[str, ...], server: str | None, output: str, **words: Any
 
     With `--node-field-selector` only the suspend steps that it fits.
     """
-    _ask("resume", names, server, output, words, {**_of_nodes(words), "by": _me()})
+    _ask("resume", names, server, output, words, {**_of_nodes(words), "by": me()})
 
 
 @click.command("set")
@@ -184,7 +184,7 @@ def _of_nodes(words: dict[str, Any]) -> dict[str, Any]:
     return {"nodeFieldSelector": words["node_field_selector"] or "", "message": words["message"] or ""}
 
 
-def _me() -> str:
+def me() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,12 +1,15 @@
 """Cron expressions: when `30 2 * * mon-fri` is next, in a time zone. What Argo Events and Argo Workflows can say.
 
 Five fields (minute, hour, day of month, month, day of week) of numbers, names, `*`, `?`, lists, ranges and steps, or
-@yearly, @monthly, @weekly, @daily, @hourly. As in robfig's cron: where day of month and day of week are both
-restricted, one of them is enough; `*` and `?` restrict nothing.
+@yearly, @monthly, @weekly, @daily, @hourly, or `@every 90m`. As in robfig's cron: where day of month and day of week
+are both restricted, one of them is enough; `*` and `?` restrict nothing.
 
 Time zones: a moment that the clock skips in spring happens when it jumps (02:30 at 03:00); one that it shows twice in
 autumn happens once, the first time. An expression whose hour or minute begins with `*` follows real time instead: every
 hour is every hour, the repeated one too.
+
+`@every D` counts from the beginning of 1970, so that a restart and a second platform have the same ticks; robfig's
+counts from when the program started. D is whole seconds, one at least.
 
 Source: https://pkg.go.dev/github.com/robfig/cron/v3; the walk through the calendar is the package cronsim.
 """
@@ -41,6 +44,7 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("day of week", 0, 6, _DAYS),
 )
 _WORD = re.compile(r"\S+")
+_EVERY = "@every "
 _LONGEST = 1024
 _FAR = datetime(9990, 1, 1, tzinfo=UTC)
 
@@ -79,6 +83,22 @@ class Cron:
         return f"Cron({self.text!r})"
 
 
+class Every(Cron):
+    """A time again and again: `@every 90m`."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, text: str, seconds: int) -> None:
+        self._seconds = seconds
+        super().__init__(text, "")
+
+    def _walk(self, after: datetime, zone: tzinfo) -> Iterator[datetime]:  # noqa: ARG002 - the same in every zone
+        passed = int(after.timestamp()) // self._seconds
+        while after < _FAR:
+            passed += 1
+            yield datetime.fromtimestamp(passed * self._seconds, UTC)
+
+
 @lru_cache(maxsize=1024)
 def compile_cron(text: str) -> Cron:
     """Read a cron expression.
@@ -89,10 +109,12 @@ def compile_cron(text: str) -> Cron:
     if len(text) > _LONGEST:
         raise CronError(f"a cron expression has {_LONGEST} characters at most, this has {len(text)}")
     written = text.strip()
+    if written.startswith(_EVERY):
+        return Every(text, _every(text, written.removeprefix(_EVERY)))
     if written.startswith("@"):
         plain = NAMED.get(written.lower())
         if plain is None:
-            raise CronError(f"cron {text!r}: there is no {written}; there are {', '.join(NAMED)}")
+            raise CronError(f"cron {text!r}: there is no {written}; there are {', '.join(NAMED)}, @every 90m")
         return Cron(text, plain)
     words = list(_WORD.finditer(text))
     if len(words) != len(_FIELDS):
@@ -100,6 +122,19 @@ def compile_cron(text: str) -> Cron:
             f"cron {text!r} has {len(words)} fields; write five: minute, hour, day of month, month, day of week"
         )
     return Cron(text, " ".join(_read(text, word, field) for word, field in zip(words, _FIELDS, strict=True)))
+
+
+def _every(text: str, duration: str) -> int:
+    """Seconds."""
+    from retrain.expressions.sprig.time import parse_duration
+
+    try:
+        seconds = parse_duration(duration.strip()) // 10**9
+    except ConfigError as error:
+        raise CronError(f"cron {text!r}: {error}") from error
+    if seconds < 1:
+        raise CronError(f"cron {text!r}: it must be one second at least")
+    return seconds
 
 
 def _read(text: str, word: re.Match[str], field: tuple[str, int, int, tuple[str, ...]]) -> str:

@@ -32,11 +32,10 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Literal, cast
 
-import structlog
-
 from retrain.errors import ConfigError, Transient
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 MAX_PROGRAM = 64 * 1024
 """Characters."""

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from retrain.store.rows import insert_new, values_of
+from retrain.store.runs import OPEN
 from retrain.store.tables import crons, runs
 
 PARENT = "CronWorkflow/"
@@ -19,7 +20,8 @@ PARENT = "CronWorkflow/"
 class CronRow:
     """One CronWorkflow. `since`: when it was first seen; ticks up to `looked` are dealt with, and the newest that
     became a run is `last_scheduled`. `phase`: Active, or Stopped by its stopStrategy. `message`: why its last tick
-    became no run. `digest`: of its schedules, as they were when it was looked at."""
+    became no run. `digest`: of its schedules, as they were when it was looked at. `suspended_by`: whoever has suspended
+    it, whatever its document says. `skipped`: the newest tick that became no run, for the reason `skipped_why`."""
 
     namespace: str
     name: str
@@ -31,6 +33,9 @@ class CronRow:
     failed: int = 0
     message: str = ""
     digest: str = ""
+    suspended_by: str | None = None
+    skipped: datetime | None = None
+    skipped_why: str = ""
 
 
 _ONE = select(crons).where(crons.c.namespace == bindparam("in_namespace"), crons.c.name == bindparam("called"))
@@ -53,6 +58,13 @@ def move(connection: Connection, row: CronRow, **changes: Any) -> bool:
     return connection.execute(update(crons).where(*mine).values(**changes)).rowcount == 1
 
 
+def suspend(connection: Connection, namespace: str, name: str, by: str | None) -> bool:
+    """Note who has suspended a cron; None: nobody any more. False if that is so already, or there is no such cron."""
+    mine = (crons.c.namespace == namespace, crons.c.name == name)
+    before = crons.c.suspended_by.is_not(None) if by is None else crons.c.suspended_by.is_(None)
+    return connection.execute(update(crons).where(*mine, before).values(suspended_by=by)).rowcount == 1
+
+
 def count(connection: Connection, parent: str | None, *, succeeded: bool) -> bool:
     """Count the end of a run, if it is a cron's; whether it is."""
     if parent is None or not parent.startswith(PARENT):
@@ -62,6 +74,33 @@ def count(connection: Connection, parent: str | None, *, succeeded: bool) -> boo
     mine = (crons.c.namespace == namespace, crons.c.name == name)
     connection.execute(update(crons).where(*mine).values({column: column + 1}))
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class CronRun:
+    """A run of a cron, without what it runs."""
+
+    id: str
+    name: str
+    phase: str
+    created: datetime
+    parent: str
+
+
+_RUNS = select(runs.c.id, runs.c.name, runs.c.phase, runs.c.created, runs.c.parent)
+
+
+def active(connection: Connection, parent: str | None = None) -> list[CronRun]:
+    """The runs of a cron that are not over, oldest first; those of all crons if none is said."""
+    mine = runs.c.parent.startswith(PARENT) if parent is None else runs.c.parent == parent
+    query = _RUNS.where(mine, runs.c.phase.in_(OPEN)).order_by(runs.c.created, runs.c.id)
+    return [CronRun(*row) for row in connection.execute(query)]
+
+
+def newest(connection: Connection, parent: str, most: int) -> list[CronRun]:
+    """The newest runs of a cron."""
+    query = _RUNS.where(runs.c.parent == parent).order_by(runs.c.created.desc(), runs.c.id.desc())
+    return [CronRun(*row) for row in connection.execute(query.limit(most))]
 
 
 def listing(connection: Connection) -> list[CronRow]:

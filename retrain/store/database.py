@@ -20,19 +20,19 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
-import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from retrain.errors import ConfigError, RetrainError, Transient
+from retrain.log import get_logger
 from retrain.store.schema import migrate
 from retrain.store.signals import Signals
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
-log = structlog.get_logger()
+log = get_logger()
 
 BATCH = 512
 """Writes that share one commit at most. A commit is held up by its slowest member, so this is bounded."""

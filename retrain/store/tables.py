@@ -353,6 +353,9 @@ crons = Table(
     _count("failed"),
     Column("message", Text, nullable=False, default="", server_default=""),
     Column("digest", Text, nullable=False, default="", server_default="", comment="of its schedules and time zone"),
+    Column("suspended_by", Text, comment="who has suspended it; NULL: nobody but perhaps its document"),
+    Column("skipped", Time, comment="the newest tick that became no run"),
+    Column("skipped_why", Text, nullable=False, default="", server_default=""),
 )
 """What is remembered of CronWorkflows: how far each has come."""
 

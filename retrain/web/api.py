@@ -23,6 +23,7 @@ from retrain.store.events import EventFilter
 from retrain.store.firings import FiringFilter
 from retrain.store.promotions import PromotionFilter
 from retrain.web import metrics
+from retrain.web.cron_routes import add_cron_routes
 from retrain.web.openapi import describe
 from retrain.web.run_routes import Cursor, Limit, add_run_routes
 from retrain.web.tail import Tail
@@ -48,7 +49,9 @@ def create_api(services: Services) -> FastAPI:
     _health(api, services)
     _events(api, services)
     _sensors(api, services)
-    add_run_routes(api, services, partial(_act, services))
+    act = partial(_act, services)
+    add_run_routes(api, services, act)
+    add_cron_routes(api, act)
     _promotions(api, services)
     _rest(api, services)
     describe(api)

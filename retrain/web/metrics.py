@@ -46,6 +46,7 @@ async def page(services: Services) -> bytes:
     _sensing(registry, services)
     for kind, label in (("firings", "state"), ("runs", "phase"), ("promotions", "state")):
         _by(registry, f"retrain_{kind}", f"{kind.capitalize()} by {label}", label, counts[kind])
+    await _crons(registry, services)
     parts = {state.name: int(state.ready) for state in services.states()}
     _by(registry, "retrain_part_ready", "1 while the part can work, 0 while it waits", "part", parts)
     received = {f"{one['source']}/{one['event']}": one.get("received", 0) for one in services.sources()}
@@ -93,6 +94,17 @@ def _sensing(registry: CollectorRegistry, services: Services) -> None:
     held = {one["name"]: one["held"] for one in rows if one["held"]}
     _by(registry, "retrain_open_keys", "Windows and joins that wait for more, by sensor", "sensor", open_)
     _by(registry, "retrain_held", "Matches that are held back, by sensor", "sensor", held)
+
+
+async def _crons(registry: CollectorRegistry, services: Services) -> None:
+    crons: list[dict[str, Any]] = (await services.actions["crons.list"]())["items"]
+    states: dict[str, int] = {"active": 0, "suspended": 0, "stopped": 0}
+    for one in crons:
+        states["stopped" if one["phase"] == "Stopped" else "suspended" if one["suspended"] else "active"] += 1
+    _by(registry, "retrain_crons", "CronWorkflows by state", "state", states)
+    for ended in ("succeeded", "failed"):
+        counts = {one["name"]: one[ended] for one in crons}
+        _by(registry, f"retrain_cron_{ended}", f"Runs of CronWorkflows that {ended}", "cron", counts)
 
 
 async def _last_position(services: Services) -> int | None:

@@ -41,7 +41,7 @@ def template(*inputs: Any, args: str = "", **rest: Any) -> dict[str, Any]:
         ({"default": ""}, {}, ""),
         ({"value": "{{workflow.name}}"}, {}, "wf"),
         ({}, {"x": "{{workflow.name}}-{{pod.name}}"}, "wf-wf-a-1"),
-        ({}, {"x": "{{=workflow.name + 'x'}}"}, "wfx"),
+        ({}, {"x": "{{=workflow.name + 'x'}}"}, "{{=workflow.name + 'x'}}"),  # filled in by then: data
         ({}, {"x": "{{ jinja }} {% raw %}"}, "{{ jinja }} {% raw %}"),
     ],
 )

@@ -387,7 +387,7 @@ def refused() -> dict[str, set[str]]:
         "Triggers": kinds,
         "Workflows": {
             name
-            for group in ("_SPEC", "_TEMPLATE", "_CONTAINER", "_LOCATIONS")
+            for group in ("_SPEC", "_TEMPLATE", "CONTAINER", "_LOCATIONS")
             for name in getattr(unsupported, group)
         },
         "Promotions": set(promotion_spec.NOT_BUILT),

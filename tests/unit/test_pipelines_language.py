@@ -289,6 +289,11 @@ def test_other_kinds_are_refused_by_name(kind: str | None) -> None:
     [
         ({"plugin": {"hello": {}}}, "plugin"),
         ({"container": {"image": "a", "volumeDevices": [{"devicePath": "/d"}]}}, "container.volumeDevices"),
+        ({"script": {"image": "a", "lifecycle": {"preStop": {"exec": {"command": ["x"]}}}}}, "script.lifecycle"),
+        ({"container": {"image": "a"}, "sidecars": [{"name": "s", "livenessProbe": {"exec": {}}}]},
+         "sidecars.0.livenessProbe"),
+        ({"container": {"image": "a", "restartPolicy": "Never"}, "initContainers": [{"name": "i",
+          "restartPolicy": "Always"}]}, "initContainers.0.restartPolicy"),
         ({"container": {"image": "a"}, "outputs": {"artifacts": [{"name": "m", "azure": {}}, {"name": "n",
           "azure": {"blob": "b"}}]}}, "outputs.artifacts.1.azure"),
         ({"steps": [[{"name": "a", "inline": {"plugin": {"x": {}}}}]]}, "steps.0.0.inline.plugin"),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pipelines.core.plan import Catalog, Plan, compile_plan
-from pipelines.local.images import Image, Images, arguments, check_images, install_shims, plain_reference
+from pipelines.local.images import Image, Images, arguments, check_images, plain_reference
+from pipelines.local.programs import install_shims
 from retrain.errors import ConfigError
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from pipelines.checks.unsupported import CONTAINER
 from pipelines.core.happenings import Task
 from pipelines.local import devices
 from pipelines.local.collect import located
 from pipelines.local.leaf import StepRun, Surroundings
-from pipelines.local.podplan import REFUSED, PodPlan
+from pipelines.local.podplan import PodPlan
 from pipelines.local.progress import read_progress
 from pipelines.local.retention import keeps_claims, mark_ended, remove_old, remove_run, remove_tree
 from pipelines.local.workspace import claims_directory, open_workspace, run_directory, set_aside_all_but
@@ -128,7 +129,7 @@ def test_an_artifact_without_a_location_lies_where_the_template_says(
     assert located(artifact, {"archiveLocation": place})["s3"]["key"] == key
 
 
-@pytest.mark.parametrize("field", sorted(REFUSED))
+@pytest.mark.parametrize("field", sorted(CONTAINER))
 def test_what_a_container_asks_for_and_is_not_done_is_refused_by_name(field: str, tmp_path: Path) -> None:
     template = {"container": {"image": "any", "command": ["true"], field: "Always"}}
     around = Surroundings(tmp_path, tmp_path, {}, {})

@@ -146,6 +146,9 @@ def _crons() -> None:
         sa.Column("failed", sa.Integer(), server_default="0", nullable=False),
         sa.Column("message", sa.Text(), server_default="", nullable=False),
         sa.Column("digest", sa.Text(), server_default="", nullable=False, comment="of its schedules and time zone"),
+        sa.Column("suspended_by", sa.Text(), comment="who has suspended it; NULL: nobody but perhaps its document"),
+        sa.Column("skipped", sa.BigInteger(), comment="the newest tick that became no run"),
+        sa.Column("skipped_why", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("namespace", "name", name=op.f("pk_crons")),
     )
 
