@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.core import hooks
+from pipelines.core.conditions import NoCondition, evaluate
 from pipelines.core.expand import ExpandError, expand, is_loop
 from pipelines.core.graph import Graph, graph_at
 from pipelines.core.launch import has_room
@@ -26,7 +27,6 @@ from pipelines.core.steps import forgives
 from pipelines.core.substitute import Unresolved
 from pipelines.core.walk import Walk
 from retrain.errors import ConfigError
-from retrain.expressions.govaluate import ExpressionError, evaluate
 
 OMITTED = "omitted: depends condition not met"
 
@@ -195,7 +195,7 @@ def _single(walk: Walk, frame: Frame, graph: Graph, call: Call) -> bool:
         try:
             message, phase = f"when '{call.step.get('when')}' evaluated false", Phase.Skipped
             runs = evaluate(call.step.get("when") or "")
-        except ExpressionError as error:
+        except NoCondition as error:
             runs, message, phase = False, str(error), Phase.Error
         if not runs:
             skip(walk, name, call, message, phase)

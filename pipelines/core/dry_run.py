@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.core.arguments import resolve_step, when_text
+from pipelines.core.conditions import NoCondition, evaluate
 from pipelines.core.expand import ExpandError, expand, is_loop
 from pipelines.core.graph import Graph, graph_at
 from pipelines.core.inputs import Filled, fill
@@ -32,7 +33,6 @@ from pipelines.core.substitute import Unresolved
 from pipelines.core.variables import NO_MOMENT, Absent, Found, Known, Layered, Moment, RunVariables
 from pipelines.core.walk import LEAVES
 from retrain.errors import ConfigError
-from retrain.expressions.govaluate import ExpressionError, evaluate
 
 MAX_NODES = 10_000
 _MARK = re.compile(r"<(?:steps|tasks|item|workflow|lastRetry)\b[^<>\s]*>")
@@ -277,5 +277,5 @@ def _decided(text: str) -> bool | None:
         return None
     try:
         return evaluate(text)
-    except ExpressionError:
+    except NoCondition:
         return None

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from pipelines.core.aggregate import ExpandError, aggregated_results, aggregated_values, loads, not_json
+from pipelines.core.conditions import NoCondition, evaluate
 from pipelines.core.naming import go_json, go_text, member_name
 from pipelines.core.substitute import Text, prepared, render, revived, rule
 from pipelines.core.variables import Known, Layered, Lookup, Variables, variables_of
-from retrain.expressions.govaluate import ExpressionError, evaluate
 
 __all__ = ["MAX_ITEMS", "ExpandError", "aggregated_results", "aggregated_values", "expand", "is_loop", "is_off",
            "item_scope", "sequence"]  # fmt: skip
@@ -33,7 +33,7 @@ def is_off(step: Mapping[str, Any]) -> bool:
     """`when` is false already: nothing else of the step needs to make sense. A condition over `{{item}}` is not off."""
     try:
         return not evaluate(revived(step.get("when") or ""))
-    except ExpressionError:
+    except NoCondition:
         return False
 
 

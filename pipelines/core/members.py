@@ -11,13 +11,13 @@ from typing import Any
 
 from pipelines.core import hooks
 from pipelines.core.arguments import resolve_step, when_text
+from pipelines.core.conditions import NoCondition, evaluate
 from pipelines.core.expand import is_loop
 from pipelines.core.launch import start
 from pipelines.core.nodes import Node, Phase
 from pipelines.core.scope import Scope
 from pipelines.core.state import Call, Frame, Group
 from pipelines.core.walk import Walk
-from retrain.expressions.govaluate import ExpressionError, evaluate
 
 FAIL_FAST = "template has failed or errored children and failFast enabled"
 EMPTY = "Skipped, empty params"
@@ -28,7 +28,7 @@ def resolved(step: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
 
     Raises:
         Unresolved: it reads an output that is not there.
-        ExpressionError: its `when` is no condition.
+        NoCondition: its `when` is no condition.
     """
     when = when_text(step, scope)
     if when:
@@ -36,7 +36,7 @@ def resolved(step: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
         try:
             if not evaluate(when):
                 return dict(step)
-        except ExpressionError:
+        except NoCondition:
             if not is_loop(step):
                 raise
     return resolve_step(step, scope)
@@ -73,7 +73,7 @@ def _start(walk: Walk, name: str, call: Call) -> bool | str:
                 return skip(walk, name, call, EMPTY)
             if not evaluate(step.get("when") or ""):
                 return skip(walk, name, call, f"when '{step['when']}' evaluated false")
-        except ExpressionError as error:
+        except NoCondition as error:
             skip(walk, name, call, str(error), Phase.Error)
             return str(error)
     return begin_step(walk, name, call)

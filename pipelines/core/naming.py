@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from retrain.errors import ConfigError
-from retrain.expressions.expr.text import json_float, json_text
 
 MAX_POD_NAME = 253
 _AWKWARD = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
