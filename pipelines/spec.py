@@ -117,7 +117,7 @@ class WorkflowSpec(Model):
 class Metadata(BaseModel):
     """Kubernetes' ObjectMeta; it has many more fields, which are let through."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
     name: str | None = None
     generateName: str | None = None
     namespace: str | None = None

@@ -11,8 +11,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipelines.core.plan import Catalog
 from retrain.errors import ConfigError
-from retrain.expressions.cron import compile_cron
-from retrain.expressions.exprlang import compile_expr
 from retrain.manifests import Problem
 
 MAX_CRON_NAME = 52
@@ -71,6 +69,8 @@ def schedule_problem(schedule: str) -> str:
         if not _is_zone(zone.partition("=")[2]):
             return f"unknown time zone {zone.partition('=')[2]!r}"
         schedule = rest
+    from retrain.expressions.cron import compile_cron  # the languages are loaded by who uses them
+
     try:
         compile_cron(schedule)
     except ConfigError as error:
@@ -89,6 +89,8 @@ def _is_zone(name: str) -> bool:
 def _expression(text: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
     if not text or "{{" in str(text):
         return
+    from retrain.expressions.exprlang import compile_expr
+
     try:
         compile_expr(str(text))
     except ConfigError as error:

@@ -20,7 +20,11 @@ MAX_NESTING = 100
 
 
 class ExpandError(ConfigError):
-    """The list to expand over is none, or what a loop's member printed is no JSON."""
+    """The list to expand over is none."""
+
+
+class AggregateError(ExpandError):
+    """What a loop's member printed is no JSON, and somebody reads the list of all."""
 
 
 def loads(text: str) -> Any:
@@ -71,7 +75,7 @@ def aggregated_results(outputs: Sequence[Outputs]) -> str:
     """The results of a loop's Succeeded members, each read as JSON, as one JSON list.
 
     Raises:
-        ExpandError: one is no JSON.
+        AggregateError: one is no JSON.
     """
     found: list[Any] = []
     for output in outputs:
@@ -80,7 +84,7 @@ def aggregated_results(outputs: Sequence[Outputs]) -> str:
         try:
             found.append(loads(output.result))
         except ValueError:
-            raise ExpandError(not_json(output.result)) from None
+            raise AggregateError(not_json(output.result)) from None
     return go_json(found)
 
 

@@ -40,14 +40,14 @@ class DagRules:
         except ConfigError as error:
             walk.complete(frame, Phase.Error, str(error), raised=str(error))
             return
-        course = _course(walk, frame, graph)
-        walk.state.courses[frame.node_id] = course
+        walk.state.courses[frame.node_id] = Course({})
         for task in graph.wanted:
-            node = _node(walk, frame, task)
-            if node is not None:
+            if (node := _node(walk, frame, task)) is not None:
                 _adopt(walk, frame, graph, task, node)
-            elif course.missing[task] == 0:
-                course.ready.append(task)
+        # Only now is it known which of the saved tasks have hooks that still run.
+        course = walk.state.courses[frame.node_id] = _course(walk, frame, graph)
+        course.ready.extend(task for task, missing in course.missing.items()
+                            if missing == 0 and _node(walk, frame, task) is None)  # fmt: skip
         _advance(walk, frame, graph)
 
     def told(self, walk: Walk, parent: Node, call: Call, raised: str) -> None:
@@ -247,7 +247,9 @@ def _connect(walk: Walk, frame: Frame, graph: Graph, task: str) -> None:
     if not needs:
         walk.add_children(frame.node_id, [name])
     for need in needs:
-        for end in walk.outbound(walk.id_of(f"{frame.name}.{need}")):
+        before = walk.id_of(f"{frame.name}.{need}")
+        # One that failed fast has no last nodes: upstream leaves the task unconnected, and the DAG never ends.
+        for end in walk.outbound(before) or [before]:
             walk.add_children(end, [name])
 
 

@@ -127,6 +127,7 @@ def restore(  # noqa: PLR0913 - what was saved of a run, one part each
     state.halted = _halt_message(run.strategy)
     if not nodes:
         run.started_at = started_at
+        run.phase = Phase.Pending if started_at is None else Phase.Running
         return run
     state.exports, state.artifacts = dict(outputs or {}), dict(artifacts or {})
     walk = _loaded(run, nodes, edges)

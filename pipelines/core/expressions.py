@@ -9,13 +9,14 @@ Source: util/template/expression_template.go, util/expr and util/expand of Argo 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from functools import lru_cache
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pipelines.core.variables import ABSENT, Absent, Artifact, Lookup, Variables, variables_of
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
+
+if TYPE_CHECKING:
+    from pipelines.core.compiled import Expression
 
 LATE = frozenset(
     ("item", "retries", "lastRetry.exitCode", "lastRetry.status", "lastRetry.duration", "lastRetry.message",

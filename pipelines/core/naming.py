@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, cast
 
 from retrain.errors import ConfigError
@@ -92,7 +93,9 @@ def go_number(value: float) -> str:
         return value.text
     if not math.isfinite(value):
         return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}[str(value)]
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e21 else json_float(value)
+    if float(value).is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return _go().json_float(value)
 
 
 def go_json(value: Any, *, sort: bool = False) -> str:
@@ -109,9 +112,15 @@ def go_json(value: Any, *, sort: bool = False) -> str:
     return "".join(pieces)
 
 
+def _go() -> ModuleType:
+    from retrain.expressions.expr import text  # rarely needed, and with it a whole language is loaded
+
+    return text
+
+
 def _quoted(text: str) -> str:
     quoted = _encode(text)
-    return quoted if _AWKWARD.search(quoted) is None else json_text(text)
+    return quoted if _AWKWARD.search(quoted) is None else _go().json_text(text)
 
 
 def _write(value: Any, sort: bool, put: Callable[[str], None]) -> None:
@@ -133,7 +142,7 @@ def _write(value: Any, sort: bool, put: Callable[[str], None]) -> None:
             _write(inner, sort, put)
         put("]")
     else:
-        put(json_text(str(value)))  # a date that YAML read: Kubernetes has it as a text
+        put(_go().json_text(str(value)))  # a date that YAML read: Kubernetes has it as a text
 
 
 def _write_map(value: Mapping[Any, Any], sort: bool, put: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pipelines.core.aggregate import AggregateError
 from pipelines.core.expand import ExpandError, expand
 from pipelines.core.members import FAIL_FAST, begin_step, failing_fast, fresh_group, pump, resolved
 from pipelines.core.nodes import Node, Phase
@@ -66,22 +67,28 @@ def _enter(walk: Walk, frame: Frame, index: int) -> None:
     if index >= len(groups):
         _finish(walk, frame)
         return
-    name = f"{frame.name}[{index}]"
-    group = walk.get(name)
-    if group is None:
-        if walk.adopting:
-            walk.block(frame.node_id)
-            return
-        group = walk.create(name, "StepGroup", _common(frame), Phase.Running)
-        _connect(walk, frame, index, group)
+    group = walk.get(f"{frame.name}[{index}]")
+    if group is None and walk.adopting:
+        walk.block(frame.node_id)
+        return
     try:
         made = _members(walk, frame, index)
-    except (Unresolved, ConfigError, ExpandError) as error:
-        _fail(walk, frame, group, Phase.Error, str(error))
+    except AggregateError as error:  # upstream reads what a loop gave as soon as that has ended: no group follows
+        walk.complete(frame, Phase.Error, str(error), raised=str(error))
         return
+    except (Unresolved, ConfigError, ExpandError) as error:
+        _fail(walk, frame, group or _opened(walk, frame, index), Phase.Error, str(error))
+        return
+    group = group or _opened(walk, frame, index)
     walk.state.groups[group.id] = made
     walk.state.open[group.id] = 0
     _proceed(walk, frame, group)
+
+
+def _opened(walk: Walk, frame: Frame, index: int) -> Node:
+    group = walk.create(f"{frame.name}[{index}]", "StepGroup", _common(frame), Phase.Running)
+    _connect(walk, frame, index, group)
+    return group
 
 
 def _members(walk: Walk, frame: Frame, index: int) -> Group:

@@ -275,6 +275,9 @@ class Walk(Tree):
         self.state.halted = reason
         for frame in [f for f in self.frames.values() if exits_too or not f.call.on_exit]:
             waits = self.at_gate(frame.node_id)
+            if frame.kind == "Retry" and frame.node_id in self.state.timers:
+                self.clear_timer(frame.node_id)
+                self.wake(frame.node_id)  # it waits for its next attempt, and there will be none
             if frame.node_id in self.frames and (waits or frame.kind not in ("Steps", "DAG", "Retry")):
                 self._cut(frame, asked=not waits and frame.kind != "Suspend")
         self.freed()

@@ -197,6 +197,9 @@ class Drive:
 
     async def _act(self, decision: Decision, numbers: Sequence[int]) -> None:
         now = (decision.phase, decision.message)
+        for memo in decision.remember:
+            # Before it is saved that the node has ended: after a crash it ends once more, and is remembered once more.
+            await self.hands.keepers.remember(memo)
         if decision.changed or decision.edges or numbers or now != self._saved:
             faults.point("runner.before_save")
             await self.save(decision, numbers)
@@ -209,8 +212,6 @@ class Drive:
 
     def _ask_keepers(self, decision: Decision) -> None:
         keepers, run_id, add = self.hands.keepers, self.step_run.run_id, self._errands.add
-        for memo in decision.remember:
-            add(partial(keepers.remember, memo))
         if decision.release:
             add(partial(self._release, decision.release))
         for wish in decision.look_up:
@@ -239,6 +240,8 @@ class Drive:
         executor.stop_run(run_id)
         await executor.idle(run_id)
         await executor.sweep(self.step_run)
+        for memo in decision.remember:
+            await self.hands.keepers.remember(memo)
         self._ask_keepers(decision)
         await self._errands.done()
         await executor.finish(self.step_run, decision.phase is Phase.Succeeded)

@@ -8,6 +8,7 @@ from pipelines.local.images import check_images
 from pipelines.local.isolation import Rung
 from pipelines.local.leaf import Surroundings
 from pipelines.local.machine import machine
+from pipelines.local.selectors import check_selectors
 from pipelines.local.slots import check_fits
 from retrain.errors import ConfigError
 
@@ -16,7 +17,7 @@ def misfits(plan: Plan, around: Surroundings, limits: Limits) -> list[str]:
     """What of a workflow this machine cannot run; empty: nothing."""
     exact = around.rung is Rung.container
     images = check_images(plan, around.images, any_image=around.any_image, exact=exact)
-    return [*images, *check_fits(plan, machine(around.slots, limits.slots))]
+    return [*images, *check_selectors(plan), *check_fits(plan, machine(around.slots, limits.slots))]
 
 
 def check_machine(plan: Plan, around: Surroundings, limits: Limits) -> None:

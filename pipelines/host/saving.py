@@ -30,6 +30,8 @@ class Ledger:
     owner: str
     told: bool
     suspended: bool = False
+    _running: set[str] | None = None
+    """Its pods that run; None before the first look at all of its nodes."""
 
     def keep(self, connection: Connection, decision: Decision, requests: Sequence[int], now: datetime) -> bool:
         """Save a decision, and take out the requests that it is the answer to; whether there is something to tell.
@@ -83,13 +85,28 @@ class Ledger:
 
     def _changes(self, decision: Decision) -> dict[str, Any]:
         run = decision.run
-        changes: dict[str, Any] = {"started": run.started_at, "outputs": _outputs(decision).to_argo()}
+        outputs = _outputs(decision).to_argo()
+        changes: dict[str, Any] = {"started": run.started_at, "outputs": outputs, "pods": self._pods(decision)}
         if not self.told:
             changes["templates"] = run.plan.catalog.needed_by(self.row.manifest)
             changes["labels"] = {**self.row.labels, **run.plan.labels}
         if run.finished_at is not None:
             changes["finished"] = run.finished_at
         return changes
+
+    def _pods(self, decision: Decision) -> str:
+        """Pending, running and completed pods. Looks at all nodes once, then at those that changed."""
+        nodes = decision.run.nodes
+        running = self._running if self._running is not None else set[str]()
+        for node_id in decision.changed if self._running is not None else nodes:
+            node = nodes[node_id]
+            if node.type == "Pod" and node.phase is Phase.Running:
+                running.add(node_id)
+            else:
+                running.discard(node_id)
+        self._running = running
+        done, of = decision.run.state.progress
+        return f"{of - done - len(running)}/{len(running)}/{done}"
 
 
 def body_of(node: Node) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class Living:
 
     def __post_init__(self) -> None:
         contained = self.contained
-        self.life = Life(self.machine, contained.workspace.home, contained.mark, self._command)
+        light = not (self.capture or contained.pod.output_parameters)
+        self.life = Life(self.machine, contained.workspace.home, contained.mark, self._command, light)
 
     def _command(self) -> Command:
         return self.contained.command(self.situation, self.capture)
@@ -88,17 +89,23 @@ class Living:
             return Ended(name, "lost")
         except Halted:
             return Ended(name, "halted")
-        if self.contained.pod.around.rung is Rung.container and ending.code in (ENGINE_FAILED, ENGINE_HAS_NOT):
-            said = read_tail(self.contained.workspace.main_log, 5)
-            if ending.code == ENGINE_FAILED and (match := _NO_CONTAINER.search(said)):
-                return Ended(
-                    name, "broken", said=f"the container cannot be started: {match[1]}", ending=ending, left=left
-                )
-            if ending.code == ENGINE_HAS_NOT and (match := _NOT_IN_IMAGE.search(said)):
-                return Ended(name, "exited", EMISSARY_FAILED, f"failed to find name in PATH: {match[0]}", ending, left)
+        if (troubled := self._engine_said(ending, left)) is not None:
+            return troubled
         if ending.trouble and ending.code == 0:
             return Ended(name, "broken", said=ending.trouble, ending=ending, left=left)
         return Ended(name, "exited", ending.code, "" if ending.began else ending.trouble, ending, left)
+
+    def _engine_said(self, ending: Ending, left: Left) -> Ended | None:
+        """The end of a container that its engine could not make, or whose program its image does not have."""
+        if self.contained.pod.around.rung is not Rung.container or ending.code not in (ENGINE_FAILED, ENGINE_HAS_NOT):
+            return None
+        name, image = self.contained.name, str(self.contained.container.get("image") or "")
+        said = read_tail(self.contained.workspace.main_log, 5)
+        if ending.code == ENGINE_FAILED and (match := _NO_CONTAINER.search(said)):
+            return Ended(name, "broken", said=f"no container of {image!r}: {match[1]}", ending=ending, left=left)
+        if ending.code == ENGINE_HAS_NOT and (match := _NOT_IN_IMAGE.search(said)):
+            return Ended(name, "exited", EMISSARY_FAILED, f"failed to find name in PATH: {match[0]}", ending, left)
+        return None
 
 
 def plain(error: Exception) -> str:

@@ -7,6 +7,7 @@ no word (the machine went down, somebody killed it) starts anew, a few times at 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from pipelines.local.machine import machine
 from pipelines.local.pod import DEADLINE_MESSAGE, STOPPED_BEFORE, Pod, Report
 from pipelines.local.podplan import PodPlan
 from pipelines.local.progress import read_progress
+from pipelines.local.selectors import ends_by_itself, misplaced, no_such_node
 from pipelines.local.slots import Grant, Slots
 from pipelines.local.spawner import Spawner, open_spawner
 from pipelines.local.workspace import claims_directory, open_workspace
@@ -163,6 +165,8 @@ class LocalExecutor:
 
     async def _settle(self, job: _Job) -> TaskResult:
         try:
+            if label := misplaced(job.task.template, job.run.spec):
+                return await self._nowhere(job, label)
             demand = pod_demand(job.task.template)
             grant = await self._granted(job, demand)
         except ConfigError as error:
@@ -173,6 +177,16 @@ class LocalExecutor:
             return await self._run(job, grant)
         finally:
             self._slots.release(grant)
+
+    async def _nowhere(self, job: _Job, label: str) -> TaskResult:
+        """The end of a pod that no machine here may run: it waits until it is stopped, or overdue."""
+        task = job.task
+        if not ends_by_itself(task.template, job.run.spec):
+            return self._never(task, Phase.Error, no_such_node(label))
+        with job.waits:
+            await anyio.sleep(math.inf if task.deadline_s is None else task.deadline_s)
+            return self._never(task, Phase.Failed, DEADLINE_MESSAGE)
+        return self._never(task, Phase.Failed, STOPPED_BEFORE)
 
     async def _granted(self, job: _Job, demand: Mapping[str, float]) -> Grant | None:
         """A pod's places; None if it was stopped before it had them."""

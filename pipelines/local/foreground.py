@@ -94,10 +94,14 @@ async def run_local(what: LocalRun, around: Surroundings, clock: Clock, limits: 
     """
     from pipelines.host.memory_host import open_memory_host
 
-    check_local(what, around, clock, limits)
+    refused: ConfigError | None = None
     try:
         async with open_memory_host(around, clock, limits, what.catalog, what.documents) as host:
-            return await host.run(what.manifest, what.name, what.run_id, watch)
+            try:
+                return await host.run(what.manifest, what.name, what.run_id, watch)
+            except ConfigError as error:  # the host's task groups would wrap it
+                refused = error
+        raise refused
     finally:
         if not what.keep:
             shutil.rmtree(what.home(around.data), ignore_errors=True)

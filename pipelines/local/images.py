@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from pipelines.core.plan import Plan
-from pipelines.local.programs import busybox_folder, install_shims, python_folder
+from pipelines.local.programs import install_shims, python_folder, small_folder
 from pipelines.local.reach import reachable_templates
 from pipelines.local.shapes import containers_of
 from retrain.errors import ConfigError
@@ -33,7 +33,7 @@ class Image:
     """What stands in for an image.
 
     `entrypoint` and `cmd` are the image's own, used where a template has no `command` or no `args`. `needs`: a program
-    without which it is as if the table did not know the image. `small`: its programs are BusyBox's, as in Alpine.
+    without which it is as if the table did not know the image. `small`: its shell is BusyBox's, as in Alpine.
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ class Image:
             install_shims(place)
             found.append(place)
         if self.small:
-            found.append(busybox_folder(place / "busybox"))
+            found.append(small_folder(place / "small"))
         return found
 
     def _python_folder(self, place: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from pipelines.local import process
-from pipelines.local.process import Command, Ending, Leader
+from pipelines.local.process import Command, Ending, Leader, began_at
 from pipelines.local.spawner import Spawner
 from retrain.clock import Clock
 
@@ -60,16 +60,22 @@ class Life:
     home: Path
     mark: str
     command: Callable[[], Command]
+    light: bool = False
+    """What follows its end is no more than a look at a small file: no work for a thread."""
     asked: anyio.Event = field(default_factory=anyio.Event)
     running: anyio.Event = field(default_factory=anyio.Event)
     found: bool = False
     """An earlier platform had started it."""
+    _waits: anyio.CancelScope | None = None
+    """Where its end is waited for, until it is asked for."""
     cut: bool = False
     """It was ended in the middle, by a cancellation: what it did does not count."""
 
     def stop(self) -> None:
         """Ask for its end: SIGTERM, and SIGKILL after the grace time."""
         self.asked.set()
+        if self._waits is not None:
+            self._waits.cancel()
 
     async def live(self, started: Callable[[datetime], None], after: Callable[[Ending], T]) -> T:
         """See it to its end; what `after` makes of that, on a thread.
@@ -85,7 +91,9 @@ class Life:
             self.running.set()
             started(at)
             await self._attend(leader)
-            result, leader = await self.machine.thread(partial(self._after, leader, after))
+            work = partial(self._after, leader, after)
+            simple = self.light and not (self.found or self.asked.is_set())
+            result, leader = work() if simple else await self.machine.thread(work)
             if leader is None:
                 return result[0]
         result, leader = await self.machine.thread(partial(self._after, None, after))
@@ -112,8 +120,14 @@ class Life:
     async def _attend(self, leader: Leader) -> None:
         """Stay until it has ended, by itself or because it was asked to. A cancellation takes the descriptor."""
         try:
+            # A scope, and a task only for one that is to end: for every step it would cost as much as starting it.
+            with anyio.CancelScope() as self._waits:
+                if self.asked.is_set():
+                    self._waits.cancel()
+                await leader.wait()
+                return
             async with anyio.create_task_group() as group:
-                group.start_soon(self._guard, leader)
+                group.start_soon(self._urge, leader)
                 await leader.wait()
                 group.cancel_scope.cancel()
         except anyio.get_cancelled_exc_class():
@@ -123,10 +137,6 @@ class Life:
                 with anyio.CancelScope(shield=True):
                     await self._cut_off(leader)
             raise
-
-    async def _guard(self, leader: Leader) -> None:
-        await self.asked.wait()
-        await self._urge(leader)
 
     async def _urge(self, leader: Leader) -> None:
         leader.signal_group(signal.SIGTERM)
@@ -170,11 +180,3 @@ class Life:
             peak_bytes=0,
             trouble="",
         )
-
-
-def began_at(home: Path) -> datetime | None:
-    """When the leader of a home started; None if none has."""
-    try:
-        return datetime.fromtimestamp((home / "pid").stat().st_mtime, UTC)
-    except OSError:
-        return None

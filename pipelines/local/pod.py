@@ -23,9 +23,9 @@ from pipelines.local.contained import EMISSARY_FAILED, KILLED_ON_PURPOSE, Ended,
 from pipelines.local.containerset import see_set
 from pipelines.local.daemon import probe_of, tell_ready
 from pipelines.local.isolation import Rung
-from pipelines.local.life import Halted, Lost, Machine, began_at
+from pipelines.local.life import Halted, Lost, Machine
 from pipelines.local.podplan import Contained, PodPlan, Situation
-from pipelines.local.process import Ending
+from pipelines.local.process import Ending, began_at
 from pipelines.local.shapes import Container
 from pipelines.local.workspace import Workspace
 from retrain.errors import ConfigError, RetrainError

@@ -27,7 +27,7 @@ from pipelines.local.leaf import MAIN, StepRun, Surroundings, container_mark, ru
 from pipelines.local.machine import GPU
 from pipelines.local.mounts import Mount
 from pipelines.local.process import MARKER, RUN_MARKER, Command
-from pipelines.local.programs import SHIMS, install_shims
+from pipelines.local.programs import SHIMS, in_terminal, install_shims
 from pipelines.local.shapes import Container, init_containers, main_containers, sidecars
 from pipelines.local.view import View, Wants, open_view
 from pipelines.local.volumes import Places, Volumes
@@ -237,6 +237,8 @@ class Contained:
         env = self._environment(situation, entry)
         if self._exact_image() is None:
             argv = (self._program(argv[0], env["PATH"], entry), *argv[1:])
+            if self.container.get("tty"):
+                argv = in_terminal(argv, self.pod.around.shims)
         return self.view.command(argv, env, capture=capture)
 
     def _exact_image(self) -> str | None:
@@ -249,7 +251,7 @@ class Contained:
         return around.images.choose(name, around.any_image)
 
     def _argv(self, entry: Image) -> tuple[str, ...]:
-        pod, container = self.pod, self.container
+        container = self.container
         known = {**self._argo(), **self.declared}
         command = [expand(str(word), known) for word in container.get("command") or ()]
         args = [expand(str(word), known) for word in container.get("args") or ()]

@@ -5,28 +5,31 @@ own (nothing of its arguments is ever read as shell text), copies what it prints
 it ended. So both outlive a `kill -9` of the platform: a step is never started twice, and one
 that ended meanwhile is not run again.
 
-    home/pid         "<boot id> <pid> <start time>" of the leader, made with O_EXCL: the first leader of a home wins;
-                     then a line with the pid of the step, which is its process group
-    home/exit        JSON, see `Ending`; takes its room on the disk before the step begins
-    home/main.log    what the step prints, see `logs.py`
-    home/stdout.log  the last 256 KiB of stdout alone, only where a result is wanted; there before `exit` is
+    home/pid         "<boot id> <pid> <start time> <time of day>" of the leader, made with O_EXCL: the first leader of
+                     a home wins; then a line with the pid of the step, which is its process group; then blanks, and
+                     from byte 512 on how it ended, JSON, see `Ending`: the room is taken before the step begins
+    home/main.log    what the step prints, see `logs.py`; not there before it has printed anything
+    home/stdout.log  the last 256 KiB of stdout alone, only where a result is wanted; there before its end is noted
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from pipelines.local.leading.record import END_AT, RECORD_ROOM
 from pipelines.local.mounts import Layout
 
 MARKER = "RETRAIN_NODE"
@@ -54,7 +57,8 @@ class Command:
     umask: int = 0o022
 
 
-class Ending(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Ending:
     """How a step ended, as its leader noted it.
 
     code: 128 + n after signal n; 64 for a program that could not be started.
@@ -64,13 +68,11 @@ class Ending(BaseModel):
     trouble: why it could not be started, or what of its output was lost (the disk was full).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     code: int
     signal: int | None
     began: bool
-    started: AwareDatetime
-    finished: AwareDatetime
+    started: datetime
+    finished: datetime
     cpu_s: float
     peak_bytes: int
     trouble: str
@@ -161,10 +163,18 @@ def ending(home: Path) -> Ending | None:
         OSError: the record is there and cannot be read.
     """
     try:
-        return Ending.model_validate_json((home / "exit").read_bytes().partition(b"\n")[0])
+        with (home / "pid").open("rb", buffering=0) as file:
+            record = os.pread(file.fileno(), RECORD_ROOM, END_AT)
     except FileNotFoundError:
         return None
-    except ValidationError:
+    if not record.startswith(b"{"):
+        return None
+    # Read by hand: our own leader wrote it, and pydantic would take longer to load than the step to run.
+    try:
+        found: dict[str, Any] = json.loads(record.partition(b"\n")[0])
+        found |= {name: datetime.fromisoformat(found[name]) for name in ("started", "finished")}
+        return Ending(**found)
+    except (ValueError, TypeError, KeyError):
         return None
 
 
@@ -208,18 +218,30 @@ def sweep(marker: str, values: Iterable[str]) -> int:
     return killed
 
 
+def began_at(home: Path) -> datetime | None:
+    """When the leader of a home started; None if none has."""
+    try:
+        with (home / "pid").open("rb") as file:
+            return datetime.fromtimestamp(float(file.readline().split(b" ")[3]), UTC)
+    except OSError:
+        return None
+    except (ValueError, IndexError):
+        return datetime.fromtimestamp((home / "pid").stat().st_mtime, UTC)
+
+
 def _noted(home: Path) -> tuple[str, int, int, int]:
     """(boot, pid, start time) of the leader of a home, and the pid of its step, 0 if it is not there yet."""
-    first, _, second = (home / "pid").read_text().partition("\n")
-    boot, pid, start = first.split(" ")
-    return boot, int(pid), int(start), int(second or 0)
+    with (home / "pid").open("rb") as file:
+        first, second = file.readline().decode(), file.readline()
+    boot, pid, start, _ = first.split(" ")
+    return boot, int(pid), int(start), int(second) if second.endswith(b"\n") else 0
 
 
 def _notes(home: Path) -> bool:
     """Whether a leader has yet to note the end of its step, and lives."""
     try:
         boot, leader, start, _ = _noted(home)
-        return not (home / "exit").exists() and _is(boot, leader, start)
+        return ending(home) is None and _is(boot, leader, start)
     except (OSError, ValueError, IndexError):
         return False
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 
 SHIMS = ("argosay", "cowsay")
 """Programs that come with Retrain, for images of Argo's examples."""
 _OWN = Path(__file__).parent / "shims"
-_FOR_USERS = ("bin/", "usr/bin/")
-"""Where BusyBox has what its users call; what it has in `sbin` is for who runs the machine (`poweroff`)."""
 
 
 def python_folder(place: Path, python: Path | None = None) -> Path:
@@ -31,7 +28,7 @@ def python_folder(place: Path, python: Path | None = None) -> Path:
         return program.parent
     place.mkdir(parents=True, exist_ok=True)
     for name in ("python", "python3"):
-        part = place / f".{name}.{os.getpid()}"
+        part = _part(place / name)
         part.unlink(missing_ok=True)
         part.symlink_to(program)
         part.rename(place / name)
@@ -46,47 +43,54 @@ def install_shims(directory: Path) -> None:
             _put(directory / name, (_OWN / f"{name}.sh").read_bytes())
 
 
-def busybox_folder(place: Path) -> Path:
-    """The folder to put first on PATH so that programs are those of a small image: BusyBox's, where it is installed.
+def small_folder(place: Path) -> Path:
+    """The folder to put first on PATH for images that are BusyBox or Alpine: made now, if it is not there.
 
-    Where it is not, only `sh` is another than the machine's: bash, for dash does not know what BusyBox's shell does
-    (`[[`, `echo -e`, `$RANDOM`). `nc` is always our own, for there are too many kinds of it. Made now if it is not
-    there; may be repeated, by several processes at once.
+    `sh` is bash there, as near to BusyBox's shell as dash is far from it (`[[`, `echo -e`, `pipefail`, `$RANDOM`).
+    BusyBox itself would do its own `nc` and `poweroff` whatever is on PATH. `nc` is our own, for there are too many
+    kinds of it. May be repeated, by several threads and processes at once.
 
     Raises:
         OSError: it cannot be made.
     """
-    if place.exists():
-        return place
-    part = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for name, program in _applets():
-        (part / name).symlink_to(program)
-    (part / "nc").unlink(missing_ok=True)
-    words = shlex.join([sys.executable, "-SI", os.fspath(_OWN / "nc.py")])
-    _put(part / "nc", f'#!/bin/sh\nexec {words} "$@"\n'.encode())
-    try:
-        part.rename(place)
-    except OSError:
-        if not place.exists():
-            raise
-        shutil.rmtree(part)  # somebody else was faster
+    place.mkdir(parents=True, exist_ok=True)
+    shell = shutil.which("bash") or shutil.which("sh")
+    for name in ("sh", "ash"):
+        if shell and not (place / name).exists():
+            part = _part(place / name)
+            part.symlink_to(shell)
+            part.rename(place / name)
+    if not (place / "nc").exists():
+        words = shlex.join(_python(place, "nc.py"))
+        _put(place / "nc", f'#!/bin/sh\nexec {words} "$@"\n'.encode())
     return place
 
 
-def _applets() -> Iterator[tuple[str, str]]:
-    busybox, bash = shutil.which("busybox"), shutil.which("bash")
-    if busybox:
-        listed = subprocess.run([busybox, "--list-full"], capture_output=True, text=True, check=False, timeout=10)
-        paths = [line for line in listed.stdout.split() if line.startswith(_FOR_USERS)]
-        yield from dict.fromkeys((path.rpartition("/")[2], busybox) for path in paths)
-    elif bash:
-        yield from (("sh", bash), ("ash", bash))
+def in_terminal(argv: tuple[str, ...], place: Path) -> tuple[str, ...]:
+    """The command that runs another in a terminal, for a container with `tty`; `place` is where the program for it may
+    be put.
+
+    Raises:
+        OSError: it cannot be put there.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    return (*_python(place, "terminal.py"), *argv)
+
+
+def _python(place: Path, name: str) -> list[str]:
+    """How to run one of our own programs in Python. A step sees the data directory, but not where we are installed."""
+    if not (place / name).exists():
+        _put(place / name, (_OWN / name).read_bytes())
+    return [sys.executable, "-SI", os.fspath(place / name)]
 
 
 def _put(target: Path, content: bytes) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}")
+    part = _part(target)
     part.write_bytes(content)
     part.chmod(0o755)
     part.rename(target)
+
+
+def _part(target: Path) -> Path:
+    """Where to make what then gets the target's name: nobody else makes it there."""
+    return target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}")

@@ -7,7 +7,7 @@
         progress    $ARGO_PROGRESS_FILE
         volumes/    the pod's volumes; inputs/ artifacts that several containers see
         containers/ the same again for each init container, sidecar and container of a containerSet
-        main.log, stdout.log, pid, exit   see `pipelines.local.process`
+        main.log, stdout.log, pid   see `pipelines.local.process`
 
 As few files and directories as will do: to make and to remove them costs more than to start a process.
 
@@ -127,7 +127,7 @@ def container_workspace(pod: Workspace, name: str) -> Workspace:
 
 def container_homes(pod: Workspace) -> dict[str, Path]:
     """Where the logs of a pod's containers are: name (as a path component) -> directory; `main` first."""
-    found = {"main": pod.home} if pod.main_log.exists() else {}
+    found = {"main": pod.home} if (pod.home / "pid").exists() else {}
     with contextlib.suppress(FileNotFoundError):
         found |= {path.name: path for path in sorted((pod.home / "containers").iterdir()) if "~" not in path.name}
     return found

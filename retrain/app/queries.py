@@ -158,7 +158,7 @@ def list_runs(connection: Connection, wish: Wish, now: datetime, cursor: str | N
         ConfigError: what was asked for cannot be read.
     """
     found = run_search.search(connection, search_of(wish, now), cursor=cursor, limit=limit)
-    return _items(found, lambda row: workflow(row, None))
+    return _items(found, _listed)
 
 
 def show_run(connection: Connection, name: str) -> Json:
@@ -190,6 +190,19 @@ def workflow(row: RunRow, nodes: Mapping[str, Any] | None) -> Json:
     if nodes is not None:
         status = {**status, **_sums(row.phase, nodes)}
     return {**found, "metadata": {**found["metadata"], "creationTimestamp": stamp(row.created)}, "status": status}
+
+
+def _listed(row: RunRow) -> Json:
+    """A run without its nodes, and with how many of its steps wait, run and are done."""
+    found = workflow(row, None)
+    if row.parked and row.started is not None and row.phase in runs.OPEN:
+        found = {**found, "status": {**found["status"], "parked": True}}  # it waits for people
+    if not row.pods:
+        return found
+    pending, running, completed = (int(part) for part in row.pods.split("/"))
+    pods = {"pending": pending, "running": running, "completed": completed}
+    progress = f"{completed}/{pending + running + completed}"
+    return {**found, "status": {**found["status"], "progress": progress, "pods": pods}}
 
 
 def _sums(phase: str, nodes: Mapping[str, Any]) -> Json:

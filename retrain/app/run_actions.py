@@ -12,7 +12,7 @@ from pipelines.core.happenings import Resume, SetNodes, Stop, Suspend
 from pipelines.host import control
 from pipelines.host.control import ResubmitOptions, RetryOptions
 from retrain.app.run_artifacts import Download, download
-from retrain.app.run_logs import Logs, LogWish, log_lines
+from retrain.app.run_logs import LogPlace, Logs, LogWish, log_lines
 from retrain.app.services import Action
 from retrain.clock import Clock
 from retrain.errors import Refused
@@ -33,7 +33,7 @@ def run_actions(store: Store, clock: Clock, data: Path, artifacts: Artifacts | N
         "runs.set": ask,
         "runs.retry": partial(_retry, store, clock),
         "runs.resubmit": partial(_resubmit, store, clock),
-        "runs.logs": partial(_logs, store, data),
+        "runs.logs": partial(_logs, LogPlace(store, data, artifacts)),
         "runs.artifacts": partial(_artifacts, store, artifacts),
     }
 
@@ -58,8 +58,8 @@ async def _resubmit(store: Store, clock: Clock, run: RunRow, options: ResubmitOp
     return made
 
 
-async def _logs(store: Store, data: Path, run: RunRow, wish: LogWish) -> Logs:
-    return await log_lines(store, data, run, wish)
+async def _logs(place: LogPlace, run: RunRow, wish: LogWish) -> Logs:
+    return await log_lines(place, run, wish)
 
 
 async def _artifacts(store: Store, artifacts: Artifacts | None, run: RunRow, node: str, name: str) -> Download:

@@ -37,17 +37,21 @@ async def download(store: Store, artifacts: Artifacts, run: RunRow, node: str, n
     nodes = await store.read(lambda c: runs.load_nodes(c, run.id))
     found = _node(run, nodes, node)
     artifact = _artifact(found, name)
-    where = ArtifactRun(
+    file = await anyio.to_thread.run_sync(artifacts.open, artifact, where_of(run, found))
+    return Download(_file_name(artifact), _parts(file))
+
+
+def where_of(run: RunRow, node: Mapping[str, Any]) -> ArtifactRun:
+    """For whom artifacts of a step are opened."""
+    return ArtifactRun(
         run_id=run.id,
         workflow=run.name,
         namespace=run.namespace,
-        node_id=found["id"],
-        pod_name=pod_name(run.name, found["name"], found.get("templateName") or ""),
+        node_id=node["id"],
+        pod_name=pod_name(run.name, node["name"], node.get("templateName") or ""),
         repository=_repository(run.manifest),
         uid=run.id,
     )
-    file = await anyio.to_thread.run_sync(artifacts.open, artifact, where)
-    return Download(_file_name(artifact), _parts(file))
 
 
 def _repository(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:

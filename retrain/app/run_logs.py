@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import anyio.to_thread
 import orjson
 import re2
 
+from pipelines.artifacts.port import Artifacts
 from pipelines.core.node_selector import compile_selector
 from pipelines.core.nodes import Node
 from pipelines.local.logs import Follower, LogLine, lines
 from pipelines.local.workspace import container_homes, open_workspace, run_directory
 from pipelines.pictures.reading import depths, in_order
+from retrain.app.archived_logs import Archived, archived_logs, ended_at
+from retrain.app.run_artifacts import where_of
 from retrain.errors import ConfigError, NotFound
 from retrain.store import Store, runs
 from retrain.store.runs import OPEN, RunRow
@@ -72,11 +76,20 @@ class Logs:
     batches: AsyncGenerator[list[StepLine]]
 
 
-Source = tuple[Mapping[str, Any], str, Path]
-"""A step, one of its containers, and the file of its log."""
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """Where logs are: below the data directory, and, where they are archived and gone from there, among artifacts."""
+
+    store: Store
+    data: Path
+    artifacts: Artifacts | None = None
 
 
-async def log_lines(store: Store, data: Path, run: RunRow, wish: LogWish) -> Logs:
+Source = tuple[Mapping[str, Any], str, Path | Archived]
+"""A step, one of its containers, and where its log is."""
+
+
+async def log_lines(place: LogPlace, run: RunRow, wish: LogWish) -> Logs:
     """The lines, in batches: step after step in the order in which they began; those to come as they come.
 
     Raises:
@@ -85,17 +98,18 @@ async def log_lines(store: Store, data: Path, run: RunRow, wish: LogWish) -> Log
     """
     keep = _grep(wish.grep)
     # Looked at once before the answer begins, so that what is wrong is said as an error.
-    found = await _sources(store, data, run, wish)
+    found = await _sources(place, run, wish)
     if wish.container is not None and not wish.follow and not found:
         raise NotFound(f"{run.name} has no container {wish.container!r} that wrote a log")
     more_may_come = wish.follow and wish.node is None and run.phase in OPEN
-    batches = _follow(store, data, run, wish, keep) if wish.follow else _read(found, wish, keep)
+    batches = _follow(place, run, wish, keep) if wish.follow else _read(found, wish, keep)
     return Logs(len(found) > 1 or more_may_come, batches)
 
 
 async def _read(found: Sequence[Source], wish: LogWish, keep: Callable[[str], bool]) -> AsyncGenerator[list[StepLine]]:
-    for node, container, path in found:
-        parts = _batches(lines(path, since=wish.since, tail=wish.tail), keep)
+    for node, container, log in found:
+        some = lines(log, wish.since, wish.tail) if isinstance(log, Path) else log.lines(wish.since, wish.tail)
+        parts = _batches(some, keep)
         while (part := await anyio.to_thread.run_sync(next, parts, None)) is not None:
             yield [StepLine(node, container, line) for line in part]
 
@@ -113,16 +127,15 @@ def _batches(all_lines: Iterator[LogLine], keep: Callable[[str], bool]) -> Itera
 
 
 async def _follow(
-    store: Store, data: Path, run: RunRow, wish: LogWish, keep: Callable[[str], bool]
+    place: LogPlace, run: RunRow, wish: LogWish, keep: Callable[[str], bool]
 ) -> AsyncGenerator[list[StepLine]]:
-    followers: dict[Path, Follower] = {}
+    followers: dict[tuple[str, str], Callable[[], list[LogLine]]] = {}
     while True:
         # In this order: what a step wrote before its run was over is there when the run is.
-        row = await store.read(lambda c: runs.get(c, run.id))
-        for node, container, path in await _sources(store, data, run, wish):
-            if path not in followers:
-                followers[path] = Follower(path, since=wish.since, tail=wish.tail)
-            while news := await anyio.to_thread.run_sync(followers[path].read):
+        row = await place.store.read(lambda c: runs.get(c, run.id))
+        for node, container, log in await _sources(place, run, wish):
+            read = followers.setdefault((node["id"], container), _follower(log, wish))
+            while news := await anyio.to_thread.run_sync(read):
                 if batch := [StepLine(node, container, line) for line in news if keep(line.text)]:
                     yield batch
         if row is None or row.phase not in OPEN:
@@ -131,20 +144,29 @@ async def _follow(
         await anyio.sleep(LOOK_S)
 
 
-async def _sources(store: Store, data: Path, run: RunRow, wish: LogWish) -> list[Source]:
-    nodes = await store.read(lambda c: runs.load_nodes(c, run.id))
-    return await anyio.to_thread.run_sync(_find, data, run, nodes, wish)
+def _follower(log: Path | Archived, wish: LogWish) -> Callable[[], list[LogLine]]:
+    """Gives what is new in a log; of one that is archived all of it is, once."""
+    if isinstance(log, Path):
+        return Follower(log, since=wish.since, tail=wish.tail).read
+    whole = log.lines(wish.since, wish.tail)
+    return lambda: list(islice(whole, AT_ONCE))
 
 
-def _find(data: Path, run: RunRow, nodes: Mapping[str, Any], wish: LogWish) -> list[Source]:
-    pods = _chosen(run, nodes, wish)
+async def _sources(place: LogPlace, run: RunRow, wish: LogWish) -> list[Source]:
+    nodes = await place.store.read(lambda c: runs.load_nodes(c, run.id))
+    return await anyio.to_thread.run_sync(_find, place, run, nodes, wish)
+
+
+def _find(place: LogPlace, run: RunRow, nodes: Mapping[str, Any], wish: LogWish) -> list[Source]:
     found: list[Source] = []
-    for pod in in_order(pods, depths(nodes)):
-        homes = container_homes(open_workspace(run_directory(data, run.id), pod["id"]))
-        for container, home in homes.items():
-            if wish.container in (None, container):
-                found.append((pod, container, home / "main.log"))
-    return found
+    for pod in in_order(_chosen(run, nodes, wish), depths(nodes)):
+        homes = container_homes(open_workspace(run_directory(place.data, run.id), pod["id"]))
+        found += [(pod, container, home / "main.log") for container, home in homes.items()]
+        if place.artifacts is not None:
+            for container, artifact in archived_logs(pod, homes):
+                log = Archived(place.artifacts, artifact, where_of(run, pod), ended_at(pod))
+                found.append((pod, container, log))
+    return [one for one in found if wish.container in (None, one[1])]
 
 
 def _chosen(run: RunRow, nodes: Mapping[str, Any], wish: LogWish) -> list[Mapping[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +13,12 @@ import click
 
 Column = tuple[str, Callable[[Any], Any]]
 
+NOTHING = "-"
+SHORT = 10
+"""Letters of a cell that is never broken, however narrow the terminal."""
+BESIDE, CLOSE = 3, 2
+"""Letters between two columns, and where it is narrow."""
+IDLE = (NOTHING, "0")
 MOST_COLUMNS = 100_000
 """Columns of a table that is not for a terminal: more than any cell has, so that nothing is broken."""
 
@@ -48,24 +56,41 @@ def table(columns: Sequence[Column], rows: Sequence[Any], *, empty: str) -> None
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title, _ in columns:
-        drawn.add_column(title, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(_cell(value(row))) for _, value in columns))
-    draw(drawn)
+    cells = [[_cell(value(row)) for _, value in columns] for row in rows]
+    longest = [max(len(title), *(len(row[at]) for row in cells)) for at, (title, _) in enumerate(columns)]
+    least = [max(len(title), min(most, SHORT)) for (title, _), most in zip(columns, longest, strict=True)]
+    shown, room = list(range(len(columns))), _room()
+    narrow = room is not None and sum(longest) + BESIDE * len(shown) > room
+    if narrow:
+        # What nobody has anything in gives way first.
+        shown = [at for at in shown if any(row[at] not in IDLE for row in cells)]
+    drawn = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, CLOSE - 1, 0, 0) if narrow else (0, 1)
+    )
+    for at in shown:
+        drawn.add_column(columns[at][0], overflow="fold", no_wrap=longest[at] <= SHORT, min_width=least[at])
+    for row in cells:
+        drawn.add_row(*(Text(row[at]) for at in shown))
+    fits = room is None or sum(least[at] for at in shown) + CLOSE * (len(shown) - 1) <= room
+    draw(drawn, whole=not fits)
 
 
-def draw(what: Any) -> None:
+def _room() -> int | None:
+    """How wide the terminal is; None where nobody looks."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def draw(what: Any, *, whole: bool = False) -> None:
     """Print a table or a tree: as wide as the terminal, and as wide as it is where nobody looks.
 
-    Piped into a file or another program, a row is one line without blanks at its end, however long.
+    Piped into a file or another program, a row is one line without blanks at its end, however long. `whole`: on a
+    terminal too, which breaks the lines: better than to cut them.
     """
     from rich.console import Console
     from rich.measure import Measurement
 
     console = Console()
-    if console.is_terminal:
+    if console.is_terminal and not whole:
         console.print(what)
         return
     wide = Console(width=MOST_COLUMNS, highlight=False)
@@ -78,7 +103,7 @@ def draw(what: Any) -> None:
 
 def _cell(value: Any) -> str:
     if value is None or value == "":
-        return "-"
+        return NOTHING
     return plain(str(value))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from retrain.cli.run_leftovers import remove
 from retrain.cli.run_print import Look, colour_option, look_of, picture_option, print_run, utf8_option
-from retrain.errors import ConfigError, Refused
+from retrain.cli.run_refused import InvalidWorkflows
+from retrain.errors import ConfigError, Refused, RetrainError
 
 if TYPE_CHECKING:
     from pipelines.local.executor import Limits
@@ -70,7 +71,13 @@ def run(context: click.Context, output: str, **options: Any) -> None:
     if options["dry_run"]:
         _show_plans(options, output, look)
         return
-    ended = _in_directory(options, look)
+    try:
+        ended = _in_directory(options, look)
+    except InvalidWorkflows as error:
+        if output in {"json", "yaml"}:
+            for workflow in error.workflows:
+                print_run(workflow, output, look)
+        raise
     for one in ended.runs:
         _print(one, output, look)
     if ended.interrupted:
@@ -131,7 +138,7 @@ def _in_directory(options: Mapping[str, Any], look: Look) -> _Ended:
         if options["keep"]:
             click.echo(f"kept: {data}", err=True)
         else:
-            shutil.rmtree(data, ignore_errors=True)
+            remove(data)
 
 
 def _wish(data: Path, options: Mapping[str, Any], look: Look) -> _Wish:
@@ -141,7 +148,7 @@ def _wish(data: Path, options: Mapping[str, Any], look: Look) -> _Wish:
 
     project = run_files.load(options["files"], options["beside"])
     wanted = run_files.wanted(project, options)
-    for note in run_files.notes([one.manifest for one in wanted]):
+    for note in run_files.notes([one.manifest for one in wanted], options["parameters"]):
         click.echo(f"note: {note}", err=True)
     limits = Limits(grace_s=options["grace"])
     if options["jobs"]:
@@ -218,15 +225,22 @@ def _run_all(wish: _Wish) -> _Ended:
     from retrain.clock import SystemClock
 
     ended, clock = _Ended(), SystemClock()
-    for what in wish.runs:  # all of them can run, or none is started
-        check_local(what, wish.around, clock, wish.limits)
+    if len(wish.runs) > 1:  # all of them can run, or none is started; one alone is looked at as it starts
+        for what in wish.runs:
+            check_local(what, wish.around, clock, wish.limits)
 
     async def main() -> None:
+        refused: RetrainError | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(_listen, group.cancel_scope, ended)
-            for what in wish.runs:
-                ended.runs.append(await _run_one(what, wish, clock))
+            try:
+                for what in wish.runs:
+                    ended.runs.append(await _run_one(what, wish, clock))
+            except RetrainError as error:  # the group would wrap it
+                refused = error
             group.cancel_scope.cancel()
+        if refused is not None:
+            raise refused
 
     anyio.run(main)
     return ended

@@ -52,7 +52,9 @@ def cp(name: str, destination: Path, server: str | None, output: str, **words: A
         _fetch(client, path_of(id_of(run), "artifacts", node["id"], artifact["name"]), file)
         done.append({"step": str(node.get("displayName")), "artifact": artifact["name"], "file": str(file)})
     if not done:
-        raise NotFound(f"{name} has no such artifact")
+        which = any(words[one] is not None for one in ("artifact_name", "node_id", "template_name"))
+        said = "no output artifact that fits" if which else "no output artifacts"
+        raise NotFound(f"{run['metadata']['name']} has {said}; `retrain runs get {name} -o wide` shows what there is")
     emit(
         {"items": done, "next": None},
         output,

@@ -20,15 +20,20 @@ def load(paths: Sequence[str], beside: Sequence[str]) -> Project:
     """All documents of the files. What is wrong is said on stderr; what could be better is `retrain lint`'s business.
 
     Raises:
-        ConfigError: one of them has an error.
+        InvalidWorkflows: one of them has an error.
     """
     from retrain.app.project import load_project
 
+    for path in beside:
+        if not Path(path).exists():
+            raise ConfigError(f"--with {path}: there is no file or directory of that name")
     project = load_project([path for path in paths if not is_python(path)], beside)
     for finding in project.errors:
         click.echo(str(finding), err=True)
     if project.errors:
-        raise ConfigError("nothing was run: see the errors above")
+        from retrain.cli.run_refused import invalid
+
+        raise invalid(project, paths)
     return project
 
 
@@ -46,7 +51,7 @@ def wanted(project: Project, options: Mapping[str, Any]) -> list[LocalRun]:
     of_files = [item.document.body for item in project.workflows if _is_from(item, files)]
     found = [*of_files, *(one for one in written if one.get("kind") == "Workflow")]
     if not found:
-        raise ConfigError(f"no Workflow in {', '.join(sorted(files))}")
+        raise ConfigError(f"no Workflow in {', '.join(sorted(files))}{_instead(project, files)}")
     if options["name"] and len(found) > 1:
         raise ConfigError(f"--name names one run, and there are {len(found)} workflows")
     beside = [item.document.body for item in (*project.workflow_templates, *project.config_maps)]
@@ -55,6 +60,16 @@ def wanted(project: Project, options: Mapping[str, Any]) -> list[LocalRun]:
     objects = (*project.config_maps, *project.secrets, *project.volume_claims)
     documents = tuple(item.document.body for item in objects)
     return [LocalRun(body, named(body, options["name"]), catalog, keep=True, documents=documents) for body in bodies]
+
+
+def _instead(project: Project, files: set[str]) -> str:
+    """What there is to run, where there is no Workflow."""
+    for template in project.workflow_templates:
+        if template.document.kind == "WorkflowTemplate" and _is_from(template, files):
+            name, file = template.document.name, template.document.file
+            ref = f"spec: {{workflowTemplateRef: {{name: {name}}}}}"
+            return f"; to run the WorkflowTemplate {name}, write a Workflow with `{ref}` and say --with {file}"
+    return ""
 
 
 def is_python(file: str) -> bool:
@@ -141,8 +156,22 @@ def references(project: Project) -> dict[tuple[str, str], dict[str, str]]:
     return found
 
 
-def notes(bodies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What of the workflows is for a cluster and is passed over here; each note once."""
+def notes(bodies: Sequence[Mapping[str, Any]], given: Sequence[str] = ()) -> Iterator[str]:
+    """What of the workflows is for a cluster and is passed over here, and which of the parameters that are `given` (as
+    NAME=VALUE) none of them reads; each note once."""
     from pipelines.checks.unsupported import ignored
 
     yield from dict.fromkeys(problem.message for body in bodies for problem in ignored(body))
+    for name in dict.fromkeys(text.partition("=")[0] for text in given):
+        if not any(_may_read(body, name) for body in bodies):
+            yield f"no workflow here reads the parameter {name!r}"
+
+
+def _may_read(body: Mapping[str, Any], name: str) -> bool:
+    """Whether a workflow reads one of its parameters, as far as it can be seen in its own text."""
+    import json
+
+    spec: Mapping[str, Any] = body.get("spec") or {}
+    text = json.dumps({key: value for key, value in spec.items() if key != "arguments"}, ensure_ascii=False)
+    elsewhere = "emplateRef" in text or "workflow.parameters}}" in text or "workflow.parameters.json" in text
+    return elsewhere or any(f"parameters{how}" in text for how in (f".{name}", f"['{name}']", f'[\\"{name}\\"]'))

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from pipelines.pictures.reading import LEAVES, OVER, Node, counts, icon_of, label_of, lasted, nodes_of, plain
 from retrain.cli.run_print import Look
 from retrain.cli.run_text import columns, lines, status_of, took
@@ -32,8 +30,8 @@ Latest = Callable[[], Mapping[str, Any]]
 
 
 def to_stderr(text: str) -> None:
-    """Say a line on stderr."""
-    click.echo(text, err=True)
+    """Say a line on stderr. Not by `click.echo`, which asks the terminal for its colours each time."""
+    print(text, file=sys.stderr, flush=True)
 
 
 class Steps:

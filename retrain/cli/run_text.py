@@ -65,7 +65,8 @@ def status_of(run: Mapping[str, Any]) -> str:
     spec: Mapping[str, Any] = run.get("spec") or {}
     phase = str(status.get("phase") or "Pending")
     if phase not in OVER:
-        waits = spec.get("suspend") or any(waits_for_people(node) for node in nodes_of(run).values())
+        waits = spec.get("suspend") or status.get("parked")
+        waits = waits or any(waits_for_people(node) for node in nodes_of(run).values())
         return f"{phase} (Suspended)" if waits else phase
     ending = {"Stop": "Stopped", "Terminate": "Terminated"}.get(str(spec.get("shutdown") or ""))
     return f"{phase} ({ending})" if ending and phase != "Succeeded" else phase
@@ -111,13 +112,15 @@ def lines(
 def columns(some: Sequence[Line], width: Width, room: int | None = None) -> Iterator[tuple[Line, str]]:
     """Each line with its other columns below each other; the first is the title.
 
-    `room` is how wide the screen is: the names of pods are left out if they would push the messages off it.
+    `room` is how wide the screen is: the names of pods, then those of templates, are left out if they would push the
+    messages off it, and the title is never wider.
     """
     titles = COLUMNS[width]
     whole = [Line("", titles[0], "", titles[1:]), *some]
     shown = list(range(len(titles) - 1))
-    if room is not None and width != "wide" and _wide(whole, shown) > room:
-        shown.remove(titles.index("PODNAME") - 1)
+    for title in ("PODNAME", "TEMPLATE") if room is not None and width != "wide" else ():
+        if room is not None and _wide(whole, shown) > room:
+            shown.remove(titles.index(title) - 1)
     first = max(_cell_width(line.prefix + line.name) for line in whole)
     widths = {at: max(_cell_width(line.cells[at]) for line in whole) for at in shown}
     for line in whole:
@@ -125,6 +128,8 @@ def columns(some: Sequence[Line], width: Width, room: int | None = None) -> Iter
         for at in shown:
             cell = line.cells[at]
             text += " " * BESIDE + cell + " " * (widths[at] - _cell_width(cell))
+        if line is whole[0] and room is not None:
+            text = text[: max(0, room - len(line.name))]
         yield line, text.rstrip()
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipelines.pictures.reading import OVER
 from retrain.cli.run_live import BAD, Echo, Steps, is_screen, open_tree, to_stderr
 from retrain.cli.run_logs import readable
 from retrain.cli.run_print import Look
@@ -81,8 +82,8 @@ class Lines:
 
     def show(self, decision: Decision) -> None:
         """Say what has ended."""
-        changed = [exact(decision.run.nodes[node_id]) for node_id in decision.changed]
-        for node in self._steps.ended(changed):
+        changed = (decision.run.nodes[node_id] for node_id in decision.changed)
+        for node in self._steps.ended([exact(node) for node in changed if node.phase in OVER]):
             bad = node.get("phase") in BAD
             if bad or not self._quiet:
                 self._steps.say(node)
@@ -111,12 +112,7 @@ class _Both:
 
 def exact(node: Node) -> dict[str, Any]:
     """A node as Argo writes it, with times to the microsecond: steps here often take less than a second."""
-    body = node.to_argo()
-    if node.started_at is not None:
-        body["startedAt"] = node.started_at.isoformat()
-    if node.finished_at is not None:
-        body["finishedAt"] = node.finished_at.isoformat()
-    return body
+    return {**node.to_argo(), **_times(node)}
 
 
 def with_exact_times(workflow: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -124,11 +120,10 @@ def with_exact_times(workflow: dict[str, Any], run: Run) -> dict[str, Any]:
     status = workflow["status"]
     nodes: dict[str, dict[str, Any]] = {}
     for node_id, body in (status.get("nodes") or {}).items():
-        times = exact(run.nodes[node_id])
-        nodes[node_id] = {**body, **{key: times[key] for key in ("startedAt", "finishedAt") if key in times}}
-    times = {
-        key: time.isoformat()
-        for key, time in (("startedAt", run.started_at), ("finishedAt", run.finished_at))
-        if time is not None
-    }
-    return {**workflow, "status": {**status, **times, "nodes": nodes}}
+        nodes[node_id] = {**body, **_times(run.nodes[node_id])}
+    return {**workflow, "status": {**status, **_times(run), "nodes": nodes}}
+
+
+def _times(of: Node | Run) -> dict[str, str]:
+    both = (("startedAt", of.started_at), ("finishedAt", of.finished_at))
+    return {key: time.isoformat() for key, time in both if time is not None}

@@ -33,7 +33,13 @@ def _parameters(run: dict[str, Any]) -> str:
     return ",".join(f"{one['name']}={one.get('value', '')}" for one in parameters)
 
 
-WIDE: tuple[Column, ...] = (*COLUMNS, ("PARAMETERS", _parameters))
+def _pods(run: dict[str, Any]) -> str | None:
+    """Pods that are pending, running and completed, as `argo list -o wide` has them."""
+    pods: dict[str, int] | None = run["status"].get("pods")
+    return f"{pods['pending']}/{pods['running']}/{pods['completed']}" if pods else None
+
+
+WIDE: tuple[Column, ...] = (*COLUMNS[:-1], ("P/R/C", _pods), ("PARAMETERS", _parameters), COLUMNS[-1])
 
 
 @click.group()

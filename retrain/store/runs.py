@@ -37,6 +37,7 @@ class RunRow:
     `control`: what was asked of the whole run last, as `spec.suspend` and `spec.shutdown` of a Workflow object say it.
     `parent`: `CronWorkflow/<namespace>/<name>` or `Workflow/<run id>` of whoever made it. `parked`: it waits for people
     and nobody works on it, until `wake` at most. `expires`: when it may be deleted.
+    `pods`: how many of its steps are pending, running and completed, as `1/2/3`; empty before it is worked on.
     """
 
     id: str
@@ -63,6 +64,7 @@ class RunRow:
     parked: int = 0
     wake: datetime | None = None
     expires: datetime | None = None
+    pods: str = ""
 
     @property
     def retries(self) -> int:
@@ -140,7 +142,7 @@ def release(connection: Connection, owner: str) -> None:
 def advance(connection: Connection, owner: str, run_id: str, *, phase: str, message: str = "", **changes: Any) -> bool:
     """Move an open run that `owner` holds to `phase`; False (and nothing changed) if it is over or another's.
 
-    `changes`: any of started, finished, outputs, templates, lease_until.
+    `changes`: any of started, finished, outputs, templates, pods, lease_until.
     """
     values = {"phase": phase, "message": message, **changes}
     given = {f"new_{name}": value for name, value in values.items()}

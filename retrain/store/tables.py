@@ -260,6 +260,7 @@ runs = Table(
     Column("parked", Integer, nullable=False, default=0, server_default="0", comment="1: nobody works on it"),
     Column("wake", Time, comment="when somebody looks at a parked run, whether it is asked for or not"),
     Column("expires", Time, comment="when a run that is over may be deleted; none: it is kept"),
+    Column("pods", Text, nullable=False, default="", server_default="", comment="pending/running/completed ones"),
     Index(None, "phase", "lease_until"),
     Index(None, "created"),
     Index(None, "name"),

@@ -84,7 +84,7 @@ EXPECTED: dict[str, tuple[int, Phases]] = {
         },
     ),
     "workflows/suspend.yaml": (0, {"pause": DONE, "ask": DONE, "deploy": SKIPPED, "leave": DONE}),
-    "workflows/locks.yaml -o gantt": (0, {"read(3:3)": DONE, "write(2:2)": DONE}),
+    "workflows/locks.yaml --with examples/workflows/limits.yaml -o gantt": (0, {"read(3:3)": DONE, "write(2:2)": DONE}),
     "workflows/memo.yaml": (0, {"first": DONE, "second": DONE, "compare": DONE}),
     "workflows/memo.yaml --data .memo": (0, {"first": DONE, "second": DONE, "compare": DONE}),
     "workflows/container-set.yaml": (0, {"left": DONE, "right": DONE, "main": DONE, "beside": DONE}),

@@ -109,7 +109,7 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("folder", ["digits", "sensors", "sources"])
+@pytest.mark.parametrize("folder", ["digits", "sensors", "sources", "workflows"])
 def test_every_manifest_of_the_examples_lints_without_a_finding(folder: str, tmp_path: Path) -> None:
     report = lint([filled(tmp_path) / folder])
 
@@ -118,11 +118,21 @@ def test_every_manifest_of_the_examples_lints_without_a_finding(folder: str, tmp
 
 
 def test_every_example_is_in_a_folder_that_is_linted() -> None:
+    """`given` is in `tests/integration/test_examples_workflows.py`: one of its files has a warning that it announces."""
     assert {file.relative_to(EXAMPLES).parts[0] for file in EXAMPLES.rglob("*.yaml")} == {
         "digits",
+        "given",
         "sensors",
         "sources",
+        "workflows",
     }
+
+
+@pytest.mark.parametrize("folder", ["given", "workflows"])
+def test_every_example_of_a_workflow_has_its_line(folder: str) -> None:
+    page = text_of("examples/README.md")
+
+    assert [file.name for file in (EXAMPLES / folder).glob("*.yaml") if f"({folder}/{file.name})" not in page] == []
 
 
 def manifests() -> Iterator[Any]:

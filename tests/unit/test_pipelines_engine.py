@@ -599,7 +599,7 @@ def test_global_outputs_are_known_to_later_steps_and_outlive_a_crash() -> None:
 
 
 def test_the_workflow_in_the_docs_runs() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs/pipelines.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs/workflows.md").read_text()
     manifest = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
 
     decision = rehearse(start(manifest), lambda task: replace(succeed(task), parameters={"score": "0.9"}), now=T)

@@ -19,6 +19,7 @@ from pipelines.core.engine import Decision, Run, begin, restore, step, unfinishe
 from pipelines.core.happenings import (
     ContainerNews,
     Happening,
+    LockNews,
     Progressed,
     Ready,
     Resume,
@@ -42,7 +43,7 @@ from retrain.clock import FakeClock
 T0 = datetime(2026, 11, 20, tzinfo=UTC)
 LATE = "Pod was active on the node longer than the specified deadline"
 KINDS = ("container", "script", "steps", "dag", "suspend", "http", "data", "resource", "containerSet", "plugin")
-MOST = 20_000
+MOST = 1_500
 """Happenings after which a play is called endless."""
 
 
@@ -165,6 +166,7 @@ class Life:
     tasks: dict[str, Task] = field(default_factory=lambda: dict[str, Task]())
     """By node: those whose process lives."""
     reported: dict[str, Happening] = field(default_factory=lambda: dict[str, Happening]())
+    retold: set[str] = field(default_factory=lambda: set[str]())
     started: list[str] = field(default_factory=lambda: list[str]())
     spans: dict[str, tuple[float, float]] = field(default_factory=lambda: dict[str, tuple[float, float]]())
     stopped: list[str] = field(default_factory=lambda: list[str]())
@@ -247,7 +249,7 @@ class Play:
             life.refused += wrong
             return
         await self._step(life, one)
-        if self.crash and not life.run.ended:
+        if self.crash and not life.run.ended and not _is_repeated(life, one):
             self._restart(life)
             await self._step(life, Tick())
 
@@ -312,7 +314,15 @@ class Play:
         for task in unfinished(life.run):
             if (said := life.reported.get(task.node_id)) is not None and task.node_id not in life.tasks:
                 life.tasks[task.node_id] = task
+                life.retold.add(task.node_id)
                 self.tell(life.name, said)
+
+
+def _is_repeated(life: Life, one: Happening) -> bool:
+    """It comes again in every life: a crash after it would be one without end."""
+    if isinstance(one, LockNews):
+        return not one.granted
+    return isinstance(one, TaskResult) and one.node_id in life.retold
 
 
 # --- what is asked, and what came of it ------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import signal
 import time
 
 from .output import RESULT_BYTES, Log, Stream, open_streams, write_all
-from .record import Ending, write_exit
+from .record import RECORD_ROOM, Ending, write_end
 from .root import NoPlace, enter, libc
 
 TYPE_CHECKING = False
@@ -26,7 +26,6 @@ _CLEAR_S = 5.0
 _DRAIN_S = 1.0
 _PARTIAL_S = 0.5
 _REAP_S = 10.0
-_EXIT_ROOM = b" " * 4096
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -48,7 +47,7 @@ def be_leader(platform: int, boot: bytes) -> None:
     try:
         os.setsid()
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        me = b"%s %d %s\n" % (boot, os.getpid(), start_time())
+        me = b"%s %d %s" % (boot, os.getpid(), start_time())
         while order := _next_order(platform):
             _lead(order, platform, me)
     except ConnectionResetError:
@@ -85,21 +84,21 @@ def _lead(order: Order, platform: int, me: bytes) -> None:
     opened: list[int] = []
     try:
         home = _kept(opened, os.open(order["home"], os.O_RDONLY | os.O_DIRECTORY))
-        log = Log(_kept(opened, os.open("main.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640, dir_fd=home)))
-        claim = _kept(opened, os.open("pid", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640, dir_fd=home))
-        # The room for the exit record is taken before the step begins: a full disk must not hide how it ended.
-        record = _kept(opened, os.open("exit.part", os.O_WRONLY | os.O_CREAT, 0o640, dir_fd=home))
-        os.write(record, _EXIT_ROOM)
-        os.write(claim, me)
+        log = Log(home, opened)
+        record = _kept(opened, os.open("pid", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640, dir_fd=home))
         ending = Ending(time.time())
-        streams, watched = _begin(order, claim, ending)
+        claim = me + b" %.6f\n" % ending.started
+        # The room for the end is taken before the step begins: a full disk must not hide how it ended.
+        os.write(record, claim.ljust(RECORD_ROOM))
+        os.lseek(record, len(claim), os.SEEK_SET)
+        streams, watched = _begin(order, record, ending)
         _tell(platform, f"{_Step.pid}\n")
         if watched is not None:
             _attend(streams, watched, log, ending)
             if order["capture"]:
                 _keep_result(home, streams[0], ending)
             ending.trouble = ending.trouble or log.trouble
-        write_exit(home, record, ending)
+        write_end(record, ending)
         _tell(platform, "E")
     except OSError as error:
         _tell(platform, f"!{error.errno} {error.strerror}\n")

@@ -16,10 +16,13 @@ _FLOOD = 64
 
 class Log:
     """`main.log`: a line for each line of the step, `<moment> <stream> <F|P> <text>`. P: the line goes on in the next
-    entry of the stream. A disk that is full loses lines and nothing else; `trouble` says so."""
+    entry of the stream. `home` is the descriptor of its directory; the log's own is put with those that are `opened`
+    for the step. A disk that is full loses lines and nothing else; `trouble` says so."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._file = descriptor
+    def __init__(self, home: int, opened: list[int]) -> None:
+        self._home = home
+        self._opened = opened
+        self._file = -1
         self._partial: dict[bytes, bytes] = {}
         self._torn = False
         self.speaker = b""
@@ -54,6 +57,10 @@ class Log:
 
     def _write(self, text: bytes) -> None:
         try:
+            if self._file < 0:
+                # Not before there is a line: many a step says nothing, and a file costs what starting it costs.
+                self._file = os.open("main.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640, dir_fd=self._home)
+                self._opened.append(self._file)
             if self._torn:
                 write_all(self._file, b"\n")
                 self._torn = False

@@ -11,6 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing is slow to load
     from resource import struct_rusage
 
+RECORD_ROOM = 4096
+"""Bytes of a step's record: one block of the disk."""
+END_AT = 512
+"""Where in it the step's end is noted."""
 NEVER_BEGAN = 64
 """The exit code of a step whose program could not be started: what Argo's executor says."""
 
@@ -55,9 +59,7 @@ class Ending:
         )
 
 
-def write_exit(home: int, record: int, ending: Ending) -> None:
-    body = ending.to_json().encode()
-    # In place, in the room that was taken at the start, and only then under its name: whole or not at all. Blanks
-    # stay behind it.
-    os.pwrite(record, body, 0)
-    os.rename("exit.part", "exit", src_dir_fd=home, dst_dir_fd=home)
+def write_end(record: int, ending: Ending) -> None:
+    # In place, in the room that was taken at the start. Whole or not at all: within a page of memory, and a machine
+    # that goes down has another boot id afterwards.
+    os.pwrite(record, ending.to_json().encode(), END_AT)

@@ -17,18 +17,18 @@ def main(words: list[str]) -> int:
     try:
         flags, rest = getopt.getopt(words, "lkzvnuw:i:p:s:e")
     except getopt.GetoptError as error:
-        print(f"nc: {error}", file=sys.stderr)
+        say(f"nc: {error}")
         return 1
     options = dict(flags)
     program = rest if "-e" in options else []
     if "-u" in options:
-        print("nc: UDP is not done here", file=sys.stderr)
+        say("nc: UDP is not done here")
         return 1
     if "-l" in options:
         port = options.get("-p") or (rest[-1] if rest and not program else "")
         return listen(options.get("-s", ""), int(port or 0), program, again="-k" in options)
     if len(rest) < 2:
-        print("usage: nc [-lkzvn] [-w SECONDS] [-p PORT] [-s ADDRESS] [HOST PORT] [-e PROGRAM ARG...]", file=sys.stderr)
+        say("usage: nc [-lkzvn] [-w SECONDS] [-p PORT] [-s ADDRESS] [HOST PORT] [-e PROGRAM ARG...]")
         return 1
     host, port = rest[0], rest[1]
     program = rest[3:] if rest[2:3] == ["-e"] else []
@@ -36,19 +36,24 @@ def main(words: list[str]) -> int:
     try:
         connection = socket.create_connection((host, int(port)), wait)
     except OSError as error:
-        print(f"nc: {host} ({port}): {error.strerror or error}", file=sys.stderr)
+        say(f"nc: {host} ({port}): {error.strerror or error}")
         return 1
     if "-z" in options:
         if "-v" in options:
-            print(f"{host} ({port}) open", file=sys.stderr)
+            say(f"{host} ({port}) open")
         return 0
     connection.settimeout(None)
     serve(connection, program)
     return 0
 
 
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
 def listen(address: str, port: int, program: list[str], *, again: bool) -> int:
-    server = socket.create_server((address, port))
+    # Two pods may have the same port of a cluster; here they share the machine's.
+    server = socket.create_server((address, port), reuse_port=True)
     while True:
         connection, _ = server.accept()
         if not again:
@@ -65,7 +70,7 @@ def serve(connection: socket.socket, program: list[str]) -> None:
     """A connection to its end: with a program at the other side, or with our own input and output."""
     with connection:
         if program:
-            subprocess.run(program, stdin=connection, stdout=connection, check=False)
+            subprocess.run(program, stdin=connection.fileno(), stdout=connection.fileno(), check=False)
             return
         threading.Thread(target=send, args=(connection,), daemon=True).start()
         while data := connection.recv(65536):

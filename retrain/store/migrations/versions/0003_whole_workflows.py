@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 _RUN_INDEXES = (("parent", ["parent", "created"]), ("expires", ["expires"]), ("finished", ["finished"]))
-_RUN_COLUMNS = ("parent", "parked", "wake", "expires")
+_RUN_COLUMNS = ("parent", "parked", "wake", "expires", "pods")
 
 _PARK = """
 UPDATE runs SET parked = 1 WHERE control = 'suspend' AND owner IS NULL AND phase IN ('Pending', 'Running')
@@ -37,6 +37,8 @@ def upgrade() -> None:
         op.add_column("runs", sa.Column(name, kind, nullable=True, comment=comment))
     parked = sa.Column("parked", sa.Integer(), nullable=False, server_default="0", comment="1: nobody works on it")
     op.add_column("runs", parked)
+    pods = sa.Column("pods", sa.Text(), nullable=False, server_default="", comment="pending/running/completed ones")
+    op.add_column("runs", pods)
     for name, columns in _RUN_INDEXES:
         where = sa.text(f"{name} IS NOT NULL")
         op.create_index(f"ix_runs_{name}", "runs", columns, sqlite_where=where, postgresql_where=where)
