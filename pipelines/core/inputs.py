@@ -18,7 +18,19 @@ from pipelines.core.artifacts import supplied_artifact
 from pipelines.core.naming import go_json
 from pipelines.core.nodes import Artifact, Inputs
 from pipelines.core.plan import Catalog, config_map_value, parameter_json
-from pipelines.core.substitute import Prepared, Rule, Text, inert, parts, prepared, render, replace, resolve, revived
+from pipelines.core.substitute import (
+    Prepared,
+    Rule,
+    Text,
+    inert,
+    parts,
+    prepared,
+    render,
+    replace,
+    resolve,
+    revived,
+    sole_tag,
+)
 from pipelines.core.variables import Found, Known, Layered, Lookup, Variables, variables_of
 from retrain.errors import ConfigError
 
@@ -59,8 +71,31 @@ def fill(
     inputs = revived(inputs)
     body = _prepared(_Same(template)).filled(_twice(Rule(outer), Rule(inner)))
     body = {key: value if key in _FILLED_AGAIN else revived(value) for key, value in body.items()}
+    body = _with_known_outputs(template, body)
     values = {p["name"]: p["value"] for p in inputs["parameters"]}
     return Filled({**body, "inputs": inputs}, Inputs(values, tuple(inputs.get("artifacts") or ())))
+
+
+def _with_known_outputs(template: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """An output parameter whose `valueFrom.parameter` is known before anything runs, such as `{{inputs.parameters.x}}`,
+    is that value. Left where it is, it would be taken for the name of a variable: a name without braces is one."""
+    written: list[Mapping[str, Any]] = (template.get("outputs") or {}).get("parameters") or []
+    if not any("{{" in _source(one) for one in written):
+        return body
+    filled: list[Mapping[str, Any]] = body["outputs"]["parameters"]
+    parameters = [
+        {**new, "valueFrom": None, "value": revived(_source(new))} if _is_filled(_source(old), _source(new)) else new
+        for old, new in zip(written, filled, strict=True)
+    ]
+    return {**body, "outputs": {**body["outputs"], "parameters": parameters}}
+
+
+def _is_filled(old: str, new: str) -> bool:
+    return new != old and "{{" in old and sole_tag(old) is not None
+
+
+def _source(parameter: Mapping[str, Any]) -> str:
+    return str((parameter.get("valueFrom") or {}).get("parameter") or "")
 
 
 # --- the template ---------------------------------------------------------------------------------------------------

@@ -221,6 +221,11 @@ class _Reset:
             for child in children:
                 if _holds(nodes[key], nodes[child]):
                     found[child] = key
+        for key, children in self._edges.items():
+            # A hook is where its step is: it did not come after the group that both are in.
+            hooks = [c for c in children if nodes[c].hooked and nodes[c].boundary_id == nodes[key].boundary_id]
+            if hooks and (holder := found.get(key)) is not None:
+                found |= dict.fromkeys(hooks, holder)
         return found
 
 

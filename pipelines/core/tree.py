@@ -126,6 +126,8 @@ class Tree:
                     inside = self._containers(node)
                     stack += reversed(inside)
                     found += [] if inside else [node.id]
+                case "Steps" | "DAG" if (node.memoized or {}).get("hit"):
+                    found.append(node.id)  # there is nothing in it
                 case "Steps" | "DAG":
                     stack += reversed(node.outbound_nodes) if node.outbound_nodes != (node.id,) else []
                 case _:

@@ -67,7 +67,7 @@ def tail(after: int | None, server: str | None, output: str) -> None:
             emit(event, output, name=_name, table=_line)
 
 
-@events.command("emit")
+@events.command("emit", short_help="Send an event from a file, or made of options.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), required=False)
 @click.option("--source", help="The event's source, where FILE holds only data")
 @click.option("--name", "subject", help="The event's name (the CloudEvents subject)")

@@ -61,7 +61,7 @@ def list_(output: str, server: str | None, **words: Any) -> None:
         more(page)
 
 
-@promotions.command()
+@promotions.command(short_help="Show one promotion with its gates and changes.")
 @click.argument("promotion_id")
 @server_option
 @output_option
@@ -99,7 +99,7 @@ def plan(file: Path, inputs: tuple[str, ...], name: str | None, output: str) -> 
         click.get_current_context().exit(1)
 
 
-@promotions.command()
+@promotions.command(short_help="Bring back what was live before, and hold it.")
 @click.argument("name")
 @environment_option
 @reason_option

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipelines.local.leaf import Surroundings
     from retrain.app.project import Project
     from retrain.app.settings import PipelinesGroup
+    from retrain.cli.run_view import View
     from retrain.clock import Clock
 
 CONTAINERS = ("docker", "podman")
@@ -123,6 +124,8 @@ class _Ended:
     def __init__(self) -> None:
         self.runs: list[_Done] = []
         self.interrupted = False
+        self.view: View | None = None
+        """Where a run is shown now."""
 
 
 def _in_directory(options: Mapping[str, Any], look: Look) -> _Ended:
@@ -235,7 +238,7 @@ def _run_all(wish: _Wish) -> _Ended:
             group.start_soon(_listen, group.cancel_scope, ended)
             try:
                 for what in wish.runs:
-                    ended.runs.append(await _run_one(what, wish, clock))
+                    ended.runs.append(await _run_one(what, wish, clock, ended))
             except RetrainError as error:  # the group would wrap it
                 refused = error
             group.cancel_scope.cancel()
@@ -254,15 +257,17 @@ async def _listen(scope: Any, ended: _Ended) -> None:
         async for _ in signals:
             if not ended.interrupted:
                 ended.interrupted = True
-                click.echo("interrupted: ending the steps", err=True)
+                if ended.view is not None:
+                    ended.view.say("interrupted: ending the steps")
                 scope.cancel()
 
 
-async def _run_one(what: LocalRun, wish: _Wish, clock: Clock) -> _Done:
+async def _run_one(what: LocalRun, wish: _Wish, clock: Clock, ended: _Ended) -> _Done:
     from pipelines.local.foreground import run_kept, run_local, to_workflow
     from retrain.cli.run_view import open_view, with_exact_times
 
     with open_view(what.home(wish.around.data), wish.look, tree=wish.tree) as view:
+        ended.view = view
         if wish.kept:
             workflow = await run_kept(what, wish.around, clock, wish.limits, view.show)
             return _Done(workflow, workflow)

@@ -48,14 +48,14 @@ def terminate(names: tuple[str, ...], server: str | None, output: str, **words: 
     _ask("terminate", names, server, output, words)
 
 
-@click.command()
+@click.command(short_help="Let runs start nothing more.")
 @on_runs
 def suspend(names: tuple[str, ...], server: str | None, output: str, **words: Any) -> None:
     """Let runs start nothing more: their steps go on, what follows from them waits."""
     _ask("suspend", names, server, output, words)
 
 
-@click.command()
+@click.command(short_help="Let runs go on that are suspended or wait for people.")
 @node_option
 @message_option
 @on_runs
@@ -84,10 +84,12 @@ def set_(name: str, server: str | None, output: str, **words: Any) -> None:
     body = {**_of_nodes(words), "outputParameters": values(words["output_parameter"], "--output-parameter")}
     if words["phase"]:
         body["phase"] = words["phase"]
-    _tell([Client(server).post(path_of(name, "set"), body)], "set", output, single=True)
+    _tell(
+        [Client(server).post(path_of(name, "set"), body)], "set", output, single=True, said="{name}: its steps are set"
+    )
 
 
-@click.command()
+@click.command(short_help="Run again what failed in runs, and what follows.")
 @parameter_option
 @click.option(
     "--restart-successful", is_flag=True, help="Run steps again that succeeded: those of --node-field-selector"
@@ -109,7 +111,7 @@ def retry(names: tuple[str, ...], server: str | None, output: str, **words: Any)
     return follow_up(client, which, words)
 
 
-@click.command()
+@click.command(short_help="Run the workflows of runs once more, as new runs.")
 @parameter_option
 @click.option("--memoized", is_flag=True, help="Do not run again what had succeeded")
 @click.option("--priority", type=int, help="A run of a higher priority is worked on first [default: the old run's]")
@@ -132,7 +134,7 @@ def resubmit(names: tuple[str, ...], server: str | None, output: str, **words: A
     return follow_up(client, [one["run"] for one in done], words)
 
 
-@click.command()
+@click.command(short_help="Forget runs that are over, with logs and artifacts.")
 @click.option("--all", "everything", is_flag=True, help="All runs that are over")
 @click.option("--dry-run", is_flag=True, help="Say which, and delete nothing")
 @on_runs

@@ -24,7 +24,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-@click.command()
+@click.command(short_help="Copy the output artifacts of a run to a folder.")
 @click.argument("name")
 @click.argument("destination", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--artifact-name", help="Only artifacts of this name")

@@ -33,7 +33,7 @@ STREAM = "text/event-stream"
 _COLOURING = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@click.command()
+@click.command(short_help="Print what the steps of a run have printed.")
 @click.argument("name")
 @click.argument("node", required=False)
 @click.option("-c", "--container", help="Only this container of each step: main, a sidecar, ...")

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from pipelines.core.nodes import Node
 
 LOG_LINES = 10
+WAITS = "waits for a person, whom nothing lets in here: give it a `duration`, or run it on a platform; Ctrl-C ends it"
 
 
 class View(Protocol):
     """Sees the run after every change."""
 
     def show(self, decision: Decision) -> None: ...
+    def say(self, text: str) -> None:
+        """Say a line that is not of the run, where it does not disturb what is drawn."""
+        ...
 
 
 @contextmanager
@@ -79,6 +83,7 @@ class Lines:
         self._quiet = quiet
         self._echo = echo
         self._steps = Steps(look, echo)
+        self._waits: set[str] = set()
 
     def show(self, decision: Decision) -> None:
         """Say what has ended."""
@@ -89,6 +94,20 @@ class Lines:
                 self._steps.say(node)
             if bad and node.get("type") == "Pod":
                 self._say_log(node)
+        if decision.run.parked and decision.wake_at is None and not decision.run.ended:
+            self._say_waits(decision.run)
+
+    def _say_waits(self, run: Run) -> None:
+        """Only people can let the run go on, and none of them reaches a run in the foreground."""
+        waits = [node for node in run.nodes.values() if node.type == "Suspend" and node.phase not in OVER]
+        for node in waits:
+            if node.id not in self._waits:
+                self._echo(f"{node.display_name} {WAITS}")
+        self._waits.update(node.id for node in waits)
+
+    def say(self, text: str) -> None:
+        """Say a line."""
+        self._echo(text)
 
     def _say_log(self, node: Mapping[str, Any]) -> None:
         from pipelines.local.logs import read_tail
@@ -108,6 +127,9 @@ class _Both:
     def show(self, decision: Decision) -> None:
         self._picture.show(decision)
         self._lines.show(decision)
+
+    def say(self, text: str) -> None:
+        self._lines.say(text)
 
 
 def exact(node: Node) -> dict[str, Any]:

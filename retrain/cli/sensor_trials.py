@@ -27,7 +27,7 @@ CHANGES: tuple[Column, ...] = (
 MOST_EVENTS = 5
 
 
-@click.command()
+@click.command(short_help="Run the cases beside sensors.")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here, as JUnit XML")
 @output_option
@@ -67,7 +67,7 @@ def _say(suite: Suite) -> None:
             click.echo(f"         {line}")
 
 
-@click.command()
+@click.command(short_help="Run a sensor over the recorded log, and do nothing.")
 @click.argument("what", metavar="NAME|FILE")
 @click.option("--name", help="Which sensor, where FILE holds several")
 @click.option("--from", "since", help="A day or an RFC 3339 time; from the beginning of the log if left out")

@@ -67,7 +67,7 @@ def list_(server: str | None, output: str) -> None:
         table(ASIDE, aside, empty="")
 
 
-@sensors.command()
+@sensors.command(short_help="Show what a sensor waits for and has decided.")
 @click.argument("name")
 @click.option("--outcome", help="Only decisions with this outcome, such as filtered or expired")
 @click.option("--trigger", help="Only decisions about what this trigger waits for")
@@ -83,7 +83,7 @@ def show(name: str, server: str | None, output: str, **words: Any) -> None:
         more(found)
 
 
-@sensors.command()
+@sensors.command(short_help="Show what a sensor makes of events.")
 @click.argument("file", metavar="FILE|NAME")
 @click.option(
     "--event",

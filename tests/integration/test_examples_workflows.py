@@ -260,7 +260,8 @@ def test_two_branches_of_a_question_are_taken_by_the_answer_of_a_person(tmp_path
         run = platform.wait(lambda: _over(platform), "the run ends")
 
     phases = {node["displayName"]: node["phase"] for node in run["status"]["nodes"].values()}
-    assert (run["status"]["phase"], phases["deploy"], phases["leave"]) == (DONE, DONE, SKIPPED)
+    messages = [node.get("message") for node in run["status"]["nodes"].values()]
+    assert (run["status"]["phase"], phases["deploy"], phases["leave"]) == (DONE, DONE, SKIPPED), messages
 
 
 BINDING = """\

@@ -258,3 +258,16 @@ def _steps_of(project: Path) -> list[str]:
             except OSError:
                 continue
     return found
+
+
+def test_a_step_that_waits_for_a_person_says_so(place: Place) -> None:
+    body = workflow("true")
+    body["spec"]["templates"] = [{"name": "main", "suspend": {}}]
+    process = place.start(place.write("w.yaml", body), "--grace", "1")
+    assert process.stderr is not None
+    try:
+        assert "wf waits for a person" in process.stderr.readline()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipelines.core.arguments import mark_absent, resolve_arguments, resolve_step, when_text
 from pipelines.core.catalog import Catalog
 from pipelines.core.inputs import Filled, fill
+from pipelines.core.outputs import template_outputs
 from pipelines.core.substitute import Unresolved
 from pipelines.core.variables import Known
 from retrain.errors import ConfigError
@@ -286,3 +287,16 @@ def test_what_has_no_tags_is_shared_by_all_that_are_filled() -> None:
 
     assert [one["container"]["args"] for one in found] == [["0"], ["1"], ["2"]]
     assert all(one["volumes"] is declared["volumes"] for one in found)
+
+
+def test_an_output_that_is_an_input_is_its_value_and_never_the_name_of_another() -> None:
+    declared = [{"name": "o", "globalName": "g", "valueFrom": {"parameter": "{{inputs.parameters.p}}"}},
+                {"name": "later", "valueFrom": {"parameter": "{{steps.a.outputs.result}}"}}]  # fmt: skip
+    template = {"inputs": {"parameters": [{"name": "p"}]}, "outputs": {"parameters": declared}}
+    for value in ("sha256:12", "steps.a.outputs.result", "{{steps.a.outputs.result}}", "{{=1 + 1}}", ""):
+        given = {"parameters": [{"name": "p", "value": value}]}
+
+        filled = fill(template, given, Known({}), {}, Catalog())
+
+        steps = {"steps.a.outputs.result": "a secret"}
+        assert template_outputs(filled.template, Known(steps)).parameters == {"o": value, "later": "a secret"}

@@ -396,9 +396,7 @@ def refused() -> dict[str, set[str]]:
         "Event sources": set(source_spec.KNOWN) - set(eventsources.KINDS),
         "Triggers": kinds,
         "Workflows": {
-            name
-            for group in ("_SPEC", "_TEMPLATE", "CONTAINER", "_LOCATIONS")
-            for name in getattr(unsupported, group)
+            name for group in ("_SPEC", "_TEMPLATE", "CONTAINER", "_LOCATIONS") for name in getattr(unsupported, group)
         },
         "Promotions": set(promotion_spec.NOT_BUILT),
     }

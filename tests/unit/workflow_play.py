@@ -1,7 +1,7 @@
 """A workflow played in time with scripted answers: tasks run beside one another, people ask at their moments.
 
 Real parts: the engine, and the keepers of locks and memos in memory. Only the processes are made up: each ends after
-the seconds that the script says. With `crash=True` every decision is the last of its life: the run is restored of what was
+the seconds that the script says. With `crash` a decision may be the last of its life: the run is restored of what was
 saved, and goes on.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -183,6 +183,10 @@ class Play:
     """Runs on one keeper of locks and memos, in one time."""
 
     crash: bool = False
+    dies: Callable[[], bool] = lambda: True
+    """With `crash`: whether the platform dies after this step."""
+    watch: Callable[[Life], None] = lambda _: None
+    """Called after every step."""
     clock: FakeClock = field(default_factory=lambda: FakeClock(T0))
     lives: dict[str, Life] = field(default_factory=lambda: dict[str, Life]())
     agenda: list[tuple[float, int, str, Happening]] = field(
@@ -249,7 +253,8 @@ class Play:
             life.refused += wrong
             return
         await self._step(life, one)
-        if self.crash and not life.run.ended and not _is_repeated(life, one):
+        self.watch(life)
+        if self.crash and not life.run.ended and not _is_repeated(life, one) and self.dies():
             self._restart(life)
             await self._step(life, Tick())
 
@@ -321,7 +326,9 @@ class Play:
 def _is_repeated(life: Life, one: Happening) -> bool:
     """It comes again in every life: a crash after it would be one without end."""
     if isinstance(one, LockNews):
-        return not one.granted
+        twice = f"lock of {one.holder}" in life.retold
+        life.retold.add(f"lock of {one.holder}")
+        return twice or not one.granted
     return isinstance(one, TaskResult) and one.node_id in life.retold
 
 

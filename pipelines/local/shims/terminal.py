@@ -1,4 +1,4 @@
-"""Gives a program a terminal: terminal.py PROGRAM ARG... What is written to the terminal goes to stdout, and ours is its
+"""Gives a program a terminal: terminal.py PROGRAM ARG... What is written to it goes to stdout, and ours is its
 end: its exit code, or 128 and the number of the signal.
 
 Only the standard library: it runs without the packages beside Retrain.
