@@ -6,12 +6,12 @@ What an event means to anybody is none of this room's business.
 
 from __future__ import annotations
 
-from eventsources.host import SourceHost, Tools
+from eventsources.host.settings import SourceSettings
+from eventsources.host.source_host import SourceHost, Tools
+from eventsources.http.door import WebhookApp
 from eventsources.kinds import KINDS
 from eventsources.port import Kind, Secrets, Source, SourceContext, SourceState, Status
-from eventsources.settings import SourceSettings
 from eventsources.spec import EventSourceDocument, check
-from eventsources.webhook_app import WebhookApp
 
 __all__ = [
     "KINDS",

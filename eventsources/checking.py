@@ -8,7 +8,7 @@ from typing import cast
 import re2
 
 from eventsources.duration import seconds
-from eventsources.paths import BadTemplate, Template
+from eventsources.http.paths import BadTemplate, Template
 from eventsources.shapes import File, Filter, Minio, Webhook
 from retrain.manifests import Plugged, Problem, describe, problems
 from retrain.manifests.argo import KeySelector

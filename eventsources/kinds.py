@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from eventsources.file import FileSource
-from eventsources.minio import MinioSource
+from eventsources.http.webhook import WebhookSource
+from eventsources.objects.minio import MinioSource
 from eventsources.port import Kind
-from eventsources.webhook import WebhookSource
+from eventsources.watching.file import FileSource
 
 KINDS: dict[str, Kind] = {
     "webhook": WebhookSource,

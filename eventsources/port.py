@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import anyio
 from anyio.abc import TaskStatus
 
-from eventsources.ports import Ports
+from eventsources.http.ports import Ports
 from retrain.clock import Clock
 from retrain.events import Event, EventKey, JsonValue
 

@@ -29,8 +29,8 @@ from deploy import Promoter
 from deploy import Settings as PromoterSettings
 from deploy import place as place_git
 from eventsources import SourceHost, SourceSettings
-from eventsources.host import Tools as SourceTools
-from eventsources.host import wanted_of
+from eventsources.host.source_host import Tools as SourceTools
+from eventsources.host.source_host import wanted_of
 from pipelines.agents.objects_store import StoreObjects, open_objects
 from retrain.app.actions import actions
 from retrain.app.catalog import bodies

@@ -10,10 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventsources.duration import seconds
-from eventsources.file_changes import decide, event_id, pick
-from eventsources.folder import Folder, restored, shown, stored
-from eventsources.inotify import ATTRIB, MOVED_FROM
-from eventsources.minio_records import (
+from eventsources.objects.minio_records import (
     ObjectVersion,
     data_of,
     passing_id,
@@ -21,6 +18,9 @@ from eventsources.minio_records import (
     version_id,
     wants,
 )
+from eventsources.watching.file_changes import decide, event_id, pick
+from eventsources.watching.folder import Folder, restored, shown, stored
+from eventsources.watching.inotify import ATTRIB, MOVED_FROM
 
 names = st.binary(min_size=1, max_size=60).filter(lambda b: b"/" not in b and b"\0" not in b).map(os.fsdecode)
 

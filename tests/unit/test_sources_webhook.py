@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventsources.paths import BadTemplate, Template
-from eventsources.webhook_app import Endpoint, WebhookApp
-from eventsources.webhook_request import body_of, canonical, event_id, header_of
+from eventsources.http.door import Endpoint, WebhookApp
+from eventsources.http.paths import BadTemplate, Template
+from eventsources.http.request import body_of, canonical, event_id, header_of
 from retrain.clock import FakeClock
 from retrain.errors import BusError, ConfigError, NotFound, Permanent
 from retrain.events import Event

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipelines.core.happenings import Resume, Stop, Suspend, Task
 from pipelines.core.nodes import Phase
+from pipelines.core.tree import COUNTED
 from tests.unit.workflow_play import Answers, Life, Play, again, begun, fits
 
 GIVEN = {"parameters": [{"name": "o", "valueFrom": {"path": "/o", "default": "d"}}]}
@@ -125,7 +126,7 @@ async def test_every_workflow_ends_within_its_limits_at_every_moment(short: Any,
         running = [nodes[one] for one in life.tasks if not nodes[one].hooked]
         assert len(running) <= short.get("parallelism", len(running))
         active = Counter(node.boundary_id for node in nodes.values() if not node.phase.fulfilled and not node.hooked
-                         and node.type in ("Pod", "Suspend", "Steps", "DAG"))  # fmt: skip
+                         and node.type in COUNTED)  # fmt: skip
         for boundary, count in active.items():
             template = short["templates"].get(nodes[boundary].template_name, {}) if boundary else {}
             assert count <= template.get("parallelism", count), nodes[boundary].name

@@ -22,11 +22,11 @@ from anyio.abc import TaskStatus
 
 from eventsources.checking import OPS
 from eventsources.duration import seconds
-from eventsources.file_changes import CREATE, REMOVE, WRITE, decide, event_id, pick
-from eventsources.folder import Folder, Found, Lost, restored, shown, stored
-from eventsources.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
 from eventsources.port import SourceContext, SourceState
 from eventsources.shapes import File
+from eventsources.watching.file_changes import CREATE, REMOVE, WRITE, decide, event_id, pick
+from eventsources.watching.folder import Folder, Found, Lost, restored, shown, stored
+from eventsources.watching.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
 from retrain.events import MAX_ATTRIBUTE, Event, JsonValue
 from retrain.manifests.argo import Shape
 from retrain.store.events import OBJECT

@@ -10,13 +10,13 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from eventsources.delivery import Delivery, StoredCheckpoints
+from eventsources.host.delivery import Delivery, StoredCheckpoints
+from eventsources.host.settings import SourceSettings
+from eventsources.http.door import WebhookApp
+from eventsources.http.ports import Ports
 from eventsources.kinds import KINDS
 from eventsources.port import Kind, Secrets, Source, SourceContext, SourceState, Status
-from eventsources.ports import Ports
-from eventsources.settings import SourceSettings
 from eventsources.spec import EventSourceDocument, check
-from eventsources.webhook_app import WebhookApp
 from retrain.bus import Bus
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError

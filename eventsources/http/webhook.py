@@ -6,9 +6,9 @@ import anyio
 from anyio.abc import TaskStatus
 
 from eventsources.checking import MAX_PAYLOAD
+from eventsources.http.door import Endpoint
 from eventsources.port import SourceContext, SourceState
 from eventsources.shapes import Webhook
-from eventsources.webhook_app import Endpoint
 from retrain.errors import ConfigError, Transient
 from retrain.manifests.argo import KeySelector, Shape
 

@@ -24,8 +24,8 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream, TaskStatus
 
 from eventsources import daemon
 from eventsources.duration import seconds
-from eventsources.minio_client import Bucket, Place, Stream
-from eventsources.minio_records import (
+from eventsources.objects.minio_client import Bucket, Place, Stream
+from eventsources.objects.minio_records import (
     Notice,
     ObjectVersion,
     data_of,

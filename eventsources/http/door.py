@@ -13,8 +13,8 @@ import anyio
 import orjson
 import structlog
 
-from eventsources.paths import Template
-from eventsources.webhook_request import body_of, body_of_query, event_id, header_of
+from eventsources.http.paths import Template
+from eventsources.http.request import body_of, body_of_query, event_id, header_of
 from retrain.clock import Clock
 from retrain.errors import ConfigError, Permanent, RetrainError, Transient
 from retrain.events import Event, JsonValue

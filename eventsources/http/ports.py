@@ -10,8 +10,8 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from eventsources.settings import SourceSettings
-from eventsources.webhook_app import WebhookApp
+from eventsources.host.settings import SourceSettings
+from eventsources.http.door import WebhookApp
 from retrain.serving import Server, bind
 
 log = structlog.get_logger()

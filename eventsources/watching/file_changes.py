@@ -9,7 +9,7 @@ import os
 from hashlib import sha256
 from urllib.parse import quote
 
-from eventsources.inotify import ATTRIB, MOVED_FROM
+from eventsources.watching.inotify import ATTRIB, MOVED_FROM
 
 CREATE, WRITE, REMOVE, RENAME, CHMOD = 1, 2, 4, 8, 16
 MAX_ID = 1024

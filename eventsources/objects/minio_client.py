@@ -18,7 +18,7 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 
-from eventsources.minio_records import NO_VERSION, ObjectVersion
+from eventsources.objects.minio_records import NO_VERSION, ObjectVersion
 from retrain.errors import Transient
 from retrain.events import JsonValue
 

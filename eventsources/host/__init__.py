@@ -1,0 +1,1 @@
+"""What keeps sources running: tasks, delivery to the bus, memory over restarts."""

@@ -1,0 +1,1 @@
+"""Sources that tell of objects in buckets."""

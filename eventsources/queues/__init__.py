@@ -1,0 +1,1 @@
+"""Sources that read from message brokers and queues."""

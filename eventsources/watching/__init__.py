@@ -1,0 +1,1 @@
+"""Sources that look: at files, clocks, Kubernetes, and what has to be asked."""
