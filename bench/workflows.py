@@ -4,7 +4,8 @@ a runner on its store with many runs at once.
     python -m bench.workflows [--steps 1000] [--rounds 3] [--json]
 
 Peers run /bin/true as often, two at once, in turns with ours. Snakemake is measured where its program is on the PATH or
-where BENCH_SNAKEMAKE says it is; others (Prefect) see docs/performance.md. Temporary directories are made below $TMPDIR.
+where BENCH_SNAKEMAKE says it is, Prefect where BENCH_PREFECT names a Python that has it (a hundred steps each: they are
+slow). Temporary directories are made below $TMPDIR.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 import tracemalloc
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,7 +85,8 @@ def layers(steps: int) -> Manifest:
 
 def seconds(words: Sequence[str], folder: Path) -> tuple[float, float]:
     """(seconds, seconds of processor time) of a command that must succeed."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed is compiled
     before, began = _used(), time.perf_counter()
     subprocess.run(words, cwd=folder, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - began, _used() - before
@@ -114,6 +117,32 @@ def snakemake(program: str, folder: Path, steps: int) -> float:
     return steps / seconds([program, f"-j{WIDTH}", "--quiet", "all"], folder)[0]
 
 
+PREFECT_FLOW = """
+import subprocess, sys
+from prefect import flow, task
+from prefect.task_runners import ThreadPoolTaskRunner
+
+@task
+def true(number):
+    subprocess.run(["/bin/true"], check=True)
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
+def bench(steps: int):
+    for future in [true.submit(number) for number in range(steps)]:
+        future.result()
+
+bench(int(sys.argv[1]))
+"""
+
+
+def prefect(python: str, folder: Path, steps: int) -> float:
+    """Steps per second, with the server that Prefect starts for itself."""
+    (folder / "flow.py").write_text(PREFECT_FLOW)
+    home = {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_LOGGING_LEVEL": "ERROR", "DO_NOT_TRACK": "1"}
+    words = [f"{name}={value}" for name, value in home.items()]
+    return steps / seconds(["env", *words, python, "flow.py", str(steps)], folder)[0]
+
+
 def bare(steps: int) -> float:
     """Seconds for as many steps by bare `posix_spawn`, from two threads."""
     left = iter(range(steps))
@@ -137,6 +166,7 @@ def bare(steps: int) -> float:
 
 def commands(folder: Path, steps: int, rounds: int) -> list[Row]:
     ours, used, spawned, made, made_cpu, hello = [], [], [], [], [], []
+    retrain_run(folder, dag([{"name": "hello"}]))
     for _ in range(rounds):
         wall, cpu = retrain_run(folder, chains(steps))
         ours.append(steps / wall)
@@ -156,13 +186,27 @@ def commands(folder: Path, steps: int, rounds: int) -> list[Row]:
             median=statistics.median(one[0] for one in hello) * 1000),
         Row("the same, processor time", min(one[1] for one in hello) * 1000, "ms"),
     ]  # fmt: skip
-    if program := os.environ.get("BENCH_SNAKEMAKE") or shutil.which("snakemake"):
-        few = min(steps, 100)
-        peer = snakemake(program, folder, few)
-        rows.append(Row(f"{what}; peer with {few} steps", best, "steps/s", peer, "snakemake -j2", peer, median=typical))
-    else:
-        print("snakemake is not installed: not measured", file=sys.stderr)
-    return rows
+    return rows + slow_peers(folder, steps, Row(what, best, "steps/s", median=typical))
+
+
+def slow_peers(folder: Path, steps: int, ours: Row) -> list[Row]:
+    """Engines that are measured once, with a hundred steps, where they are installed."""
+    few = min(steps, 100)
+    found: list[Row] = []
+    for name, program, measure in (
+        ("snakemake -j2", os.environ.get("BENCH_SNAKEMAKE") or shutil.which("snakemake"), snakemake),
+        ("Prefect, 2 threads", os.environ.get("BENCH_PREFECT"), prefect),
+    ):
+        if not program:
+            print(f"{name}: not installed, not measured", file=sys.stderr)
+            continue
+        try:
+            peer = measure(program, folder, few)
+        except subprocess.CalledProcessError as error:
+            print(f"{name}: does not run here, not measured: {error}", file=sys.stderr)
+            continue
+        found.append(replace(ours, what=f"{ours.what}; peer with {few}", peer=peer, peer_name=name, goal=peer))
+    return found
 
 
 # --- the engine by itself ---------------------------------------------------------------------------------------------

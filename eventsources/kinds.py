@@ -1,15 +1,173 @@
-"""The kinds of source that are built."""
+"""The kinds of source that are built, and where to turn for those of Argo Events that are not.
+
+A kind is one file with what the user writes (`Spec`), what can be wrong with that (`check`) and the class that runs,
+and one line here. The file is imported with this module, so that lint knows it: a client library that it needs is
+imported where it connects. The class is looked up when a source is started.
+"""
 
 from __future__ import annotations
 
-from eventsources.http.webhook import WebhookSource
-from eventsources.objects.minio import MinioSource
-from eventsources.port import Kind
-from eventsources.watching.file import FileSource
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
-KINDS: dict[str, Kind] = {
-    "webhook": WebhookSource,
-    "file": FileSource,
-    "minio": MinioSource,
+from eventsources.fields import Path
+from eventsources.http import alertmanager, bitbucket, cloudevents, gitea, github, gitlab, slack, sns, stripe, webhook
+from eventsources.objects import minio
+from eventsources.port import Kind, Source, SourceContext
+from eventsources.queues import jetstream, kafka, nats
+from eventsources.watching import file
+from retrain.errors import ConfigError
+from retrain.manifests import Problem
+from retrain.manifests.argo import Shape
+
+Check = Callable[[Path, Any, bool], Iterator[Problem]]
+"""What is wrong with one event's spec at a path: (path, spec, whether it is retrain.dev/v1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """One kind of ours; built like any `Kind`, by calling it.
+
+    `source`: the class that runs, as `module:Class`. `type`: what its events' type says, upstream's where upstream has
+    the kind. `shared`: all replicas run it; else one at a time does. `needs`: the extra of this package that brings the
+    client library, where that is not installed with it.
+    """
+
+    Spec: type[Shape]
+    check: Check
+    source: str
+    type: str
+    shared: bool = False
+    needs: str = ""
+
+    def __call__(self, name: str, spec: Any, context: SourceContext) -> Source:
+        module, _, kind = self.source.partition(":")
+        try:
+            built = getattr(import_module(module), kind)
+            return built(name, spec, context)
+        except ModuleNotFoundError as error:
+            if not self.needs:
+                raise
+            message = f"the {self.type} source wants {error.name}: pip install 'retrain[{self.needs}]'"
+            raise ConfigError(message) from error
+
+
+BUILT_IN: Mapping[str, BuiltIn] = {
+    "webhook": BuiltIn(
+        Spec=webhook.Webhook,
+        check=webhook.check,
+        source="eventsources.http.webhook:WebhookSource",
+        type="webhook",
+        shared=True,
+    ),
+    "github": BuiltIn(
+        Spec=github.Github,
+        check=github.check,
+        source="eventsources.http.github:GithubSource",
+        type="github",
+        shared=True,
+    ),
+    "gitlab": BuiltIn(
+        Spec=gitlab.Gitlab,
+        check=gitlab.check,
+        source="eventsources.http.gitlab:GitlabSource",
+        type="gitlab",
+        shared=True,
+    ),
+    "bitbucket": BuiltIn(
+        Spec=bitbucket.Bitbucket,
+        check=bitbucket.check,
+        source="eventsources.http.bitbucket:BitbucketSource",
+        type="bitbucket",
+        shared=True,
+    ),
+    "gitea": BuiltIn(
+        Spec=gitea.Gitea, check=gitea.check, source="eventsources.http.gitea:GiteaSource", type="gitea", shared=True
+    ),
+    "cloudevents": BuiltIn(
+        Spec=cloudevents.CloudEvents,
+        check=cloudevents.check,
+        source="eventsources.http.cloudevents:CloudEventsSource",
+        type="cloudevents",
+        shared=True,
+    ),
+    "alertmanager": BuiltIn(
+        Spec=alertmanager.Alertmanager,
+        check=alertmanager.check,
+        source="eventsources.http.alertmanager:AlertmanagerSource",
+        type="alertmanager",
+        shared=True,
+    ),
+    "slack": BuiltIn(
+        Spec=slack.Slack, check=slack.check, source="eventsources.http.slack:SlackSource", type="slack", shared=True
+    ),
+    "stripe": BuiltIn(
+        Spec=stripe.Stripe,
+        check=stripe.check,
+        source="eventsources.http.stripe:StripeSource",
+        type="stripe",
+        shared=True,
+    ),
+    "sns": BuiltIn(Spec=sns.Sns, check=sns.check, source="eventsources.http.sns:SnsSource", type="sns", shared=True),
+    "file": BuiltIn(Spec=file.File, check=file.check, source="eventsources.watching.file:FileSource", type="file"),
+    "jetstream": BuiltIn(
+        Spec=jetstream.JetStream,
+        check=jetstream.check,
+        source="eventsources.queues.jetstream_source:JetStreamSource",
+        type="jetstream",
+        shared=True,
+    ),
+    "kafka": BuiltIn(
+        Spec=kafka.Kafka,
+        check=kafka.check,
+        source="eventsources.queues.kafka_source:KafkaSource",
+        type="kafka",
+        shared=True,
+    ),
+    "nats": BuiltIn(Spec=nats.Nats, check=nats.check, source="eventsources.queues.nats_source:NatsSource", type="nats"),
+    "minio": BuiltIn(
+        Spec=minio.Minio, check=minio.check, source="eventsources.objects.minio_source:MinioSource", type="minio"
+    ),
 }
-"""By the name of their map in `spec`. The app adds those of the entry-point group `retrain.sources` at its start."""
+"""By the name of their map in `spec`."""
+
+KINDS: dict[str, Kind] = dict(BUILT_IN)
+"""The same for who runs them. The app adds those of the entry-point group `retrain.sources` at its start."""
+
+UPSTREAM: Mapping[str, str] = {
+    "amqp": "",
+    "azureEventsHub": "kafka: Event Hubs speaks Kafka's protocol on port 9093 (SASL PLAIN, user $ConnectionString)",
+    "azureQueueStorage": "",
+    "azureServiceBus": "azureQueueStorage, or a webhook that an Event Grid subscription of the queue calls",
+    "bitbucket": "",
+    "bitbucketserver": "webhook: add its URL as a webhook of the repository in Bitbucket Server",
+    "calendar": "",
+    "emitter": "mqtt: emitter.io speaks MQTT",
+    "file": "",
+    "generic": "cloudevents: let the program POST its events; or a plugin, see docs/plugins.md",
+    "gerrit": "webhook: Gerrit's webhooks plugin posts to it",
+    "github": "",
+    "gitlab": "",
+    "hdfs": "file with `polling: true` on an HDFS that is mounted by NFS gateway or FUSE",
+    "kafka": "",
+    "minio": "",
+    "mns": "sqs where the queue can be of AWS; else a webhook that an MNS topic's HTTP subscription calls",
+    "mqtt": "",
+    "nats": "",
+    "nsq": "webhook: nsq_to_http posts each message to it",
+    "pubSub": "",
+    "pulsar": "kafka: Pulsar brokers speak Kafka's protocol with KoP; else a webhook that a Pulsar function calls",
+    "redis": "",
+    "redisStream": "",
+    "resource": "",
+    "sftp": "",
+    "slack": "",
+    "sns": "",
+    "sqs": "",
+    "storagegrid": "s3 by listing, or sns: StorageGRID's platform services publish to it",
+    "stripe": "",
+    "webhook": "",
+}
+"""Every kind that Argo Events has, as it is written, and what to take instead while it is not built."""

@@ -3,98 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-import anyio
 from anyio.abc import TaskStatus
 
 from eventsources.http.ports import Ports
+from eventsources.status import Phase, SourceState, Status
 from retrain.clock import Clock
+from retrain.errors import NotFound
 from retrain.events import Event, EventKey, JsonValue
+from retrain.manifests.argo import KeySelector
 
-Phase = Literal["starting", "listening", "waiting", "stopped"]
+__all__ = [
+    "Checkpoints",
+    "Kind",
+    "Phase",
+    "Secrets",
+    "Source",
+    "SourceContext",
+    "SourceState",
+    "Status",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """How a source is doing. `name` is `EventSource/event`.
-
-    `since`: when it came into `state`. `waiting_for`: what it lacks, in words and without secrets. `note`: what an
-    operator should know although it listens. `received` counts events that are safe, `errors` failures, both since the
-    process started; `last_event` is when the newest was received.
-    """
-
-    kind: str
-    name: str
-    state: Phase
-    since: datetime
-    waiting_for: str | None = None
-    note: str | None = None
-    last_event: datetime | None = None
-    received: int = 0
-    errors: int = 0
-
-
-class Status:
-    """Where a source writes how it is doing. `settled` is set once it listens, or waits for something."""
-
-    def __init__(self, kind: str, name: str, clock: Clock) -> None:
-        self.kind = kind
-        self.name = name
-        self.settled = anyio.Event()
-        self._clock = clock
-        self._phase: Phase = "starting"
-        self._since = clock.now()
-        self._waiting_for: str | None = None
-        self._note: str | None = None
-        self._last_event: datetime | None = None
-        self._received = 0
-        self._errors = 0
-
-    def listening(self, note: str | None = None) -> None:
-        """It receives now."""
-        self._become("listening", None, note)
-
-    def waiting(self, reason: str) -> None:
-        """It cannot receive now, because of `reason`, and tries again."""
-        self._become("waiting", reason, None)
-
-    def stopped(self) -> None:
-        """It was told to end."""
-        self._become("stopped", None, None)
-
-    def received(self, now: datetime, count: int = 1) -> None:
-        """So many events more are safe on the bus."""
-        self._received += count
-        self._last_event = now
-
-    def failed(self) -> None:
-        """Something went wrong once more."""
-        self._errors += 1
-
-    def state(self) -> SourceState:
-        """What to show."""
-        return SourceState(
-            self.kind,
-            self.name,
-            self._phase,
-            self._since,
-            self._waiting_for,
-            self._note,
-            self._last_event,
-            self._received,
-            self._errors,
-        )
-
-    def _become(self, phase: Phase, reason: str | None, note: str | None) -> None:
-        if phase != self._phase:
-            self._phase, self._since = phase, self._clock.now()
-        self._waiting_for, self._note = reason, note
-        if phase != "starting":
-            self.settled.set()
+MAX_ID = 1024
+"""Characters of an event's id; what is longer is shortened to a digest."""
 
 
 class Source(Protocol):
@@ -124,6 +60,14 @@ class Secrets(Protocol):
         """
         ...
 
+    def config(self, name: str, key: str) -> str:
+        """The value of `key` in the config map `name`.
+
+        Raises:
+            RetrainError: there is none.
+        """
+        ...
+
 
 class Checkpoints(Protocol):
     """What one source keeps over restarts: JSON values by name. One `scope` of names is one thing's memory."""
@@ -138,18 +82,26 @@ class Checkpoints(Protocol):
 class SourceContext:
     """What a source may use.
 
-    `source` is the EventSource's name; `ours` whether it is retrain.dev/v1; `alone` whether it has this entry only.
-    `emit` returns when the bus has the event; it raises BusError (again later) or Permanent (never).
+    `source` is the EventSource's name, `name` the event's; `ours` whether it is retrain.dev/v1; `alone` whether the
+    EventSource has this entry only; `type` what the events' type says; `metadata` what the user wants in every event.
+
+    All three ways out apply `filter.expression` and `limits` of the entry.
+    `emit` is for doors: it returns when the bus has the event; it raises BusError (again later), or Permanent (never).
     `deliver` is for sources that fetch: it returns when all events are safe, waits for the bus as long as that takes,
     and moves what the bus can never take to the dead letters.
+    `bury` is for what cannot be read: (what it is, its raw bytes, the reason) is in the dead letters when it returns.
+    Only then a source acknowledges to the outside: commits an offset, deletes a message.
     `known` tells which events the platform has read from the bus before.
     """
 
     source: str
+    name: str
+    type: str
     ours: bool
     alone: bool
     emit: Callable[[Event], Awaitable[None]]
     deliver: Callable[[Sequence[Event]], Awaitable[None]]
+    bury: Callable[[str, bytes, str], Awaitable[None]]
     known: Callable[[Collection[EventKey]], Awaitable[set[str]]]
     checkpoints: Checkpoints
     secrets: Secrets
@@ -157,11 +109,71 @@ class SourceContext:
     status: Status
     ports: Ports
     project: Path
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def event(
+        self,
+        thing: str,
+        data: JsonValue,
+        *,
+        time: datetime | None = None,
+        extensions: Mapping[str, str | int | bool] | None = None,
+    ) -> Event:
+        """The event of one thing. `thing` is derived from the thing itself, so that the same thing is the same event.
+
+        The entry's name stands before it where the EventSource has several, since their things may be named alike.
+        `data` gets the entry's metadata, if it is an object. `time`: when the thing happened; None: now.
+        """
+        if self.metadata and isinstance(data, dict):
+            data = {**data, "metadata": dict(self.metadata)}
+        return Event(
+            id=self.id_of(thing),
+            source=self.source,
+            type=self.type,
+            subject=self.name,
+            time=time or self.clock.now(),
+            data=data,
+            datacontenttype="application/json",
+            extensions=extensions or {},
+        )
+
+    def id_of(self, thing: str) -> str:
+        """The id of one thing's event: printable, and of MAX_ID characters at most."""
+        text = thing if self.alone else f"{self.name}/{thing}"
+        if not text.isprintable():
+            text = "".join(one if one.isprintable() and one != "%" else f"%{ord(one):02X}" for one in text)
+        return text if len(text) <= MAX_ID else f"{text[:64]}:{sha256(text.encode()).hexdigest()}"
+
+    def read(self, selector: KeySelector | None) -> str:
+        """A secret's value without one trailing newline; empty where none is named. It is never shown from now on.
+
+        Raises:
+            NotFound: it is not there yet, which is to be waited for. An `optional` one is empty then.
+        """
+        return self._read(selector, self.secrets.secret)
+
+    def read_config(self, selector: KeySelector | None) -> str:
+        """A config map's value, in the same way; it is no secret."""
+        return self._read(selector, self.secrets.config, concealed=False)
+
+    def _read(self, selector: KeySelector | None, look: Callable[[str, str], str], *, concealed: bool = True) -> str:
+        if selector is None or not selector.name:
+            return ""
+        try:
+            value = look(selector.name, selector.key).removesuffix("\n")
+        except NotFound:
+            if selector.optional:
+                return ""
+            raise
+        if concealed:
+            self.status.conceal(value)
+        return value
 
 
 Kind = Callable[[str, Any, SourceContext], Source]
 """How a source is built: event name, what the user wrote for it, context. Builds only; `run` opens things.
 
 A plugin's kind may have `Spec`, a pydantic model of what the user writes for one event, and gets an instance of it;
-without one it gets the JSON object as it is.
+without one it gets the JSON object as it is. It may have `type`, what its events' type says (else the kind's name), and
+`shared = True` if all replicas may run it at the same time (else one does).
 """

@@ -6,6 +6,7 @@ Knows nothing of the house: the web and the webhooks both stand on it.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ import orjson
 import uvicorn
 from anyio.abc import TaskStatus
 
+from retrain.connections import BoundedProtocol
 from retrain.errors import ConfigError
 
 BACKLOG = 1024
@@ -118,17 +120,23 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class Server:
-    """Serves one ASGI application on one socket."""
+    """Serves one ASGI application on one socket, over TLS where `tls` is a context.
+
+    The context may be changed while it serves: connections that come later are made with what it holds then.
+    """
 
     name = "server"
 
-    def __init__(self, app: Any, listener: socket.socket, *, drain_s: float = 5.0) -> None:
+    def __init__(
+        self, app: Any, listener: socket.socket, *, drain_s: float = 5.0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._listener = listener
+        self._scheme = "https" if tls is not None else "http"
         self._server = _Uvicorn(
             uvicorn.Config(
                 app,
                 loop="none",
-                http="httptools",
+                http=BoundedProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -136,6 +144,7 @@ class Server:
                 server_header=False,
                 timeout_graceful_shutdown=int(drain_s) or 1,
                 backlog=BACKLOG,
+                ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
             )
         )
 
@@ -143,7 +152,7 @@ class Server:
     def url(self) -> str:
         """Where it answers."""
         host, port = self._listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{self._scheme}://[{host}]:{port}" if ":" in host else f"{self._scheme}://{host}:{port}"
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled: no new connection then, requests in hand get their answer within the bound."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from retrain.bus import EmbeddedServer, MemoryBus, NatsBus, embedded, open_nats
 from retrain.store import Store, open_store
-from tests.servers import launch
+
+pytest_plugins = ["tests.servers.fixtures"]
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +41,3 @@ async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embedd
 async def nats_bus(nats: EmbeddedServer) -> AsyncIterator[NatsBus]:
     async with open_nats(nats.url, nats.settings) as bus:
         yield bus
-
-
-@pytest.fixture(scope="session")
-def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.MinioServer]:
-    """One MinIO for all tests: each makes buckets of its own."""
-    with launch.minio(tmp_path_factory.mktemp("minio")) as server:
-        yield server

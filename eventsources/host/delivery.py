@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 import anyio
 import orjson
 import structlog
 
-from eventsources.port import Status
+from eventsources.filters import filter_of
+from eventsources.host.limits import Bounds
+from eventsources.status import Status
 from retrain import faults
 from retrain.bus import Bus
 from retrain.clock import Clock
@@ -26,29 +29,83 @@ LAST_RETRY_S = 15.0
 
 
 class Delivery:
-    """One source's way to the bus."""
+    """One source's way to the bus. `spec` is what the user wrote for it: its filter and limits count here."""
 
-    def __init__(self, bus: Bus, store: Store, clock: Clock, status: Status) -> None:
+    def __init__(self, bus: Bus, store: Store, clock: Clock, status: Status, spec: Any = None) -> None:
         self._bus = bus
         self._store = store
         self._clock = clock
         self._status = status
+        self._wants = filter_of(spec)
+        self._bounds = Bounds(getattr(spec, "limits", None))
 
     async def emit(self, event: Event) -> None:
-        """Publish one event; returns when the bus has it. What is counted is up to the caller.
+        """Publish one event; returns when the bus has it, or the filter does not want it.
 
         Raises:
             BusError: it may not be safe.
-            Permanent: the bus can never take it.
+            Transient: the entry's limits do not let it in now.
+            Permanent: the bus can never take it, it is too big, or the filter cannot be asked about it.
         """
-        faults.point("source.before_publish")
-        await self._bus.publish(event)
-        faults.point("source.after_publish")
+        if not await self._wanted(event):
+            return
+        self._bounds.check_size(event)
+        async with self._bounds.admitted():
+            faults.point("source.before_publish")
+            await self._bus.publish(event)
+            faults.point("source.after_publish")
 
     async def deliver(self, batch: Sequence[Event]) -> None:
-        """Publish events; returns when each is safe: on the bus, or in the dead letters if the bus never takes it."""
-        for start in range(0, len(batch), BATCH):
-            await self._deliver(batch[start : start + BATCH])
+        """Publish events; returns when each is safe: on the bus, or in the dead letters if the bus never takes it.
+
+        One that the filter does not want is passed over; one that it cannot be asked about is a dead letter.
+        """
+        size = min(BATCH, self._bounds.in_flight or BATCH)
+        for start in range(0, len(batch), size):
+            part = [one for one in batch[start : start + size] if await self._fits(one)]
+            if part:
+                await self._bounds.pace(len(part))
+                await self._deliver(part)
+
+    async def bury(self, thing: str, raw: bytes, reason: str) -> None:
+        """Keep what cannot be read with its raw bytes; returns when it is safe. The same thing twice is one letter."""
+        digest = sha256(f"{self._status.name}\n{thing}\n".encode() + raw).hexdigest()[:20]
+        await self._keep(DeadLetter(f"d-{digest}", "message", self._status.name, reason, raw, self._clock.now()))
+
+    async def known(self, keys: Collection[EventKey]) -> set[str]:
+        """Which of these events the platform has read from the bus before."""
+        return set(await self._store.read(lambda connection: events.positions(connection, keys)))
+
+    # --- what is wanted ------------------------------------------------------------------------------------------
+
+    async def _wanted(self, event: Event) -> bool:
+        """Raises Permanent, after the event is a dead letter, where the filter cannot be asked about it."""
+        if self._wants is None:
+            return True
+        try:
+            wanted = self._wants(event)
+        except Permanent as error:
+            await self._bury_event(event, str(error))
+            raise
+        if not wanted:
+            self._status.filtered()
+        return wanted
+
+    async def _fits(self, event: Event) -> bool:
+        """Whether a fetched event is to be published; if it can never be, it is a dead letter afterwards."""
+        try:
+            if not await self._wanted(event):
+                return False
+        except Permanent:
+            return False
+        try:
+            self._bounds.check_size(event)
+        except Permanent as error:
+            await self._bury_event(event, str(error))
+            return False
+        return True
+
+    # --- publishing ----------------------------------------------------------------------------------------------
 
     async def _deliver(self, batch: Sequence[Event]) -> None:
         delay, before = FIRST_RETRY_S, self._status.state()
@@ -59,8 +116,7 @@ class Delivery:
                     self._status.listening(before.note)
                 return
             except Transient as error:
-                self._status.failed()
-                self._status.waiting(f"the bus: {error}")
+                self._trouble("the bus", error)
                 log.warning("source.bus_away", source=self._status.name, error=str(error), retry_s=delay)
             await anyio.sleep(delay)
             delay = min(delay * 2, LAST_RETRY_S)
@@ -79,21 +135,33 @@ class Delivery:
         try:
             await self._bus.publish(event)
         except Permanent as error:
-            self._status.failed()
-            log.warning("source.dead_letter", source=self._status.name, event_id=event.id, error=str(error))
-            letter = DeadLetter(
-                id=f"d-{sha256(event.key.encode()).hexdigest()[:20]}",
-                kind="event",
-                origin=self._status.name,
-                reason=str(error),
-                body=_bytes(event),
-                created=self._clock.now(),
-            )
-            await self._store.write(lambda connection: deadletters.add(connection, [letter]))
+            await self._bury_event(event, str(error))
 
-    async def known(self, keys: Collection[EventKey]) -> set[str]:
-        """Which of these events the platform has read from the bus before."""
-        return set(await self._store.read(lambda connection: events.positions(connection, keys)))
+    # --- dead letters --------------------------------------------------------------------------------------------
+
+    async def _bury_event(self, event: Event, reason: str) -> None:
+        letter_id = f"d-{sha256(event.key.encode()).hexdigest()[:20]}"
+        name = self._status.name
+        await self._keep(DeadLetter(letter_id, "event", name, reason, _bytes(event), self._clock.now()))
+
+    async def _keep(self, letter: DeadLetter) -> None:
+        """Returns when the letter is in the store, however long that takes: what comes next is an acknowledgement."""
+        reason = self._status.clean(letter.reason)
+        self._status.buried(reason)
+        log.warning("source.dead_letter", source=self._status.name, letter=letter.id, reason=reason)
+        delay = FIRST_RETRY_S
+        while True:
+            try:
+                await self._store.write(lambda connection: deadletters.add(connection, [letter]))
+                return
+            except Transient as error:
+                self._trouble("the store", error)
+            await anyio.sleep(delay)
+            delay = min(delay * 2, LAST_RETRY_S)
+
+    def _trouble(self, what: str, error: Exception) -> None:
+        self._status.failed(f"{what}: {error}")
+        self._status.waiting(f"{what}: {error}")
 
 
 def _bytes(event: Event) -> bytes:

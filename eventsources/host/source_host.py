@@ -15,8 +15,9 @@ from eventsources.host.settings import SourceSettings
 from eventsources.http.door import WebhookApp
 from eventsources.http.ports import Ports
 from eventsources.kinds import KINDS
-from eventsources.port import Kind, Secrets, Source, SourceContext, SourceState, Status
+from eventsources.port import Kind, Secrets, Source, SourceContext
 from eventsources.spec import EventSourceDocument, check
+from eventsources.status import SourceState, Status
 from retrain.bus import Bus
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError
@@ -163,19 +164,23 @@ class SourceHost:
         except Exception as error:
             reason = f"it crashed: {type(error).__name__}: {error}"
             log.exception("source.crashed", source=wanted.name, kind=wanted.kind)
-        unit.status.failed()
-        unit.status.waiting(f"a new start; {reason}"[:500])
+        unit.status.failed(reason)
+        unit.status.waiting(f"a new start; {reason}")
 
     def _build(self, unit: _Unit) -> Source:
         assert self._ports is not None
         wanted = unit.wanted
-        delivery = Delivery(self._tools.bus, self._tools.store, self._clock, unit.status)
+        kind = self._kinds[wanted.kind]
+        delivery = Delivery(self._tools.bus, self._tools.store, self._clock, unit.status, wanted.spec)
         context = SourceContext(
             source=wanted.source,
+            name=wanted.event_name,
+            type=getattr(kind, "type", wanted.kind),
             ours=wanted.ours,
             alone=wanted.alone,
             emit=delivery.emit,
             deliver=delivery.deliver,
+            bury=delivery.bury,
             known=delivery.known,
             checkpoints=StoredCheckpoints(self._tools.store, f"{wanted.kind}:{wanted.name}"),
             secrets=self._tools.secrets,
@@ -183,8 +188,9 @@ class SourceHost:
             status=unit.status,
             ports=self._ports,
             project=self._settings.project,
+            metadata=getattr(wanted.spec, "metadata", {}),
         )
-        return self._kinds[wanted.kind](wanted.event_name, wanted.spec, context)
+        return kind(wanted.event_name, wanted.spec, context)
 
 
 def wanted_of(documents: Iterable[EventSourceDocument]) -> dict[str, Wanted]:

@@ -1,72 +1,41 @@
-"""The HTTP side of webhooks: one raw ASGI application for each port. The hot path, so no framework.
+"""The HTTP side of what is called: one raw ASGI application for each port. The hot path, so no framework.
 
-A request is answered 2xx only after the bus has its event. Requests do not wait for each other.
+It routes by path and method, bounds what comes in, and answers. What becomes of a request is its endpoint's business:
+`take` returns only after the bus has what came, so a 2xx means that it is safe. Requests do not wait for each other.
 """
 
 from __future__ import annotations
 
-import hmac
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import anyio
-import orjson
-import structlog
-
+from eventsources.http.access import AccessLog
+from eventsources.http.answers import TEXT, Refusal, Reply
 from eventsources.http.paths import Template
-from eventsources.http.request import body_of, body_of_query, event_id, header_of
-from retrain.clock import Clock
-from retrain.errors import ConfigError, Permanent, RetrainError, Transient
-from retrain.events import Event, JsonValue
-from retrain.serving import Headers, Receive, Scope, Send, TooLarge, answer_bytes, read_body
+from eventsources.http.reading import Gone, read_whole
+from eventsources.http.request import Request
+from retrain.errors import ConfigError
+from retrain.serving import Headers, Receive, Scope, Send, answer_bytes
 
-log = structlog.get_logger()
-
-JSON = b"application/json"
-TEXT = b"text/plain; charset=utf-8"
-PATIENCE_S = 30.0
-"""Seconds in which a body must come. A client that drips bytes holds its connection no longer."""
-
-CLOSE = (b"connection", b"close")
-RETRY_AFTER_S = b"1"
+NOWHERE = "no endpoint"
+BODILESS = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One route and what becomes of its requests.
 
-    `owner` is `EventSource/event`; `source` and `subject` go into the event; `scope` stands before ids of clients.
-    `token`: gives the bearer token to compare with, None where no one need show one; raises if the secret is not there.
-    `plain`: answer as Argo Events does, 200 and `success`.
+    `owner` is `EventSource/event`. `limit`: bytes of a body at most. `admit` looks at the headers before the body is
+    read, and raises Refusal. `take` answers, or raises Refusal.
     """
 
     owner: str
-    source: str
-    subject: str
     method: str
     path: str
     limit: int
-    emit: Callable[[Event], Awaitable[None]]
-    accepted: Callable[[], None]
-    failed: Callable[[], None]
-    clock: Clock
-    scope: str = ""
-    token: Callable[[], str] | None = None
-    plain: bool = False
-    metadata: dict[str, str] = field(default_factory=dict[str, str])
-
-
-class _Answer(Exception):
-    """A request that ends here, with this status and explanation."""
-
-    def __init__(self, status: int, text: str, *headers: tuple[bytes, bytes]) -> None:
-        self.status = status
-        self.text = text
-        self.headers = headers
-
-
-class _Gone(Exception):
-    """The client went away before its request was whole."""
+    take: Callable[[Request], Awaitable[Reply]]
+    admit: Callable[[Headers], None] | None = None
 
 
 class WebhookApp:
@@ -75,6 +44,7 @@ class WebhookApp:
     def __init__(self) -> None:
         self._plain: dict[str, dict[str, Endpoint]] = {}
         self._templates: dict[str, Template] = {}
+        self._access = AccessLog(time.monotonic)
 
     def __len__(self) -> int:
         return sum(map(len, self._plain.values()))
@@ -109,31 +79,36 @@ class WebhookApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"webhooks speak HTTP, not {scope['type']}")
+        started = time.monotonic()
+        where, size, reason = NOWHERE, 0, ""
         try:
-            status, content, content_type = await self._serve(scope, receive)
-            headers: Headers = ()
-        except _Answer as answer:
-            status, content_type, headers = answer.status, JSON, answer.headers
-            content = orjson.dumps({"error": answer.text})
-        except _Gone:
+            endpoint = self._find(scope)
+            if isinstance(endpoint, Endpoint):
+                where = endpoint.owner
+                request = await _request(endpoint, scope, receive)
+                size = len(request.body)
+                reply = await endpoint.take(request)
+            else:
+                reply = endpoint
+        except Refusal as refusal:
+            reply, reason = refusal.reply(), refusal.text
+        except Gone:
             return
-        await answer_bytes(send, status, content, content_type, headers)
+        self._access.note(where, reply.status, started, size=size, reason=reason)
+        await answer_bytes(send, reply.status, reply.content, reply.content_type, reply.headers)
 
-    async def _serve(self, scope: Scope, receive: Receive) -> tuple[int, bytes, bytes]:
-        methods = self._methods(scope["path"])
+    def _find(self, scope: Scope) -> Endpoint | Reply:
+        path: str = scope["path"]
+        methods = self._methods(path)
         if methods is None:
-            if scope["path"] == "/health":
-                return 200, b"OK", TEXT
-            raise _Answer(404, f"no webhook has the path {scope['path'][:200]!r}")
+            if path == "/health":
+                return Reply(200, b"OK", TEXT)
+            raise Refusal(404, f"no webhook has the path {path[:200]!r}")
         endpoint = methods.get(scope["method"])
         if endpoint is None:
             allowed = ", ".join(sorted(methods))
-            raise _Answer(405, f"this path takes {allowed}", (b"allow", allowed.encode()))
-        event = await _event(endpoint, scope, receive)
-        await _emit(endpoint, event)
-        if endpoint.plain:
-            return 200, b"success", TEXT
-        return 202, orjson.dumps({"id": event.id}), JSON
+            raise Refusal(405, f"this path takes {allowed}", (b"allow", allowed.encode()))
+        return endpoint
 
     def _methods(self, path: str) -> dict[str, Endpoint] | None:
         methods = self._plain.get(path)
@@ -143,69 +118,10 @@ class WebhookApp:
         return methods
 
 
-async def _event(endpoint: Endpoint, scope: Scope, receive: Receive) -> Event:
+async def _request(endpoint: Endpoint, scope: Scope, receive: Receive) -> Request:
+    """The whole request, once it may come in and is all there."""
     raw = scope["headers"]
-    if endpoint.token is not None:
-        _authorize(endpoint.token, raw)
-    header = header_of(raw)
-    try:
-        if endpoint.method == "GET":
-            body = body_of_query(scope["query_string"])
-        else:
-            content_type = header.get("Content-Type", ("",))[0]
-            body = body_of(content_type, await _read(receive, raw, endpoint.limit))
-    except ConfigError as error:
-        raise _Answer(400, str(error)) from error
-    data: dict[str, JsonValue] = {"header": header, "body": body}
-    if endpoint.metadata:
-        data["metadata"] = endpoint.metadata
-    return Event(
-        id=event_id(header, endpoint.scope),
-        source=endpoint.source,
-        type="webhook",
-        subject=endpoint.subject,
-        time=endpoint.clock.now(),
-        data=data,
-        datacontenttype="application/json",
-    )
-
-
-def _authorize(token: Callable[[], str], raw: list[tuple[bytes, bytes]]) -> None:
-    try:
-        secret = token()
-    except RetrainError as error:
-        log.warning("webhook.secret_missing", error=str(error))
-        secret = ""
-    if not secret:
-        raise _Answer(503, "the endpoint's secret is not there yet", (b"retry-after", RETRY_AFTER_S))
-    wanted = b"Bearer " + secret.encode()
-    given = [value for name, value in raw if name == b"authorization"]
-    if len(given) != 1 or not hmac.compare_digest(given[0], wanted):
-        raise _Answer(401, "a valid bearer token is required", (b"www-authenticate", b"Bearer"), CLOSE)
-
-
-async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
-    try:
-        with anyio.move_on_after(PATIENCE_S) as patience:
-            body = await read_body(headers, receive, limit)
-            if body is None:
-                raise _Gone
-            return body
-    except TooLarge as error:
-        raise _Answer(413, str(error), CLOSE) from None
-    assert patience.cancelled_caught
-    raise _Answer(408, "the body did not come in time", CLOSE)
-
-
-async def _emit(endpoint: Endpoint, event: Event) -> None:
-    try:
-        await endpoint.emit(event)
-    except Permanent as error:
-        endpoint.failed()
-        raise _Answer(422, str(error)) from error
-    except Transient as error:
-        endpoint.failed()
-        log.warning("webhook.not_accepted", endpoint=endpoint.owner, error=str(error))
-        retry = (b"retry-after", RETRY_AFTER_S)
-        raise _Answer(503, "the event could not be made safe; send it again", retry) from error
-    endpoint.accepted()
+    if endpoint.admit is not None:
+        endpoint.admit(raw)
+    body = b"" if endpoint.method in BODILESS else await read_whole(raw, receive, endpoint.limit)
+    return Request(scope["method"], scope["path"], scope["query_string"], raw, body)

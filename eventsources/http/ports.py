@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 import structlog
@@ -12,17 +14,40 @@ from anyio.abc import TaskGroup
 
 from eventsources.host.settings import SourceSettings
 from eventsources.http.door import WebhookApp
+from retrain.errors import ConfigError
 from retrain.serving import Server, bind
 
 log = structlog.get_logger()
 
 
+class Identity(Protocol):
+    """What a port shows over TLS; see `serving_tls`. Two that are equal are the same."""
+
+    def context(self) -> ssl.SSLContext: ...
+    def load_into(self, context: ssl.SSLContext) -> None: ...
+
+
 @dataclass(slots=True)
-class _Open:
+class Port:
+    """One port that is served. `app` has the endpoints of all who share it."""
+
     app: WebhookApp
+    identity: Identity | None = None
+    tls: ssl.SSLContext | None = None
     users: int = 0
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     ended: anyio.Event = field(default_factory=anyio.Event)
+
+    def show(self, identity: Identity | None) -> None:
+        """Show another certificate to whoever connects from now on.
+
+        Raises:
+            ConfigError: it is no certificate with its key; the old one stays.
+        """
+        if identity is not None and self.tls is not None and identity != self.identity:
+            identity.load_into(self.tls)
+            self.identity = identity
+            log.info("webhook.certificate_changed")
 
 
 class Ports:
@@ -31,47 +56,52 @@ class Ports:
     def __init__(self, tasks: TaskGroup, settings: SourceSettings, platform: WebhookApp) -> None:
         self._tasks = tasks
         self._settings = settings
-        self._platform = platform
-        self._open: dict[int, _Open] = {}
+        self._platform = Port(platform)
+        self._open: dict[int, Port] = {}
 
     @asynccontextmanager
-    async def open(self, port: int | None) -> AsyncGenerator[WebhookApp]:
-        """The application of a port (None: the platform's), served as long as the block runs.
+    async def open(self, number: int | None, identity: Identity | None = None) -> AsyncGenerator[Port]:
+        """A port (None: the platform's), served as long as the block runs, over TLS where `identity` says so.
 
         Raises:
-            ConfigError: the port cannot be opened now.
+            ConfigError: the port cannot be opened now, or is served with another identity.
         """
-        if port is None or port == self._settings.platform_port:
+        if number is None or number == self._settings.platform_port:
+            if identity is not None:
+                raise ConfigError("the platform's own port speaks no TLS; give the endpoint a port of its own")
             yield self._platform
             return
-        entry = self._open.get(port) or self._start(port)
-        entry.users += 1
+        port = self._open.get(number) or self._start(number, identity)
+        if port.identity != identity:
+            raise ConfigError(f"port {number} is served with another certificate, or without one, for another endpoint")
+        port.users += 1
         try:
-            yield entry.app
+            yield port
         finally:
-            entry.users -= 1
-            if not entry.users:
-                await self._stop(port, entry)
+            port.users -= 1
+            if not port.users:
+                await self._stop(number, port)
 
-    def _start(self, port: int) -> _Open:
-        entry = _Open(WebhookApp())
-        server = Server(entry.app, bind(self._settings.host, port), drain_s=self._settings.stop_s / 2)
-        self._open[port] = entry
-        self._tasks.start_soon(self._serve, entry, server, name=f"webhooks on port {port}")
-        log.info("webhook.port_opened", host=self._settings.host, port=port)
-        return entry
+    def _start(self, number: int, identity: Identity | None) -> Port:
+        tls = identity.context() if identity is not None else None
+        port = Port(WebhookApp(), identity, tls)
+        server = Server(port.app, bind(self._settings.host, number), drain_s=self._settings.stop_s / 2, tls=tls)
+        self._open[number] = port
+        self._tasks.start_soon(self._serve, port, server, name=f"webhooks on port {number}")
+        log.info("webhook.port_opened", host=self._settings.host, port=number, tls=tls is not None)
+        return port
 
-    async def _serve(self, entry: _Open, server: Server) -> None:
+    async def _serve(self, port: Port, server: Server) -> None:
         try:
-            with entry.scope:
+            with port.scope:
                 await server.run()
         finally:
-            entry.ended.set()
+            port.ended.set()
 
-    async def _stop(self, port: int, entry: _Open) -> None:
-        del self._open[port]
-        entry.scope.cancel()
+    async def _stop(self, number: int, port: Port) -> None:
+        del self._open[number]
+        port.scope.cancel()
         # Shielded: the port must be free for its next user, and requests in hand end within the server's grace.
         with anyio.move_on_after(self._settings.stop_s, shield=True):
-            await entry.ended.wait()
-        log.info("webhook.port_closed", port=port)
+            await port.ended.wait()
+        log.info("webhook.port_closed", port=number)

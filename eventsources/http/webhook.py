@@ -1,72 +1,66 @@
-"""The webhook source: an endpoint on the platform's port, or on a port of its own, as long as the source runs."""
+"""The webhook source: an endpoint that takes any JSON or form, and in retrain.dev/v1 any bytes."""
 
 from __future__ import annotations
 
-import anyio
+from collections.abc import Iterator
+from uuid import uuid4
+
 from anyio.abc import TaskStatus
 
-from eventsources.checking import MAX_PAYLOAD
-from eventsources.http.door import Endpoint
+from eventsources.fields import Filter, Limits, Path, WebhookContext, only_ours
+from eventsources.http.doorway import METHODS, Doorway, Taken, check_hook, method_of, route_of
+from eventsources.http.request import Request, body_of, body_of_query, canonical, delivery_of, header_of
 from eventsources.port import SourceContext, SourceState
-from eventsources.shapes import Webhook
-from retrain.errors import ConfigError, Transient
-from retrain.manifests.argo import KeySelector, Shape
+from retrain.events import JsonValue
+from retrain.manifests import Problem
+from retrain.manifests.argo import Shape
 
-RETRY_S = 2.0
-"""Seconds until a port or path that somebody else holds is tried again."""
+
+class Webhook(WebhookContext):
+    """An HTTP endpoint that takes any JSON or form.
+
+    `limits` and `delivery_header` are of retrain.dev/v1. The latter names the header by which the sender says which
+    delivery this is; a second one with the same value is the same event.
+    """
+
+    filter: Filter | None = None
+    limits: Limits | None = None
+    delivery_header: str = ""
+
+    def routes(self) -> list[tuple[str, str, str]]:
+        """The requests that it wants: port (empty: the platform's), method, path."""
+        return [route_of(self)]
+
+
+def check(path: Path, hook: Webhook, ours: bool) -> Iterator[Problem]:
+    """What is wrong with one webhook; that no two want the same requests is checked for all kinds together."""
+    yield from check_hook(path, hook, ours, METHODS)
+    yield from only_ours(path, hook, ("deliveryHeader",), ours=ours)
 
 
 class WebhookSource:
     """One entry of `spec.webhook`."""
 
-    def __init__(self, name: str, spec: Shape, context: SourceContext) -> None:
+    def __init__(self, name: str, spec: Shape, context: SourceContext) -> None:  # noqa: ARG002 - as all kinds are built
         assert isinstance(spec, Webhook)
-        self._spec = spec
         self._context = context
-        self._status = context.status
-        self._endpoint = Endpoint(
-            owner=f"{context.source}/{name}",
-            source=context.source,
-            subject=name,
-            method=spec.method.upper() or "POST",
-            path=spec.endpoint if spec.endpoint.startswith("/") else f"/{spec.endpoint}",
-            limit=spec.max_payload_size or MAX_PAYLOAD,
-            emit=context.emit,
-            accepted=self._accepted,
-            failed=self._status.failed,
-            clock=context.clock,
-            scope="" if context.alone else f"{name}/",
-            token=self._token if spec.auth_secret is not None else None,
-            plain=not context.ours,
-            metadata=spec.metadata,
-        )
+        self._get = method_of(spec) == "GET"
+        self._own = canonical(spec.delivery_header.lower().encode()) if spec.delivery_header else ""
+        self._doorway = Doorway(spec, context, self._take)
 
     def state(self) -> SourceState:
-        return self._status.state()
+        return self._context.status.state()
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
-        while True:
-            try:
-                await self._serve(task_status)
-            except (ConfigError, Transient) as error:
-                self._status.failed()
-                self._status.waiting(str(error))
-                await anyio.sleep(RETRY_S)
+        await self._doorway.run(task_status=task_status)
 
-    async def _serve(self, task_status: TaskStatus[None]) -> None:
-        port = int(self._spec.port) if self._spec.port else None
-        async with self._context.ports.open(port) as app:
-            app.add(self._endpoint)
-            try:
-                self._status.listening()
-                task_status.started()
-                await anyio.sleep_forever()
-            finally:
-                app.remove(self._endpoint)
-
-    def _accepted(self) -> None:
-        self._status.received(self._context.clock.now())
-
-    def _token(self) -> str:
-        selector = self._spec.auth_secret or KeySelector()
-        return self._context.secrets.secret(selector.name, selector.key).removesuffix("\n")
+    async def _take(self, request: Request) -> Taken:
+        header = header_of(request.headers)
+        data: dict[str, JsonValue] = {"header": header}
+        if self._get:
+            data["body"] = body_of_query(request.query)
+        else:
+            content_type = header.get("Content-Type", ("",))[0]
+            data |= body_of(content_type, request.body, ours=self._context.ours)
+        delivery = delivery_of(header, request.body, self._own)
+        return [self._context.event(delivery or uuid4().hex, data)]

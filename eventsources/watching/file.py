@@ -20,18 +20,31 @@ import re2
 import structlog
 from anyio.abc import TaskStatus
 
-from eventsources.checking import OPS
 from eventsources.duration import seconds
+from eventsources.fields import (
+    Filter,
+    Limits,
+    Path,
+    Reconcile,
+    check_duration,
+    check_existing,
+    check_reconcile,
+    check_regexp,
+    only_ours,
+)
 from eventsources.port import SourceContext, SourceState
-from eventsources.shapes import File
 from eventsources.watching.file_changes import CREATE, REMOVE, WRITE, decide, event_id, pick
 from eventsources.watching.folder import Folder, Found, Lost, restored, shown, stored
 from eventsources.watching.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
 from retrain.events import MAX_ATTRIBUTE, Event, JsonValue
+from retrain.manifests import Problem
 from retrain.manifests.argo import Shape
 from retrain.store.events import OBJECT
 
 log = structlog.get_logger()
+
+OPS = {"CREATE": 1, "WRITE": 2, "REMOVE": 4, "RENAME": 8, "CHMOD": 16}
+"""fsnotify's operations and their bits."""
 
 PAGE = 1000
 SETTLE = "2s"
@@ -40,6 +53,66 @@ POLL_S = 1.0
 RETRY_MIN_S, RETRY_MAX_S = 0.2, 10.0
 BEGUN = "/begun"
 """Kept among the names once the first scan is through. No file's name holds a slash."""
+
+
+class WatchPath(Shape):
+    """A directory and which files in it: one name, or a regular expression (RE2) found in the name.
+
+    In retrain.dev/v1 it may be relative to the project's folder, and without a choice all files are meant.
+    """
+
+    directory: str = ""
+    path: str = ""
+    path_regexp: str = ""
+
+
+class File(Shape):
+    """Files in a directory. `settle`, `existing`, `reconcile` and `limits` are of retrain.dev/v1.
+
+    `event_type`: CREATE, WRITE, REMOVE, RENAME, CHMOD, several with `|` between. `settle`: a file that nobody has
+    closed counts as complete when it has not changed for so long. `existing`: emit or skip what is there at the
+    first start.
+    """
+
+    watch_path_config: WatchPath = WatchPath()
+    event_type: str = ""
+    polling: bool = False
+    metadata: dict[str, str] = {}
+    filter: Filter | None = None
+    settle: str | None = None
+    existing: str | None = None
+    reconcile: Reconcile | None = None
+    limits: Limits | None = None
+
+
+def check(path: Path, file: File, ours: bool) -> Iterator[Problem]:
+    """What is wrong with one file source."""
+    yield from _check_watch((*path, "watchPathConfig"), file.watch_path_config, ours=ours)
+    if not file.event_type and not ours:
+        yield Problem(path, "missing-field", f"eventType is missing; it is one of {', '.join(OPS)}")
+    for word in file.event_type.split("|") if file.event_type else ():
+        if word not in OPS:
+            yield Problem((*path, "eventType"), "wrong-value", f"eventType {word!r} is none of {', '.join(OPS)}")
+    yield from only_ours(path, file, ("settle", "existing", "reconcile"), ours=ours)
+    if file.settle is not None:
+        yield from check_duration((*path, "settle"), file.settle)
+    yield from check_existing((*path, "existing"), file.existing)
+    yield from check_reconcile((*path, "reconcile"), file.reconcile)
+
+
+def _check_watch(path: Path, watch: WatchPath, *, ours: bool) -> Iterator[Problem]:
+    if not watch.directory:
+        yield Problem(path, "missing-field", "directory is missing")
+    elif not (ours or watch.directory.startswith("/")):
+        message = "directory must be an absolute path; retrain.dev/v1 takes one relative to the project, too"
+        yield Problem((*path, "directory"), "wrong-value", message)
+    if bool(watch.path) == bool(watch.path_regexp) and not (ours and not watch.path):
+        yield Problem(path, "wrong-value", "give one of path (a file's name) and pathRegexp")
+    if "/" in watch.path:
+        message = "path is the name of a file in the directory; folders below it are not watched"
+        yield Problem((*path, "path"), "unsupported-field", message)
+    if watch.path_regexp:
+        yield from check_regexp((*path, "pathRegexp"), watch.path_regexp)
 
 
 class FileSource:

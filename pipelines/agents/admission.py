@@ -70,7 +70,7 @@ def not_held(shown: str, kind: str) -> ConfigError:
     if kind in OF_FILES:
         return ConfigError(f"{shown} is a document of the project, not made by steps; put it beside the workflow")
     there = ", ".join(sorted({*KINDS, "Workflow"}))
-    return ConfigError(f"{shown} needs a cluster; locally there are {there}; --engine argo submits there")
+    return ConfigError(f"{shown} needs a cluster; locally there are {there}")
 
 
 def ref_in(manifest: Mapping[str, Any], maker: Maker) -> Ref:

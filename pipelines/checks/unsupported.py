@@ -67,7 +67,7 @@ def ignored(document: AnyDocument | Mapping[str, Any]) -> Iterator[Problem]:
             names += [field for field in CLUSTER_TEMPLATE if template.get(field)]
         if names:
             fields = ", ".join(dict.fromkeys(names))
-            yield Problem(path, IGNORED, f"{fields}: means something on a cluster only, a local run passes it over",
+            yield Problem(path, IGNORED, f"for a cluster only, a local run passes over it: {fields}",
                           "warning")  # fmt: skip
 
 

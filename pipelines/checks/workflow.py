@@ -8,8 +8,9 @@ Source: workflow/validate/validate.go of Argo Workflows.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pipelines.checks.rules import (
@@ -326,13 +327,13 @@ class _Checker:
         named = {str(task.get("name") or ""): task for task in tasks}
         self._graph(template, named)
         called = {title: self._calls(task, f"templates.{name}.tasks.{title}") for title, task in named.items()}
-        ancestors = graph_of({"tasks": tasks}).ancestors
+        is_above = graph_of({"tasks": tasks}).is_above
         for title in named:
             known |= _gives("tasks", title, called[title], _loops(named[title]))
         self._resolve(template["dag"].get("target") or "", known, f"templates.{name}.targets")
         for title, task in named.items():
             where = f"templates.{name}.tasks.{title}"
-            above = ancestors(title) if "{{" in str(task) else frozenset[str]()
+            above = partial(is_above, task=title)
             try:
                 own = check_items(task) | _inline_inputs(task) | _statuses(task, above)
             except Invalid as error:
@@ -402,10 +403,10 @@ def _gives(prefix: str, name: str, template: Template | None, loops: bool) -> Kn
     return {f"{prefix}.{name}.{key}": True for key in keys}
 
 
-def _statuses(task: Mapping[str, Any], ancestors: frozenset[str]) -> Known:
+def _statuses(task: Mapping[str, Any], is_above: Callable[[str], bool]) -> Known:
     """The `tasks.X.status` that a task reads and may: only those of tasks that ended before it."""
     read = (tag.split(".") for tag in tags(task) if tag.startswith("tasks.") and tag.endswith(".status"))
-    return {f"tasks.{parts[1]}.status": True for parts in read if parts[1] in ancestors}
+    return {f"tasks.{parts[1]}.status": True for parts in read if is_above(parts[1])}
 
 
 def _loops(task: Mapping[str, Any]) -> bool:
@@ -444,29 +445,30 @@ def _check_cycles(name: str, needs: Mapping[str, tuple[str, ...]]) -> None:
     """Depth first, without recursion: a DAG may be as long as it likes."""
     done: set[str] = set()
     for start in needs:
-        path: list[str] = []
+        path: dict[str, None] = {}  # in order
         stack: list[tuple[str, bool]] = [(start, False)]
         while stack:
             title, leave = stack.pop()
             if leave:
-                path.pop()
+                path.popitem()
                 done.add(title)
             elif title in path:
-                cycle = "->".join([*path[path.index(title) :], title])
+                walked = list(path)
+                cycle = "->".join([*walked[walked.index(title) :], title])
                 raise Invalid(f"templates.{name}.tasks dependency cycle detected: {cycle}", "cycle")
             elif title not in done:
-                path.append(title)
+                path[title] = None
                 stack.append((title, True))
                 stack += [(other, False) for other in needs[title]]
 
 
-def _check_ancestry(task: Mapping[str, Any], ancestors: frozenset[str], where: str) -> None:
+def _check_ancestry(task: Mapping[str, Any], is_above: Callable[[str], bool], where: str) -> None:
     arguments: Mapping[str, Any] = task.get("arguments") or {}
     for kind, field in (("parameter", "value"), ("artifact", "from")):
         for item in arguments.get(f"{kind}s") or ():
             text = str(item.get(field) or "")
             other = text.split(".")[1] if text.startswith("{{tasks.") else ""
-            if other and other not in ancestors:
+            if other and not is_above(other):
                 raise Invalid(f"{where} missing dependency '{other}' for {kind} '{item['name']}'", "dependency")
 
 

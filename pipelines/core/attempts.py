@@ -16,6 +16,7 @@ from pipelines.core.nodes import Node, Phase
 from pipelines.core.retry import Again, End, Wait, decide
 from pipelines.core.scope import Scope
 from pipelines.core.state import Call, Frame
+from pipelines.core.tree import COUNTED
 from pipelines.core.walk import LEAVES, Walk
 from retrain.errors import ConfigError
 
@@ -63,10 +64,27 @@ def _next(walk: Walk, frame: Frame) -> None:
                 walk.edit(node.id, message=verdict.message)
             walk.set_timer(node.id, verdict.until)
         case Again():
-            if walk.adopting or (walk.full() and not LEAVES.isdisjoint(frame.template)):
+            if walk.adopting or not _has_room(walk, frame):
                 walk.block(node.id)
             else:
                 _attempt(walk, frame, len(attempts), verdict.deadline)
+
+
+def _has_room(walk: Walk, frame: Frame) -> bool:
+    """Whether an attempt may run now: a limit holds for every attempt, not for the first alone.
+
+    Upstream asks for room in the template only when the Retry node is created, so that what comes back from its backoff
+    runs beside whoever took its place. Daemons that serve take no room here: nobody waits for their end.
+    """
+    if walk.full() and not LEAVES.isdisjoint(frame.template):
+        return False
+    boundary = frame.call.boundary
+    around = walk.frames.get(boundary)
+    limit: int | None = around.template.get("parallelism") if around is not None else None
+    if limit is None or walk.state.halted:
+        return True
+    serving = [one for one in walk.state.daemons.get(boundary, ()) if walk.nodes[one].type in COUNTED]
+    return walk.state.active.get(boundary, 0) - len(serving) < limit
 
 
 def _verdict(walk: Walk, frame: Frame, attempts: Sequence[Node]) -> Again | Wait | End:

@@ -9,7 +9,7 @@ Source: workflow/controller/dag.go of Argo Workflows.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -339,20 +339,12 @@ def _after(walk: Walk, node: Node) -> Sequence[str]:
 
 def _scope(walk: Walk, frame: Frame, graph: Graph, task: str, own: Node | None = None) -> Scope:
     """What the ancestors of a task gave (everything, for no task); and itself, for its hooks."""
-    seen: list[frozenset[str]] = []  # found when first asked for: most tasks read little, and of those just before
-    near: set[str] = set()
-
-    def visible() -> frozenset[str]:
-        if not seen:
-            seen.append(graph.ancestors(task) if task else frozenset(graph.tasks))
-        return seen[0]
 
     def node_of(name: str) -> tuple[Node, Sequence[Node] | None] | None:
         if own is not None and name == task:
             return own, None
-        if not near:
-            near.update(graph.needs(task))
-        node = _node(walk, frame, name) if name in near or name in visible() else None
+        visible = graph.is_above(name, task) if task else name in graph.tasks
+        node = _node(walk, frame, name) if visible else None
         if node is None:
             return None
         if node.type == "TaskGroup":
@@ -365,4 +357,7 @@ def _scope(walk: Walk, frame: Frame, graph: Graph, task: str, own: Node | None =
         except ConfigError:
             return {}
 
-    return Scope("tasks", node_of, declared, walk.known, walk.nodes[frame.node_id].inputs, lambda: sorted(visible()))
+    def names() -> Iterable[str]:
+        return sorted(graph.ancestors(task) if task else graph.tasks)
+
+    return Scope("tasks", node_of, declared, walk.known, walk.nodes[frame.node_id].inputs, names)

@@ -14,9 +14,10 @@ where it has none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pipelines.core.arguments import resolve_step, when_text
@@ -66,10 +67,13 @@ class _Call:
 
 
 class _Later:
-    """What only a run can tell: the items of a loop that is not known, what steps export to the whole workflow."""
+    """What only a run can tell: what steps export to the whole workflow, or other names that begin so."""
+
+    def __init__(self, start: str = "workflow.outputs.parameters.") -> None:
+        self._start = start
 
     def __call__(self, tag: str, /) -> Found:
-        return f"<{tag}>" if tag.startswith(("item.", "workflow.outputs.parameters.")) else None
+        return f"<{tag}>" if tag.startswith(self._start) else None
 
     def artifact(self, tag: str, /) -> Artifact | Absent | None:
         start = "workflow.outputs.artifacts."
@@ -86,8 +90,8 @@ class _Later:
 class _Marks:
     """What the steps of a template will have given: a mark for each thing that is asked for."""
 
-    def __init__(self, prefix: str, names: Iterable[str], inputs: Inputs, known: Layered) -> None:
-        self._prefix, self._names, self._inputs, self._known = prefix, frozenset(names), inputs, known
+    def __init__(self, prefix: str, sees: Callable[[str], bool], inputs: Inputs, known: Layered) -> None:
+        self._prefix, self._sees, self._inputs, self._known = prefix, sees, inputs, known
 
     def __call__(self, tag: str, /) -> Found:
         if ".outputs.artifacts." in tag:
@@ -99,7 +103,7 @@ class _Marks:
 
     def _is_theirs(self, tag: str) -> bool:
         prefix, _, rest = tag.partition(".")
-        return prefix == self._prefix and rest.partition(".")[0] in self._names and "." in rest
+        return prefix == self._prefix and "." in rest and self._sees(rest.partition(".")[0])
 
     def artifact(self, tag: str, /) -> Artifact | Absent | None:
         name = tag.rpartition(".")[2]
@@ -158,7 +162,7 @@ class _Shower:
         names: list[str] = []
         shown: list[dict[str, Any]] = []
         for index, group in enumerate(groups):
-            scope = _Marks("steps", names, filled.inputs, self._known)
+            scope = _Marks("steps", frozenset(names).__contains__, filled.inputs, self._known)
             own = _Call({}, call.holder, f"{call.name}[{index}]", f"[{index}]")
             members = [one for step in group for one in self._step(call, step, scope, f"{own.name}.", "steps")]
             shown.append(_blank(own) | {"type": "StepGroup", "children": members})
@@ -172,7 +176,7 @@ class _Shower:
             return {"note": str(error)}
         shown: list[dict[str, Any]] = []
         for name in graph.wanted:
-            scope = _Marks("tasks", graph.ancestors(name), filled.inputs, self._known)
+            scope = _Marks("tasks", partial(graph.is_above, task=name), filled.inputs, self._known)
             task = graph.tasks[name]
             needs = [task["depends"]] if task.get("depends") else list(graph.needs(name))
             shown += [one | {"needs": needs} for one in self._step(call, task, scope, f"{call.name}.", "tasks")]
@@ -204,7 +208,7 @@ class _Shower:
         over = str(step.get("withParam") or step.get("withSequence") or "")
         if is_loop(step) and _MARK.search(over):
             bare = {key: value for key, value in step.items() if key not in ("withParam", "withSequence")}
-            (member,) = expand({**bare, "withItems": ["<item>"]}, self._known)
+            (member,) = expand({**bare, "withItems": ["<item>"]}, Layered(self._known, _Later("item.")))
             return [({**member, "name": f"{name}(...)"}, over)]
         return [(one, None) for one in expand(step, self._known)]
 
@@ -222,7 +226,7 @@ class _Shower:
             full = f"{name}.onExit" if key == "exit" else f"{name}.hooks.{key}"
             step = {part: value for part, value in hook.items() if part != "expression"}
             if of is not None:
-                scope = _Marks(of[0], [of[1]], Inputs(), self._known)
+                scope = _Marks(of[0], frozenset([of[1]]).__contains__, Inputs(), self._known)
                 with suppress(ConfigError, Unresolved):  # else it is shown as it is written
                     step = resolve_step(step, Layered(scope, of[2]))
             text = hook.get("expression")

@@ -5,9 +5,10 @@ Source: workflow/controller/dag.go and workflow/common/ancestry.go of Argo Workf
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from graphlib import TopologicalSorter
 from typing import Any
 
 from pipelines.core.depends import Depends, depends_of, tolerant_of
@@ -25,15 +26,47 @@ class Graph:
     wanted: tuple[str, ...]
     """What the targets need, in the order written."""
 
+    _above: dict[str, tuple[int, int]] = field(default_factory=lambda: dict[str, tuple[int, int]](), repr=False)
+    """(a task's own bit, the bits of all that it waits for), made when first asked for."""
+
     def ancestors(self, task: str) -> frozenset[str]:
+        """All that a task waits for, directly or not."""
+        return frozenset(self.before([task]))
+
+    def before(self, tasks: Iterable[str]) -> set[str]:
+        """All that any of these tasks waits for. Each task on the way is looked at once."""
         found: set[str] = set()
-        stack = list(self.needs(task))
+        stack = [need for task in tasks for need in self.needs(task)]
         while stack:
             name = stack.pop()
             if name not in found:
                 found.add(name)
                 stack += self.needs(name)
-        return frozenset(found)
+        return found
+
+    def is_above(self, name: str, task: str) -> bool:
+        """Whether a task waits for `name`, directly or not.
+
+        Ten thousand tasks that all read the first one must not each walk the whole way back, so what is far is kept
+        as bits: 12 MB for them.
+        """
+        needs = self.needs(task)
+        if name in needs or not needs or name not in self.tasks:
+            return name in needs
+        if not self._above:
+            self._above.update(self._bits())
+        return bool(self._above[task][1] & self._above[name][0])
+
+    def _bits(self) -> dict[str, tuple[int, int]]:
+        bits: dict[str, tuple[int, int]] = {}
+        order = TopologicalSorter({task: self.needs(task) for task in self.tasks}).static_order()
+        for number, task in enumerate(order):
+            above = 0
+            for need in self.needs(task):
+                own, before = bits[need]
+                above |= own | before
+            bits[task] = 1 << number, above
+        return bits
 
     def needs(self, task: str) -> tuple[str, ...]:
         depends = self.depends.get(task)
@@ -85,5 +118,5 @@ def graph_of(dag: Mapping[str, Any]) -> Graph:
     if missing := [name for name in targets if name not in tasks]:
         raise ConfigError(f"target '{missing[0]}' is not defined")
     graph = Graph(tasks, depends, {k: tuple(v) for k, v in dependents.items()}, targets, ())
-    needed = set(targets).union(*(graph.ancestors(target) for target in targets))
+    needed = graph.before(targets).union(targets)
     return replace(graph, wanted=tuple(name for name in tasks if name in needed))

@@ -48,6 +48,8 @@ def pump(walk: Walk, parent: Node, frame: Frame, call_of: Call, base: str) -> bo
     `base` is put before a member's name to make its node's; `call_of` is what their calls have in common.
     """
     group = walk.state.groups[parent.id]
+    if walk.adopting and group.next == 0:
+        group = _saved_first(walk, group, base)
     at, error = group.next, group.error
     while at < len(group.members) and not error:
         step = group.members[at]
@@ -62,6 +64,13 @@ def pump(walk: Walk, parent: Node, frame: Frame, call_of: Call, base: str) -> bo
         at += 1
     walk.state.groups[parent.id] = replace(group, next=at, error=error)
     return at == len(group.members) or bool(error)
+
+
+def _saved_first(walk: Walk, group: Group, base: str) -> Group:
+    """The group with those in front that have a node: they run and use room, whoever of the others waits for it."""
+    saved = [walk.get(base + str(step["name"])) is not None for step in group.members]
+    order = sorted(range(len(saved)), key=lambda index: not saved[index])
+    return replace(group, members=tuple(group.members[i] for i in order), slots=tuple(group.slots[i] for i in order))
 
 
 def _start(walk: Walk, name: str, call: Call) -> bool | str:

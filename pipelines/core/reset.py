@@ -82,9 +82,11 @@ def resubmitted(
         return new_name + text.removeprefix(old_name) if text.startswith(old_name) else text
 
     ids = {key: node_id(new_name, renamed(node.name)) for key, node in kept.nodes.items()}
+    past = _Reset(kept.nodes, kept.edges).past()
     made = {
         ids[key]: replace(
-            _taken_over(node), id=ids[key], name=renamed(node.name), boundary_id=ids.get(node.boundary_id, ""),
+            _taken_over(node, judged=key in past), id=ids[key], name=renamed(node.name),
+            boundary_id=ids.get(node.boundary_id, ""),
             display_name=renamed(node.display_name) if node.name == node.display_name else node.display_name,
             outbound_nodes=(), template_scope=node.template_scope.replace(f"local/{old_name}", f"local/{new_name}"),
         )
@@ -93,7 +95,10 @@ def resubmitted(
     return Saved(made, {ids[key]: [ids[child] for child in children] for key, children in kept.edges.items()})
 
 
-def _taken_over(node: Node) -> Node:
+def _taken_over(node: Node, *, judged: bool) -> Node:
+    """What holds others is judged anew, and a person asked again; but not in an attempt that others came after."""
+    if judged and node.type not in ("Pod", "HTTP"):
+        return node
     if node.type in AROUND:
         return replace(node, phase=Phase.Running, message="", outputs=NO_OUTPUTS, finished_at=None)
     if node.type == "Suspend":
@@ -127,6 +132,13 @@ class _Reset:
             found.append(holder)
             node_id = holder
         return found
+
+    def past(self) -> set[str]:
+        """The attempts of retried templates that are not the last, and all that is in them."""
+        attempts = [[c for c in self._edges.get(key, ()) if self._holders.get(c) == key and self._nodes[c].retried]
+                    for key, node in self._nodes.items() if node.type == "Retry"]  # fmt: skip
+        before = {one for found in attempts for one in found[:-1]}
+        return {key for key in self._nodes if before and (key in before or before & {*self.around(key)})}
 
     def failed_by_itself(self, node: Node) -> bool:
         """It ended badly or never ended, through nothing inside of it; and it is no exit hook."""

@@ -116,6 +116,8 @@ class State:
     """Output artifacts with a `globalName`."""
     pods: int = 0
     """Pods that were asked for and have not ended, as the workflow's parallelism counts them."""
+    holders: int = 0
+    """How many Steps and DAG nodes there are, those that have ended too."""
     progress: tuple[int, int] = (0, 0)
     """Pods that have ended, and all that there are."""
     status: str = "Running"

@@ -18,6 +18,7 @@ from pipelines.core.state import Call, State
 
 COUNTED: frozenset[NodeType] = frozenset({"Pod", "Steps", "DAG"})
 """Types that count as active children (`parallelism`) and as failed ones (`failFast`)."""
+HOLDERS: frozenset[NodeType] = frozenset({"Steps", "DAG"})
 _NO_CHILDREN: list[str] = []
 
 
@@ -43,6 +44,8 @@ class Tree:
 
     def put(self, node: Node) -> Node:
         old = self.nodes.get(node.id)
+        if old is None and node.type in HOLDERS:
+            self.state.holders += 1
         if old is None or old.phase is not node.phase:
             self._count(old, -1)
             self._count(node, +1)

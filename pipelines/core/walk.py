@@ -25,6 +25,9 @@ from pipelines.core.tree import Tree
 from pipelines.core.variables import RunVariables
 
 LEAVES = frozenset({"container", "script", "containerSet", "data", "resource", "http", "suspend"})
+MAX_HOLDERS = 20_000
+"""Steps and DAG nodes of one run; its exit handlers may have as many again."""
+TOO_MANY = f"more than {MAX_HOLDERS} Steps and DAG nodes: does a template call itself again and again?"
 
 
 class Rules(Protocol):
@@ -199,11 +202,19 @@ class Walk(Tree):
             match item:
                 case Frame():
                     if item.node_id in self.frames:
-                        self.rules[item.kind].begin(self, item)
+                        self._begin(item)
                 case Ended():
                     self._tell(item)
                 case (node_id, phase):
                     self.book.hooks.look(self, node_id, phase)
+
+    def _begin(self, frame: Frame) -> None:
+        """Templates that call each other twice and more grow by powers of two long before they are too deep."""
+        limit = MAX_HOLDERS * (2 if frame.call.on_exit else 1)
+        if self.state.holders > limit and not self.adopting:
+            self.complete(frame, Phase.Error, TOO_MANY, raised=TOO_MANY)
+        else:
+            self.rules[frame.kind].begin(self, frame)
 
     def _next(self) -> bool:
         """Hooks are looked at before anybody hears that their node has ended."""

@@ -90,9 +90,15 @@ def artifacts_of(main: Contained, artifacts: Artifacts, left: Left) -> None:
                 continue
             left.artifacts.append(artifacts.save(located(artifact, pod.template), found, run))
         except OSError as error:
-            left.fail(f"failed to save artifact {name}: {error.strerror or error}")
+            left.fail(f"artifact {name} failed to save: {error.strerror or error}")
         except RetrainError as error:
-            left.fail(f"failed to save artifact {name}: {error}")
+            left.fail(about_artifact(artifact, "save", error))
+
+
+def about_artifact(artifact: Artifact, verb: str, error: RetrainError) -> str:
+    """What went wrong with an artifact, with its name in front once: the artifacts' own errors have it."""
+    said = str(error)
+    return said if said.startswith("artifact ") else f"artifact {artifact.get('name')} failed to {verb}: {said}"
 
 
 def log_of(contained: Contained, artifacts: Artifacts, left: Left) -> None:

@@ -123,6 +123,9 @@ def declared(container: Container, facts: PodFacts, references: References) -> d
                 env[name] = value
         else:
             env[name] = expand("" if entry.get("value") is None else str(entry["value"]), env)
+    for name, value in env.items():
+        if "\0" in value:
+            raise ConfigError(f"env {name!r}: the value has a NUL character, which no program can be given")
     return env
 
 

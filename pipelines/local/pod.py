@@ -246,7 +246,7 @@ class Pod:
                 if not artifact.get("optional"):
                     return f"artifact {artifact.get('name')} failed to load: {error}"
             except RetrainError as error:
-                return f"artifact {artifact.get('name')} failed to load: {error}"
+                return collect.about_artifact(artifact, "load", error)
             except OSError as error:
                 return f"artifact {artifact.get('name')} failed to load: {error.strerror or error}"
         return ""

@@ -255,6 +255,8 @@ class Contained:
         known = {**self._argo(), **self.declared}
         command = [expand(str(word), known) for word in container.get("command") or ()]
         args = [expand(str(word), known) for word in container.get("args") or ()]
+        if any("\0" in word for word in (*command, *args)):
+            raise ConfigError("command: a word of it has a NUL character, which no program can be given")
         if self.has_source:
             self.workspace.write_script(self.view.rewrite(str(container.get("source") or "")))
             shown = STAGED_SCRIPT if self._stages_script() else os.fspath(self.workspace.script)

@@ -59,9 +59,6 @@ KINDS: dict[tuple[str, str], Kind] = {
     ("v1", "PersistentVolumeClaim"): Kind("retrain.manifests.core", "VolumeClaimDocument"),
 }
 
-NOT_BUILT: dict[tuple[str, str], str] = {}
-"""Kinds that are known and refused by name, with what to use instead."""
-
 _NEIGHBOURS = frozenset(
     {
         *("Application", "ApplicationSet", "AppProject", "ArgoCD", "NotificationsConfiguration"),
@@ -78,6 +75,10 @@ class Item:
 
     document: Document
     model: Any
+
+
+Changed = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""A document's body as it is submitted, of the one that is written."""
 
 
 def bodies(items: Iterable[Item]) -> list[dict[str, Any]]:
@@ -109,10 +110,11 @@ def build(document: Document, installed: Mapping[str, Kinds] | None = None) -> t
     return None if failed else Item(document, model), findings
 
 
-def check_workflows(items: Sequence[Item], beside: Sequence[Item]) -> Iterator[Finding]:
+def check_workflows(items: Sequence[Item], beside: Sequence[Item], changed: Changed | None = None) -> Iterator[Finding]:
     """What is wrong with workflows and templates, as upstream's linter sees it with all of `beside` in the cluster.
 
-    What only our own engine cannot run yet is a warning here: Argo may run it. `retrain run` refuses it.
+    What only our own engine cannot run yet is a warning here: Argo may run it. `retrain run` refuses it. `changed`:
+    a Workflow as it is submitted, of the one that is written.
     """
     if not items:
         return
@@ -123,7 +125,10 @@ def check_workflows(items: Sequence[Item], beside: Sequence[Item]) -> Iterator[F
 
     catalog = Catalog.of(item.document.body for item in beside)
     for item in items:
-        yield from (item.document.finding(problem) for problem in check(item.model, catalog))
+        submitted = item.model
+        if changed is not None and item.document.kind == "Workflow":
+            submitted = changed(item.document.body)
+        yield from (item.document.finding(problem) for problem in check(submitted, catalog))
         body = normalize(item.document.body)
         yield from (item.document.finding(problem) for problem in (*unsupported(body), *advise(body)))
 
@@ -148,17 +153,14 @@ def _general(document: Document, kind: Kind) -> Iterable[Problem]:
 
 def _unknown_kind(document: Document) -> Finding:
     version, kind = document.api_version, document.kind
-    if (instead := NOT_BUILT.get((version, kind))) is not None:
-        return document.finding(Problem(("kind",), "unsupported-kind", f"{kind} is not built yet{instead}"))
     if not is_ours(version, kind) or (version.startswith("argoproj.io/") and kind in _NEIGHBOURS):
         message = f"{kind} of {version} is not a kind of ours; it is passed over"
         return document.finding(Problem(("kind",), "foreign-kind", message, "warning"))
-    known = {**KINDS, **dict.fromkeys(NOT_BUILT, Kind())}
-    if versions := [v for v, k in known if k == kind]:
+    if versions := [v for v, k in KINDS if k == kind]:
         return document.finding(
             Problem(("apiVersion",), "unknown-kind", f"{kind} has apiVersion {' or '.join(versions)}, not {version!r}")
         )
-    kinds = [k for v, k in known if v == version] or list(dict.fromkeys(k for _, k in known))
+    kinds = [k for v, k in KINDS if v == version] or list(dict.fromkeys(k for _, k in KINDS))
     near = nearest(kind, kinds)
     hint = f"did you mean {near!r}?" if near else f"there are {', '.join(kinds)}"
     return document.finding(Problem(("kind",), "unknown-kind", f"unknown kind {kind!r} of {version}; {hint}"))

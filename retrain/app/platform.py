@@ -102,8 +102,9 @@ def serve(start: Start, ready: Callable[[str], None]) -> int:
     known = Known()
     with without_collecting():
         project = read_project(start.project, known)
-    # What was loaded stays: the garbage collector need not look at it again and again.
+    # What was loaded stays: the garbage collector need not look at it again and again. What comes now may be garbage.
     gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
     _check_door(start.settings)
     options = {"use_uvloop": True}
     with hold(start.data), plainly():

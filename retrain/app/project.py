@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from retrain.app import plugins
-from retrain.app.catalog import KINDS, OURS, Item, build, check_workflows
+from retrain.app.catalog import KINDS, OURS, Changed, Item, build, check_workflows
 from retrain.app.dest_checks import check_dests
 from retrain.app.known import Known
 from retrain.app.payload_checks import check_paths
@@ -64,12 +64,18 @@ _PLACES = {
 _WORKFLOWS = frozenset({"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"})
 
 
-def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = (), known: Known | None = None) -> Project:
+def load_project(
+    paths: Iterable[str | Path],
+    beside: Iterable[str | Path] = (),
+    known: Known | None = None,
+    changed: Changed | None = None,
+) -> Project:
     """Read all documents of files and directories. Never raises because of what they hold.
 
     `beside`: where else referred things may be found. What is wrong there is nobody's business here: a document with an
     error is passed over, and so is every Workflow, every document that `paths` have too, and a second of one name.
-    `known`: what of them was read before; only files that have changed since are read.
+    `known`: what of them was read before; only files that have changed since are read. `changed`: what becomes of a
+    Workflow before it is checked, as its parameters are given; the document in the project stays as it is written.
     """
     loaded, installed = read_paths(paths, known.load if known else None), plugins.installed()
     findings = list(loaded.findings)
@@ -82,7 +88,8 @@ def load_project(paths: Iterable[str | Path], beside: Iterable[str | Path] = (),
     around = list(_around(loaded.documents, beside, installed))
     for item in around:
         places[_PLACES[item.document.kind]].append(item)
-    findings += _cross_check(places, [*loaded.documents, *(item.document for item in around)], set(loaded.files))
+    documents = [*loaded.documents, *(item.document for item in around)]
+    findings += _cross_check(places, documents, set(loaded.files), changed)
     order = {file: index for index, file in enumerate(loaded.files)}
     if known:
         known.forget_unused()
@@ -108,14 +115,16 @@ def _around(own: Sequence[Document], beside: Iterable[str | Path], installed: Ma
             yield item
 
 
-def _cross_check(places: dict[str, list[Item]], documents: Sequence[Document], files: set[str]) -> list[Finding]:
+def _cross_check(
+    places: dict[str, list[Item]], documents: Sequence[Document], files: set[str], changed: Changed | None
+) -> list[Finding]:
     """What is wrong between documents, as far as it is found in `files`."""
     between = [f for f in _between([d for d in documents if (d.api_version, d.kind) in KINDS]) if f.file in files]
     # Upstream's words for the same mistake, without its place and the nearest name.
     told = {(f.file, f.kind, f.name) for f in between if f.code == "unknown-template"}
     checked_kinds = ("workflows", "workflow_templates", "cron_workflows", "event_bindings")
     workflows = [one for kind in checked_kinds for one in places[kind] if one.document.file in files]
-    checked = check_workflows(workflows, places["workflow_templates"] + places["config_maps"])
+    checked = check_workflows(workflows, places["workflow_templates"] + places["config_maps"], changed)
     wanted = (f for f in checked if f.code != "template-reference" or (f.file, f.kind, f.name) not in told)
     return [*wanted, *between]
 

@@ -196,7 +196,9 @@ def _listed(row: RunRow) -> Json:
     """A run without its nodes, and with how many of its steps wait, run and are done."""
     found = workflow(row, None)
     if row.parked and row.started is not None and row.phase in runs.OPEN:
-        found = {**found, "status": {**found["status"], "parked": True}}  # it waits for people
+        # It waits for people, or for a time.
+        wakes = {"wakes": stamp(row.wake)} if row.wake else {}
+        found = {**found, "status": {**found["status"], "parked": True, **wakes}}
     if not row.pods:
         return found
     pending, running, completed = (int(part) for part in row.pods.split("/"))

@@ -11,7 +11,7 @@ import click
 from retrain.cli.client import Client, quoted, server_option
 from retrain.cli.output import Column, age, emit, output_option, plain, table
 from retrain.cli.run_control import me, parameter_option, values
-from retrain.cli.run_watch import after_options, follow_up
+from retrain.cli.run_watch import after_options, check_follow_up, follow_up
 
 name_argument = click.argument("name")
 namespace_option = click.option("-n", "--namespace", help="Where several have the same name: which")
@@ -98,11 +98,12 @@ def run(name: str, namespace: str | None, server: str | None, output: str, **wor
 
     It counts among the CronWorkflow's runs, and is started though others are not over.
     """
+    check_follow_up(words, output)
     client = Client(server)
     body = {"parameters": values(words["parameter"])}
     made = client.post(_path(name, "run", namespace=namespace), body)
     emit(made, output, name=_name, table=lambda one: click.echo(f"{name} runs now as {one['name']}", err=True))
-    return follow_up(client, [made["run"]], words)
+    return follow_up(client, [made["run"]], words, output)
 
 
 def _path(name: str, *rest: str, namespace: str | None = None) -> str:

@@ -33,6 +33,6 @@ def doctor(data: Path, output: str) -> int:
         {"items": checks, "next": None},
         output,
         name=lambda c: c["name"],
-        table=lambda p: table(COLUMNS, p["items"], empty=""),
+        table=lambda p: table(COLUMNS, p["items"], empty="", prose=True),
     )
     return 0 if all(one["ok"] for one in checks if one["needed"]) else 1

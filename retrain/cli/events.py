@@ -125,7 +125,7 @@ def _receipts(page: dict[str, Any]) -> None:
     columns: tuple[Column, ...] = (
         ("ID", lambda e: e["id"]),
         ("POSITION", lambda e: e["position"]),
-        ("", lambda e: "seen before" if e["duplicate"] else "new"),
+        ("STATE", lambda e: "seen before" if e["duplicate"] else "new"),
     )
     table(columns, page["items"], empty="nothing was sent")
 
@@ -138,6 +138,6 @@ def _show(found: dict[str, Any]) -> None:
         ("OUTCOME", lambda d: d["outcome"]),
         ("REASON", lambda d: d["reason"]),
     )
-    table(columns, found["decisions"], empty="no sensor cares for this event")
+    table(columns, found["decisions"], empty="no sensor cares for this event", prose=True)
     for firing in found["firings"]:
         click.echo(f"fired {firing}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +15,11 @@ import click
 Column = tuple[str, Callable[[Any], Any]]
 
 NOTHING = "-"
-SHORT = 10
-"""Letters of a cell that is never broken, however narrow the terminal."""
 BESIDE, CLOSE = 3, 2
 """Letters between two columns, and where it is narrow."""
 IDLE = (NOTHING, "0")
 MOST_COLUMNS = 100_000
-"""Columns of a table that is not for a terminal: more than any cell has, so that nothing is broken."""
+"""Columns of a tree that is not for a terminal: more than any line has, so that nothing is broken."""
 
 output_option = click.option(
     "-o",
@@ -47,50 +46,73 @@ def emit(value: Any, output: str, *, name: Callable[[Any], str], table: Callable
         table(value)
 
 
-def table(columns: Sequence[Column], rows: Sequence[Any], *, empty: str) -> None:
-    """Draw rows as a table; `empty` is said on stderr where there are none."""
+def table(columns: Sequence[Column], rows: Sequence[Any], *, empty: str, prose: bool = False) -> None:
+    """Draw rows as a table; `empty` is said on stderr where there are none.
+
+    On a terminal it is never wider than that: what nobody has anything in is left out, then long cells are cut.
+    `prose`: cells of several words go on in the next line instead, for they are there to be read.
+    """
     if not rows:
         click.echo(empty, err=True)
         return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+    titles = [title for title, _ in columns]
     cells = [[_cell(value(row)) for _, value in columns] for row in rows]
-    longest = [max(len(title), *(len(row[at]) for row in cells)) for at, (title, _) in enumerate(columns)]
-    least = [max(len(title), min(most, SHORT)) for (title, _), most in zip(columns, longest, strict=True)]
-    shown, room = list(range(len(columns))), _room()
-    narrow = room is not None and sum(longest) + BESIDE * len(shown) > room
-    if narrow:
+    screen = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in _drawn(titles, cells, screen, prose=prose):
+        click.echo(line)
+
+
+def _drawn(titles: Sequence[str], cells: Sequence[Sequence[str]], room: int | None, *, prose: bool) -> Iterator[str]:
+    from retrain.cli.columns import filled, widest, widths
+
+    shown, gap = list(range(len(titles))), BESIDE
+    natural = [widest([titles[at], *(row[at] for row in cells)]) for at in shown]
+    if room is not None and sum(natural) + gap * (len(shown) - 1) > room:
         # What nobody has anything in gives way first.
-        shown = [at for at in shown if any(row[at] not in IDLE for row in cells)]
-    drawn = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, CLOSE - 1, 0, 0) if narrow else (0, 1)
-    )
-    for at in shown:
-        drawn.add_column(columns[at][0], overflow="fold", no_wrap=longest[at] <= SHORT, min_width=least[at])
+        shown = [at for at in shown if any(row[at] not in IDLE for row in cells)] or shown[:1]
+        gap = CLOSE
+    wide = [natural[at] for at in shown]
+    if room is not None:
+        wide = widths(wide, [titles[at] for at in shown], room, gap)
+        shown = shown[: len(wide)]
+    blank = " " * gap
+    yield blank.join(filled(titles[at][:width], width) for at, width in zip(shown, wide, strict=True)).rstrip()
+    yield "─" * (sum(wide) + gap * (len(wide) - 1))
     for row in cells:
-        drawn.add_row(*(Text(row[at]) for at in shown))
-    fits = room is None or sum(least[at] for at in shown) + CLOSE * (len(shown) - 1) <= room
-    draw(drawn, whole=not fits)
+        for line in _lines([row[at] for at in shown], wide, prose=prose):
+            yield blank.join(filled(text, width) for text, width in zip(line, wide, strict=True)).rstrip()
 
 
-def _room() -> int | None:
-    """How wide the terminal is; None where nobody looks."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def _lines(row: Sequence[str], wide: Sequence[int], *, prose: bool) -> Iterator[tuple[str, ...]]:
+    """A row as the lines of the screen that it takes: one, unless prose is broken."""
+    from itertools import zip_longest
+
+    from retrain.cli.columns import broken, cut, cut_name
+
+    parts: list[list[str]] = []
+    for at, (text, width) in enumerate(zip(row, wide, strict=True)):
+        if prose and " " in text:
+            parts.append(broken(text, width))
+        else:
+            parts.append([cut(text, width) if at else cut_name(text, width)])
+    yield from zip_longest(*parts, fillvalue="")
 
 
-def draw(what: Any, *, whole: bool = False) -> None:
-    """Print a table or a tree: as wide as the terminal, and as wide as it is where nobody looks.
+def coloured() -> bool:
+    """Whether people see colours on stdout: on a terminal that can, unless they want none."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
-    Piped into a file or another program, a row is one line without blanks at its end, however long. `whole`: on a
-    terminal too, which breaks the lines: better than to cut them.
+
+def draw(what: Any) -> None:
+    """Print a tree: as wide as the terminal, and as wide as it is where nobody looks.
+
+    Piped into a file or another program, a row is one line without blanks at its end, however long.
     """
     from rich.console import Console
     from rich.measure import Measurement
 
     console = Console()
-    if console.is_terminal and not whole:
+    if console.is_terminal:
         console.print(what)
         return
     wide = Console(width=MOST_COLUMNS, highlight=False)

@@ -183,7 +183,7 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _plan(found: dict[str, Any]) -> None:
-    table(GATES, found["gates"], empty="no gates")
+    table(GATES, found["gates"], empty="no gates", prose=True)
     table(CHANGES, found["changes"], empty="nothing changes")
     if found["diff"]:
         click.echo(found["diff"], nl=False)

@@ -149,7 +149,7 @@ def _wish(data: Path, options: Mapping[str, Any], look: Look) -> _Wish:
     from pipelines.local.executor import Limits
     from retrain.cli import run_files
 
-    project = run_files.load(options["files"], options["beside"])
+    project = run_files.load(options)
     wanted = run_files.wanted(project, options)
     for note in run_files.notes([one.manifest for one in wanted], options["parameters"]):
         click.echo(f"note: {note}", err=True)
@@ -288,7 +288,7 @@ def _show_plans(options: Mapping[str, Any], output: str, look: Look) -> None:
             f"-o {output}: --dry-run prints table, json, yaml or name; nothing has run that could be drawn"
         )
     clock = SystemClock()
-    project = run_files.load(options["files"], options["beside"])
+    project = run_files.load(options)
     plans = [dry_run(begin_local(what, clock)) for what in run_files.wanted(project, options)]
     print_plans(plans, output, utf8=look.utf8)
 

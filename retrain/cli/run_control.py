@@ -11,7 +11,7 @@ import click
 from retrain.cli.client import Client, server_option
 from retrain.cli.output import emit, output_option
 from retrain.cli.run_names import find, id_of, meant, path_of, selecting, words_of
-from retrain.cli.run_watch import after_options, follow_up
+from retrain.cli.run_watch import after_options, check_follow_up, follow_up
 from retrain.errors import ConfigError
 
 Body = dict[str, Any] | None
@@ -99,6 +99,7 @@ def set_(name: str, server: str | None, output: str, **words: Any) -> None:
 @on_runs
 def retry(names: tuple[str, ...], server: str | None, output: str, **words: Any) -> int:
     """Go on with runs that failed: what succeeded stays, the rest runs again."""
+    check_follow_up(words, output)
     body = {
         "parameters": values(words["parameter"]),
         "restartSuccessful": words["restart_successful"],
@@ -108,7 +109,7 @@ def retry(names: tuple[str, ...], server: str | None, output: str, **words: Any)
     which = meant(client, names, words)
     done = [client.post(path_of(name, "retry"), body) for name in which]
     _tell(done, "retry", output, single=bool(names))
-    return follow_up(client, which, words)
+    return follow_up(client, which, words, output)
 
 
 @click.command(short_help="Run the workflows of runs once more, as new runs.")
@@ -119,6 +120,7 @@ def retry(names: tuple[str, ...], server: str | None, output: str, **words: Any)
 @on_runs
 def resubmit(names: tuple[str, ...], server: str | None, output: str, **words: Any) -> int:
     """Run the workflows of runs once more, as new runs, with their arguments."""
+    check_follow_up(words, output)
     body = {
         "parameters": values(words["parameter"]),
         "memoized": words["memoized"],
@@ -131,7 +133,7 @@ def resubmit(names: tuple[str, ...], server: str | None, output: str, **words: A
             click.echo(f"{one['of']} is resubmitted as {one['name']}", err=True)
     if output != "table":
         _tell(done, "resubmit", output, single=bool(names))
-    return follow_up(client, [one["run"] for one in done], words)
+    return follow_up(client, [one["run"] for one in done], words, output)
 
 
 @click.command(short_help="Forget runs that are over, with logs and artifacts.")

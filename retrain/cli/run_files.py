@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from retrain.app.project import Project
 
 
-def load(paths: Sequence[str], beside: Sequence[str]) -> Project:
+def load(options: Mapping[str, Any]) -> Project:
     """All documents of the files. What is wrong is said on stderr; what could be better is `retrain lint`'s business.
+
+    A workflow is checked with the parameters that it gets, as Argo's server checks what `argo submit` has made of it.
 
     Raises:
         InvalidWorkflows: one of them has an error.
+        ConfigError: what was given for it cannot be used.
     """
     from retrain.app.project import load_project
 
+    paths, beside = cast("Sequence[str]", options["files"]), cast("Sequence[str]", options["beside"])
     for path in beside:
         if not Path(path).exists():
             raise ConfigError(f"--with {path}: there is no file or directory of that name")
-    project = load_project([path for path in paths if not is_python(path)], beside)
+    files = [path for path in paths if not is_python(path)]
+    project = load_project(files, beside, changed=lambda body: changed(body, options))
     for finding in project.errors:
         click.echo(str(finding), err=True)
     if project.errors:

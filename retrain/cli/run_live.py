@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -10,8 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.pictures.reading import LEAVES, OVER, Node, counts, icon_of, label_of, lasted, nodes_of, plain
+from retrain.cli.run_grid import columns
 from retrain.cli.run_print import Look
-from retrain.cli.run_text import columns, lines, status_of, took
+from retrain.cli.run_text import lines, status_of, took
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,8 +79,8 @@ def open_tree(latest: Latest, look: Look) -> Generator[Echo]:
 
 
 def is_screen() -> bool:
-    """Whether somebody sees stderr as it changes."""
-    return sys.stderr.isatty()
+    """Whether somebody sees stderr as it changes: a dumb terminal cannot draw over what it has drawn."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class _Tree:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from retrain.cli.client import Client, server_option
-from retrain.cli.output import emit, output_option, plain
+from retrain.cli.output import coloured, emit, output_option, plain
 from retrain.cli.run_names import path_of
 from retrain.cli.run_print import colour_option
 from retrain.errors import ConfigError
@@ -85,7 +84,7 @@ def write(lines: Iterator[dict[str, Any]], *, timestamps: bool = False, colour: 
     styles: dict[str, str] = {}
     many = False
     screen = sys.stdout.isatty()
-    coloured = colour and screen and "NO_COLOR" not in os.environ
+    in_colours = colour and coloured()
     for line in lines:
         if "many" in line:
             many = bool(line["many"])
@@ -95,9 +94,9 @@ def write(lines: Iterator[dict[str, Any]], *, timestamps: bool = False, colour: 
         said = f"{plain(line['name'])}: " if many else ""
         if line["container"] != "main" and many:
             said = f"{plain(line['name'])}/{plain(line['container'])}: "
-        if coloured and said:
+        if in_colours and said:
             said = click.style(said, styles.setdefault(line["node"], PALETTE[len(styles) % len(PALETTE)]))
-        click.echo(f"{said}{time}{text}", color=coloured or None)
+        click.echo(f"{said}{time}{text}", color=in_colours or None)
 
 
 def readable(text: str) -> str:

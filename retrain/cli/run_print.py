@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from typing import Any, cast
 import click
 
 from pipelines.pictures.tree import Keep
-from retrain.cli.output import emit
+from retrain.cli.output import coloured, emit
 
 FORMATS = ("table", "json", "yaml", "name", "short", "wide", "dot", "mermaid", "svg", "gantt", "gantt-svg")
 GANTT_COLUMNS = 120
@@ -72,9 +71,9 @@ def print_run(run: dict[str, Any], output: str, look: Look) -> None:
 
 def print_text(run: Mapping[str, Any], output: str, look: Look) -> None:
     """The run in words: `short` is the tree alone. Coloured on a terminal."""
-    from retrain.cli import run_text
+    from retrain.cli import run_grid, run_text
 
-    now, width = datetime.now(UTC), cast("run_text.Width", output)
+    now, width = datetime.now(UTC), cast("run_grid.Width", output)
     screen = sys.stdout.isatty()
     if output != "short":
         for line in run_text.head(run, now):
@@ -85,9 +84,9 @@ def print_text(run: Mapping[str, Any], output: str, look: Look) -> None:
     if output != "short":
         click.echo()
     room = shutil.get_terminal_size().columns if screen else None
-    coloured = screen and look.colour and "NO_COLOR" not in os.environ
-    for line, rest in run_text.columns(tree, width, room):
-        name = click.style(line.name, line.colour) if coloured and line.colour else line.name
+    in_colours = look.colour and coloured()
+    for line, rest in run_grid.columns(tree, width, room, whole=True):
+        name = click.style(line.name, line.colour) if in_colours and line.colour else line.name
         click.echo(f"{line.prefix}{name}{rest}".rstrip())
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from pipelines.pictures.reading import (
     OVER,
@@ -24,8 +23,8 @@ from pipelines.pictures.reading import (
     waits_for_people,
 )
 from pipelines.pictures.tree import Keep, rows
-
-Width = Literal["table", "short", "wide"]
+from retrain.cli.run_grid import COLUMNS, Line, Width
+from retrain.cli.run_waits import waits_of
 
 COLOURS: Mapping[str, str] = {
     "Pending": "yellow",
@@ -36,27 +35,10 @@ COLOURS: Mapping[str, str] = {
     "Failed": "red",
     "Error": "red",
 }
-COLUMNS: Mapping[Width, tuple[str, ...]] = {
-    "table": ("STEP", "TEMPLATE", "PODNAME", "DURATION", "MESSAGE"),
-    "short": ("STEP", "TEMPLATE", "PODNAME", "DURATION", "MESSAGE"),
-    "wide": ("STEP", "TEMPLATE", "PODNAME", "DURATION", "ARTIFACTS", "MESSAGE", "RESOURCESDURATION"),
-}
 TIMED = frozenset({"Pod", "Container", "HTTP", "Suspend"})
 """Types whose time is told: the others take as long as what is in them."""
 AMOUNTS = {"cpu": "1 cpu", "memory": "100Mi memory"}
 """What a second of each resource is a second of."""
-BESIDE = 2
-"""Blanks between two columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of a tree: what is drawn before the name, the name with its mark, its colour, and the other columns."""
-
-    prefix: str
-    name: str
-    colour: str
-    cells: tuple[str, ...]
 
 
 def status_of(run: Mapping[str, Any]) -> str:
@@ -80,6 +62,7 @@ def head(run: Mapping[str, Any], now: datetime) -> Iterator[str]:
         ("Name", name_of(run)),
         ("Namespace", metadata.get("namespace")),
         ("Status", status_of(run)),
+        ("Waits for", waits_of(run)),
         ("Message", status.get("message")),
         ("Created", _when(metadata.get("creationTimestamp"), now)),
         ("Started", _when(status.get("startedAt"), now)),
@@ -107,30 +90,6 @@ def lines(
             name = f"{icon_of(row.node, utf8=utf8)} {label_of(row.node)}"
             colour = COLOURS.get(str(row.node.get("phase")), "")
             yield Line(row.prefix, name, colour, _cells(row.node, now, width))
-
-
-def columns(some: Sequence[Line], width: Width, room: int | None = None) -> Iterator[tuple[Line, str]]:
-    """Each line with its other columns below each other; the first is the title.
-
-    `room` is how wide the screen is: the names of pods, then those of templates, are left out if they would push the
-    messages off it, and the title is never wider.
-    """
-    titles = COLUMNS[width]
-    whole = [Line("", titles[0], "", titles[1:]), *some]
-    shown = list(range(len(titles) - 1))
-    for title in ("PODNAME", "TEMPLATE") if room is not None and width != "wide" else ():
-        if room is not None and _wide(whole, shown) > room:
-            shown.remove(titles.index(title) - 1)
-    first = max(_cell_width(line.prefix + line.name) for line in whole)
-    widths = {at: max(_cell_width(line.cells[at]) for line in whole) for at in shown}
-    for line in whole:
-        text = " " * (first - _cell_width(line.prefix + line.name))
-        for at in shown:
-            cell = line.cells[at]
-            text += " " * BESIDE + cell + " " * (widths[at] - _cell_width(cell))
-        if line is whole[0] and room is not None:
-            text = text[: max(0, room - len(line.name))]
-        yield line, text.rstrip()
 
 
 def resources(amounts: Mapping[str, Any] | None) -> str:
@@ -193,19 +152,6 @@ def _summed(run: Mapping[str, Any]) -> dict[str, float]:
         for name, value in amounts.items():
             found[name] = found.get(name, 0) + value
     return found
-
-
-def _wide(whole: Sequence[Line], shown: Sequence[int]) -> int:
-    first = max(_cell_width(line.prefix + line.name) for line in whole)
-    return first + sum(BESIDE + max(_cell_width(line.cells[at]) for line in whole) for at in shown)
-
-
-def _cell_width(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
 
 
 def is_over(run: Mapping[str, Any]) -> bool:

@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from retrain.cli.client import Client, server_option
-from retrain.cli.run_live import Steps, is_screen, open_tree
+from retrain.cli.run_live import Steps, is_screen, open_tree, to_stderr
 from retrain.cli.run_names import get_run, id_of
 from retrain.cli.run_print import Look, colour_option, look_of, picture_option, print_run, utf8_option
 from retrain.cli.run_text import is_over
+from retrain.cli.run_waits import waits_of
+from retrain.errors import ConfigError
 
 POLL_S = 0.5
 
@@ -57,10 +59,11 @@ def watch_run(client: Client, name: str, look: Look) -> dict[str, Any]:
                 time.sleep(POLL_S)
                 state["run"] = get_run(client, which)
         return state["run"]
-    steps = Steps(look)
+    steps, waits = Steps(look), _Waits()
     while True:
         for node in steps.ended(_nodes(state["run"])):
             steps.say(node)
+        waits.say(state["run"])
         if is_over(state["run"]):
             return state["run"]
         time.sleep(POLL_S)
@@ -68,17 +71,41 @@ def watch_run(client: Client, name: str, look: Look) -> dict[str, Any]:
 
 
 def wait_for(client: Client, name: str) -> dict[str, Any]:
-    """The run as it ended."""
+    """The run as it ended. What it waits for meanwhile is said on stderr: it may be whoever waits for it."""
     run = get_run(client, name)
-    which = id_of(run)
+    which, waits = id_of(run), _Waits()
     while not is_over(run):
+        waits.say(run)
         time.sleep(POLL_S)
         run = get_run(client, which)
     return run
 
 
-def follow_up(client: Client, names: Sequence[str], words: dict[str, Any]) -> int:
-    """Wait for runs, watch them or print their logs, as the options say; the exit status."""
+class _Waits:
+    """Says what a run waits for, whenever that is something else."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def say(self, run: dict[str, Any]) -> None:
+        waits = waits_of(run) if run["status"].get("startedAt") else ""
+        if waits and waits != self._said:
+            to_stderr(f"{run['metadata']['name']} waits for {waits}")
+        self._said = waits
+
+
+def check_follow_up(words: dict[str, Any], output: str) -> None:
+    """
+    Raises:
+        ConfigError: stdout is wanted for two things.
+    """
+    if words["log"] and output != "table":
+        raise ConfigError(f"-o {output} and --log both print on stdout; leave one out")
+
+
+def follow_up(client: Client, names: Sequence[str], words: dict[str, Any], output: str) -> int:
+    """Wait for runs, watch them or print their logs, as the options say; the exit status. Only where `output` is a
+    table there is more on stdout than that was printed already."""
     from retrain.cli.run_logs import read_log, write
 
     if not (words["wait"] or words["watch"] or words["log"]):
@@ -89,7 +116,8 @@ def follow_up(client: Client, names: Sequence[str], words: dict[str, Any]) -> in
             write(read_log(client, name, follow="true"))
         if words["watch"]:
             ended.append(watch_run(client, name, Look()))
-            print_run(ended[-1], "table", Look())
+            if output == "table":
+                print_run(ended[-1], output, Look())
         else:
             ended.append(wait_for(client, name))
     return max((status_of_exit(run) for run in ended), default=0)

@@ -15,6 +15,7 @@ from retrain.cli.run_logs import logs
 from retrain.cli.run_names import get_run, selecting, words_of
 from retrain.cli.run_print import colour_option, look_of, picture_option, print_run, utf8_option
 from retrain.cli.run_text import status_of, took
+from retrain.cli.run_waits import waits_of
 from retrain.cli.run_watch import watch
 
 COLUMNS: tuple[Column, ...] = (
@@ -24,8 +25,14 @@ COLUMNS: tuple[Column, ...] = (
     ("DURATION", lambda r: took(r, datetime.now(UTC))),
     ("PRIORITY", lambda r: r["spec"].get("priority") or 0),
     ("SENSOR", lambda r: r["metadata"]["labels"].get("retrain.dev/sensor")),
-    ("MESSAGE", lambda r: r["status"].get("message")),
+    ("MESSAGE", lambda r: _message(r)),
 )
+
+
+def _message(run: dict[str, Any]) -> str:
+    """What is said of a run, else what it waits for."""
+    waits = waits_of(run)
+    return str(run["status"].get("message") or (f"waits for {waits}" if waits else ""))
 
 
 def _parameters(run: dict[str, Any]) -> str:

@@ -138,7 +138,7 @@ def _show(found: dict[str, Any]) -> None:
         running = ", ".join(one["firing"] for one in lane["active"]) or "nothing"
         spent = f"; its runs spent {lane['spent']:g}" if lane["spent"] else ""
         click.echo(f"limits {lane['trigger']}: active {running}; held {lane['held']}{spent}")
-    table(DECISIONS, found["decisions"], empty="it has decided nothing yet")
+    table(DECISIONS, found["decisions"], empty="it has decided nothing yet", prose=True)
 
 
 def _second(text: str | None) -> str:
@@ -148,7 +148,7 @@ def _second(text: str | None) -> str:
 
 def _explain(found: dict[str, Any]) -> None:
     click.echo(f"sensor {found['sensor']}")
-    table(OUTCOMES, found["events"], empty="none of these events concerns it")
+    table(OUTCOMES, found["events"], empty="none of these events concerns it", prose=True)
     for firing in found["firings"]:
         word = f"ERROR {plain(firing['error'])}" if firing.get("error") else f"with {', '.join(firing['events'])}"
         click.echo(f"fires {firing['trigger']} {word}")

@@ -419,6 +419,14 @@ checkpoints = Table(
     Column("value", Json, nullable=False),
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Time, nullable=False, comment="after this it is anybody's"),
+)
+
 deadletters = Table(
     "deadletters",
     metadata,

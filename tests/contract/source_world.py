@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +17,15 @@ import urllib3
 from minio import Minio
 
 from eventsources import EventSourceDocument, SourceHost, SourceSettings, SourceState, Tools
-from retrain.bus import Bus, Record
-from retrain.errors import NotFound
-from retrain.store import Store
+from retrain.bus import Bus, MemoryBus, Record
+from retrain.errors import BusError, NotFound
+from retrain.events import Event
+from retrain.store import Store, deadletters
+from retrain.store.deadletters import DeadLetter
 from tests.servers.launch import MinioServer, free_port
 
 OURS, ARGO = "retrain.dev/v1", "argoproj.io/v1alpha1"
-DEADLINE_S = 30
+DEADLINE_S = 45
 POOL = urllib3.PoolManager(retries=False)
 
 
@@ -36,9 +38,10 @@ def document(name: str = "es", version: str = OURS, **spec: Any) -> EventSourceD
 
 @dataclass
 class Secrets:
-    """Secrets that a test may change while a source runs."""
+    """Secrets and config maps that a test may change while a source runs."""
 
     values: dict[tuple[str, str], str] = field(default_factory=dict)
+    configs: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def secret(self, name: str, key: str) -> str:
         try:
@@ -46,9 +49,15 @@ class Secrets:
         except KeyError:
             raise NotFound(f"no secret {name!r} has a key {key!r}") from None
 
+    def config(self, name: str, key: str) -> str:
+        try:
+            return self.configs[name, key]
+        except KeyError:
+            raise NotFound(f"no config map {name!r} has a key {key!r}") from None
+
 
 @dataclass
-class World:
+class Platform:
     """The platform's side: a bus, a store, and hosts that come and go."""
 
     bus: Bus
@@ -89,12 +98,52 @@ class World:
 
     async def all(self) -> list[Record]:
         """All events of the log now."""
-        return await self.bus.read(0, limit=1000)
+        found: list[Record] = []
+        while page := await self.bus.read(found[-1].position if found else 0, limit=500):
+            found += page
+        return found
+
+    async def letters(self, count: int = 1) -> list[DeadLetter]:
+        """All dead letters, once there are `count` at least."""
+        with anyio.fail_after(DEADLINE_S):
+            while len(found := (await self.store.read(deadletters.listing)).items) < count:
+                await anyio.sleep(0.02)
+        return list(found)
 
 
-async def until(condition: Callable[[], bool]) -> None:
+World = Platform
+
+
+class Flaky:
+    """A bus that is away when it is told so. `offered`: the ids of events that came to it meanwhile."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        self.bus = bus
+        self.away = False
+        self.refused = 0
+        self.offered: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.bus, name)
+
+    async def publish(self, event: Event) -> Any:
+        self._check([event])
+        return await self.bus.publish(event)
+
+    async def publish_many(self, events: Sequence[Event]) -> Any:
+        self._check(events)
+        return await self.bus.publish_many(events)
+
+    def _check(self, events: Sequence[Event]) -> None:
+        if self.away:
+            self.refused += 1
+            self.offered.update(one.id for one in events)
+            raise BusError("away")
+
+
+async def until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
     """Wait for a condition that no event tells of."""
-    with anyio.fail_after(DEADLINE_S):
+    with anyio.fail_after(deadline_s):
         while not condition():  # noqa: ASYNC110 - of what is in another program nothing tells
             await anyio.sleep(0.01)
 

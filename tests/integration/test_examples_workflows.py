@@ -233,6 +233,23 @@ CHECKS = {
 }
 
 
+def test_the_workflow_at_the_top_of_the_page_runs_as_it_stands(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "workflows.md").read_text()
+    (manifest,) = re.findall(r"^```yaml\n(apiVersion.+?)^```$", page, re.MULTILINE | re.DOTALL)
+    (command,) = re.findall(r"^retrain run (train\.yaml .+)$", page, re.MULTILINE)
+    (tmp_path / "train.yaml").write_text(manifest)
+
+    code, workflow, err = workflow_of(tmp_path, shlex.split(command))
+
+    assert code == 0, err
+    phases = {name: node["phase"] for name, node in nodes_of(workflow).items()}
+    assert phases == dict.fromkeys(["main", "train", *TRIES, "pick"], DONE)
+    assert printed(tmp_path) == ["0.998"]
+
+
+TRIES = ("train(0:0.1)", "train(0:0.1)(0)", "train(1:0.01)", "train(1:0.01)(0)")
+
+
 def test_what_a_run_remembered_in_a_folder_the_next_one_knows(tmp_path: Path) -> None:
     words = [str(EXAMPLES / "workflows" / "memo.yaml"), "--data", "kept"]
     hits = []

@@ -70,6 +70,22 @@ def test_a_workflow_that_fails_exits_1_and_shows_the_log(place: Place) -> None:
     assert "what went wrong" in err
 
 
+def test_a_workflow_is_checked_with_what_the_command_line_gives_it(place: Place) -> None:
+    """As with `argo submit`: what the file leaves open may come with -p, a file of parameters and --labels."""
+    arguments = {"parameters": [{"name": "lr"}, {"name": "epochs"}]}
+    source = "echo {{workflow.parameters.lr}} {{workflow.parameters.epochs}} {{workflow.labels.team}}"
+    file = place.write("w.yaml", workflow(source, arguments=arguments))
+    values = place.write("values.yaml", {"epochs": 5})
+
+    code, out, err = place.run(file, "-p", "lr=0.1", "-f", values, "--labels", "team=vision", "-o", "name")
+    refused = place.run(file, "-p", "lr=0.1", "--labels", "team=vision")
+
+    assert (code, out) == (0, "wf\n"), err
+    assert refused[0] == 2
+    assert "spec.arguments.epochs.value or spec.arguments.epochs.valueFrom is required" in refused[2]
+    assert "spec.arguments.lr" not in refused[2]
+
+
 def test_json_is_the_workflow_object_with_argos_status(place: Place) -> None:
     code, out, _ = place.run(place.write("w.yaml", workflow("exit 2")), "-o", "json")
     status = json.loads(out)["status"]

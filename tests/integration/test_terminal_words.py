@@ -47,11 +47,11 @@ table(columns, [row, row], empty="")
 class Terminal:
     """A program on a terminal of so many columns, of which both streams are."""
 
-    def __init__(self, words: Sequence[str], columns: int, folder: Path) -> None:
+    def __init__(self, words: Sequence[str], columns: int, folder: Path, kind: str = "xterm") -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         env = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES", "NO_COLOR"}}
-        env |= {"TERM": "xterm"}
+        env |= {"TERM": kind}
         self._process = subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, cwd=folder, env=env)
         os.close(slave)
         self.text = ""
@@ -77,20 +77,27 @@ class Terminal:
         return self._process.wait(PATIENCE_S)
 
 
-@pytest.mark.parametrize(("columns", "fits"), [(60, True), (40, False), (200, True)])
-def test_a_table_loses_nothing_however_narrow_the_terminal_is(columns: int, fits: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("columns", [60, 40, 200])
+def test_a_table_is_never_wider_than_the_terminal_and_cuts_no_state(columns: int, tmp_path: Path) -> None:
     shown = Terminal([sys.executable, "-c", ROWS % ("x" * 6, "0123456789" * 2)], columns, tmp_path)
 
     assert shown.end() == 0
     plain = COLOURING.sub("", shown.text)
-    lines, words = plain.splitlines(), "".join(plain.split())
-    assert words.count("Succeeded") == 2
-    assert words.count("digits") == 2
-    assert ("MESSAGE" in words) == (columns == 200), "what nobody has anything in gives way"
-    if fits:
-        assert max(len(line.rstrip()) for line in lines) <= columns
-    else:
-        assert words.count("0123456789" * 2) == 2, "where it cannot fit, no cell is broken"
+    lines = plain.splitlines()
+    assert len(lines) == 4, "a row is a line"
+    assert max(len(line.rstrip()) for line in lines) <= columns
+    assert plain.count("Succeeded") == 2
+    assert ("MESSAGE" in plain) == (columns == 200), "what nobody has anything in gives way"
+    assert ("…" in plain) == (columns < 200)
+
+
+def test_a_table_in_a_pipe_is_whole(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ROWS % ("x" * 300, "0123456789" * 20)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
+
+    assert done.stdout.count("x" * 300) == 2
+    assert done.stdout.count("0123456789" * 20) == 2
+    assert "…" not in done.stdout
 
 
 def test_an_interrupt_is_said_below_the_tree_and_ends_the_steps(tmp_path: Path) -> None:
@@ -104,6 +111,15 @@ def test_an_interrupt_is_said_below_the_tree_and_ends_the_steps(tmp_path: Path) 
     assert shown.end() == 130
     assert "interrupted: ending the steps" in shown.text
     assert "Traceback" not in shown.text
+
+
+def test_a_dumb_terminal_gets_lines_without_colours(tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    shown = Terminal([RETRAIN, "run", "hello.yaml"], 60, tmp_path, kind="dumb")
+
+    assert shown.end() == 0
+    assert "\x1b" not in shown.text
+    assert re.search(r"^✔ hello-\w+  ", shown.text, re.MULTILINE), "each step's end is said"
 
 
 @pytest.mark.parametrize(

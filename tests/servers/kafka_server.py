@@ -6,34 +6,60 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.certificates import Authority
-from tests.servers.launch import absent, free_port, wait_until
+from tests.servers.launch import absent, free_port
+from tests.servers.program import Program, cache, running
 
 with warnings.catch_warnings():
     # Of Python 3.11 only, and at the library's first import only: it reads its own files in the old way.
     warnings.filterwarnings("ignore", "(read|open)_text is deprecated", DeprecationWarning)
-    from kafka import KafkaAdminClient, KafkaConsumer
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
     from kafka.admin import NewTopic
 
-SCRIPT = Path(__file__).with_name("kafka.sh")
 USER, PASSWORD = "ann", "hunter22"
+
+
+class _Broker(Program):
+    """Its port accepts a moment before it can answer, and a client that came too early waits for long."""
+
+    _starts = 0
+
+    def start(self) -> None:
+        self._starts = self._said()
+        super().start()
+
+    def _ready(self) -> bool:
+        return super()._ready() and self._said() > self._starts
+
+    def _said(self) -> int:
+        return self.output.read_text(errors="replace").count("Kafka Server started") if self.output.exists() else 0
 
 
 @dataclass(frozen=True)
 class KafkaServer:
-    """A running broker. `tls` and `sasl` are its other addresses; None where it was not started here."""
+    """A running broker. `tls` and `sasl` are its other addresses, `program` the process: None if not started here."""
 
     address: str
     tls: str | None = None
     sasl: str | None = None
     authority: Authority | None = None
+    program: Program | None = None
+    user: str = USER
+    password: str = PASSWORD
+
+    def kill(self) -> None:
+        assert self.program is not None
+        self.program.kill()
+
+    def start(self) -> None:
+        assert self.program is not None
+        self.program.start()
 
     def make_topic(self, name: str, partitions: int = 1, **settings: str) -> None:
         admin = KafkaAdminClient(bootstrap_servers=self.address)
@@ -41,6 +67,22 @@ class KafkaServer:
             admin.create_topics([NewTopic(name, partitions, 1, topic_configs=settings)])
         finally:
             admin.close()
+
+    def send(self, topic: str, *values: bytes | None, partition: int | None = None) -> None:
+        """Add records to a topic; returns when the broker has them."""
+        self.send_keyed(topic, [(None, value) for value in values], partition)
+
+    def send_keyed(
+        self, topic: str, records: Sequence[tuple[bytes | None, bytes | None]], partition: int | None = None
+    ) -> None:
+        """Add records, each (key, value), in this order; returns when the broker has them."""
+        producer = KafkaProducer(bootstrap_servers=self.address, linger_ms=5, enable_idempotence=True)
+        try:
+            sent = [producer.send(topic, value, key=key, partition=partition) for key, value in records]
+            for one in sent:
+                one.get(60)
+        finally:
+            producer.close()
 
     def read(self, topic: str, count: int, timeout_s: float = 20.0) -> list:
         """The first `count` records of a topic."""
@@ -67,7 +109,7 @@ def kafka(data: Path) -> Generator[KafkaServer]:
     """A broker for as long as the block lasts."""
     if address := os.environ.get("RETRAIN_TEST_KAFKA"):
         yield KafkaServer(address)
-    elif shutil.which("java") and _libs().is_dir():
+    elif _installed():
         with started(data) as server:
             yield server
     else:
@@ -77,34 +119,26 @@ def kafka(data: Path) -> Generator[KafkaServer]:
 @contextmanager
 def started(data: Path, port: int | None = None) -> Generator[KafkaServer]:
     """A broker of one's own, on `port` if one is given, so that a test may end it."""
-    data.mkdir(parents=True, exist_ok=True)
     authority = Authority()
-    plain, tls, sasl, controller = port or free_port(), free_port(), free_port(), free_port()
-    (data / "more.properties").write_text(_more(authority))
-    output = (data / "output").open("wb")
-    process = subprocess.Popen(
-        ["bash", SCRIPT, "start", str(plain), str(data), str(controller)],
-        env={
-            **os.environ,
-            "KAFKA_LISTENERS": f"SSL://127.0.0.1:{tls},SASL_PLAINTEXT://127.0.0.1:{sasl}",
-            "KAFKA_PROPERTIES": str(data / "more.properties"),
-        },
-        stdout=output,
-        stderr=subprocess.STDOUT,
-    )
-    addresses = (f"127.0.0.1:{number}" for number in (plain, tls, sasl))
-    try:
-        wait_until(lambda: _ready(process, data / "output"), f"Kafka on {plain}")
-        yield KafkaServer(*addresses, authority)
-    finally:
-        process.kill()
-        process.wait()
-        output.close()
+    tls, sasl, controller = free_port(), free_port(), free_port()
+    properties = data.with_name(f"{data.name}.properties")
+    properties.parent.mkdir(parents=True, exist_ok=True)
+    properties.write_text(_more(authority))
+    env = {
+        "KAFKA_LISTENERS": f"SSL://127.0.0.1:{tls},SASL_PLAINTEXT://127.0.0.1:{sasl}",
+        "KAFKA_PROPERTIES": str(properties),
+    }
+    program = _Broker("kafka", data, port or free_port(), words=[str(controller)], env=env)
+    with running(program, there=_installed(), how="run tests/servers/kafka.sh install (it needs Java 17 and Maven)"):
+        yield KafkaServer(program.address, f"127.0.0.1:{tls}", f"127.0.0.1:{sasl}", authority, program)
+
+
+def _installed() -> bool:
+    return shutil.which("java") is not None and _libs().is_dir()
 
 
 def _libs() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retrain-servers"
-    return Path(os.environ.get("RETRAIN_SERVERS") or cache) / "kafka-4.4.0" / "libs"
+    return cache() / "kafka-4.4.0" / "libs"
 
 
 def _more(authority: Authority) -> str:
@@ -120,10 +154,3 @@ def _more(authority: Authority) -> str:
         "sasl.enabled.mechanisms=PLAIN\n"
         f'listener.name.sasl_plaintext.plain.sasl.jaas.config={login} required user_{USER}="{PASSWORD}";\n'
     )
-
-
-def _ready(process: subprocess.Popen[bytes], output: Path) -> bool:
-    said = output.read_text()
-    if process.poll() is not None:
-        raise RuntimeError(f"Kafka ended at its start: {said[-2000:]}")
-    return "Kafka Server started" in said

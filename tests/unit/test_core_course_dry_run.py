@@ -116,3 +116,14 @@ def test_artifacts_of_other_steps_are_marks() -> None:
     (artifact,) = found["w[1].b"]["inputs"]["artifacts"]
     assert artifact["raw"] == {"data": "<steps.a.outputs.artifacts.m>"}
     assert found["w[1].b"]["does"]["command"] == ["x", "/in/m"]
+
+
+def test_items_that_are_mappings_are_filled_in() -> None:
+    argument = {"parameters": [{"name": "m", "value": "{{item.depth}} of {{item.trees}}"}]}
+    items = [{"depth": 2, "trees": 10}, {"depth": 8, "trees": 40}]
+    loop = {"name": "try", "template": "leaf", "withItems": items, "arguments": argument}
+
+    found = by_name(shown({"name": "main", "steps": [[loop]]}))
+
+    given = [node["inputs"]["parameters"]["m"] for name, node in sorted(found.items()) if "try" in name]
+    assert given == ["2 of 10", "8 of 40"]

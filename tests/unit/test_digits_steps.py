@@ -32,7 +32,10 @@ def step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Step]:
     In this process, because scikit-learn takes longer to load than the models take to train.
     """
     pytest.importorskip("sklearn")
-    with pytest.MonkeyPatch.context() as patch:
+    from threadpoolctl import threadpool_limits
+
+    # More threads than free cores wait for one another in a busy loop: four times as long beside other tests.
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         patch.syspath_prepend(str(STEPS))
         before = set(sys.modules)
 

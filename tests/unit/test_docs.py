@@ -21,7 +21,6 @@ from eventsources import spec as source_spec
 from pipelines.checks import unsupported
 from retrain.app import queries
 from retrain.app.actions import actions
-from retrain.app.catalog import NOT_BUILT
 from retrain.app.lint import lint
 from retrain.app.settings import Settings
 from retrain.bus.settings import BusSettings
@@ -118,7 +117,7 @@ def test_every_manifest_of_the_examples_lints_without_a_finding(folder: str, tmp
 
 
 def test_every_example_is_in_a_folder_that_is_linted() -> None:
-    """`given` is in `tests/integration/test_examples_workflows.py`: one of its files has a warning that it announces."""
+    """`given` is linted where its workflows run: one of its files has a warning that it announces."""
     assert {file.relative_to(EXAMPLES).parts[0] for file in EXAMPLES.rglob("*.yaml")} == {
         "digits",
         "given",
@@ -392,7 +391,6 @@ def refused() -> dict[str, set[str]]:
     """What is known and not built yet, by where the page tells of it."""
     kinds = {alias for alias in trigger_spec.KINDS.values() if alias not in triggers.KINDS}
     return {
-        "Kinds": {kind for _, kind in NOT_BUILT},
         "Event sources": set(source_spec.KNOWN) - set(eventsources.KINDS),
         "Triggers": kinds,
         "Workflows": {

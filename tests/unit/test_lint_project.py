@@ -46,7 +46,7 @@ metadata: {name: train}
 spec:
   entrypoint: main
   templates:
-  - {name: main, container: {image: busybox, command: ["true"]}}
+  - {name: main, container: {image: busybox:1, command: ["true"]}}
 ---
 """
 

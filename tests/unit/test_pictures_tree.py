@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipelines.pictures.reading import in_words, lasted, plain
 from pipelines.pictures.tree import rows
-from retrain.cli.run_text import columns, head, lines, status_of
+from retrain.cli.run_grid import columns
+from retrain.cli.run_text import head, lines, status_of
 from tests.unit.pictured import diamond, run_of, steps
 
 NOW = datetime(2026, 11, 21, 10, 1, tzinfo=UTC)

@@ -1,0 +1,87 @@
+"""One of each server for a whole test session: each test makes queues, topics and subjects of its own there.
+
+A test that ends a server starts it again, on the same port and data. Where a server is missing, the tests that ask for
+it skip and say why; where CI is true they fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers import brokers, launch
+from tests.servers.program import Program
+
+if TYPE_CHECKING:
+    from tests.servers.kafka_server import KafkaServer
+
+Folders = pytest.TempPathFactory
+
+
+@pytest.fixture(scope="session")
+def minio_server(tmp_path_factory: Folders) -> Iterator[launch.MinioServer]:
+    with launch.minio(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: Folders) -> Iterator[KafkaServer]:
+    from tests.servers import kafka_server  # its client takes long to import
+
+    with kafka_server.kafka(tmp_path_factory.mktemp("kafka") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats_outside(tmp_path_factory: Folders) -> Iterator[brokers.NatsServer]:
+    """A NATS server of somebody else, not that of the bus. It takes ann:hunter22 alone."""
+    conf = "authorization { user: ann, password: hunter22 }\n"
+    with brokers.nats_server(tmp_path_factory.mktemp("nats") / "data", conf) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: Folders) -> Iterator[brokers.RabbitServer]:
+    with brokers.rabbitmq(tmp_path_factory.mktemp("rabbitmq") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory: Folders) -> Iterator[brokers.MosquittoServer]:
+    with brokers.mosquitto(tmp_path_factory.mktemp("mosquitto") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: Folders) -> Iterator[Program]:
+    with brokers.redis(tmp_path_factory.mktemp("redis") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: Folders) -> Iterator[Program]:
+    """S3, SQS and SNS. It keeps everything in memory: a kill forgets it."""
+    with brokers.moto(tmp_path_factory.mktemp("moto") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: Folders) -> Iterator[Program]:
+    with brokers.azurite(tmp_path_factory.mktemp("azurite") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pubsub_emulator(tmp_path_factory: Folders) -> Iterator[Program]:
+    """Pub/Sub. It keeps everything in memory: a kill forgets it."""
+    with brokers.pubsub(tmp_path_factory.mktemp("pubsub") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: Folders) -> Iterator[Program]:
+    """OpenSSH. `server.data` has `files/` (what is served), `client_key` and `host_key.pub`."""
+    with brokers.sshd(tmp_path_factory.mktemp("sshd") / "data") as server:
+        yield server
