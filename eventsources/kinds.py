@@ -13,11 +13,23 @@ from importlib import import_module
 from typing import Any
 
 from eventsources.fields import Path
-from eventsources.http import alertmanager, bitbucket, cloudevents, gitea, github, gitlab, slack, sns, stripe, webhook
+from eventsources.http import (
+    alertmanager,
+    bitbucket,
+    cloudevents,
+    gitea,
+    github,
+    gitlab,
+    mlflow,
+    slack,
+    sns,
+    stripe,
+    webhook,
+)
 from eventsources.objects import minio
 from eventsources.port import Kind, Source, SourceContext
-from eventsources.queues import jetstream, kafka, nats
-from eventsources.watching import file
+from eventsources.queues import jetstream, kafka, nats, sqs
+from eventsources.watching import calendar, file, http_poll, prometheus
 from retrain.errors import ConfigError
 from retrain.manifests import Problem
 from retrain.manifests.argo import Shape
@@ -111,7 +123,28 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         shared=True,
     ),
     "sns": BuiltIn(Spec=sns.Sns, check=sns.check, source="eventsources.http.sns:SnsSource", type="sns", shared=True),
+    "mlflow": BuiltIn(
+        Spec=mlflow.Mlflow, check=mlflow.check, source="eventsources.http.mlflow_source:MlflowSource", type="mlflow"
+    ),
     "file": BuiltIn(Spec=file.File, check=file.check, source="eventsources.watching.file:FileSource", type="file"),
+    "calendar": BuiltIn(
+        Spec=calendar.Calendar,
+        check=calendar.check,
+        source="eventsources.watching.calendar:CalendarSource",
+        type="calendar",
+    ),
+    "httpPoll": BuiltIn(
+        Spec=http_poll.HttpPoll,
+        check=http_poll.check,
+        source="eventsources.watching.http_poll:HttpPollSource",
+        type="httpPoll",
+    ),
+    "prometheus": BuiltIn(
+        Spec=prometheus.Prometheus,
+        check=prometheus.check,
+        source="eventsources.watching.prometheus:PrometheusSource",
+        type="prometheus",
+    ),
     "jetstream": BuiltIn(
         Spec=jetstream.JetStream,
         check=jetstream.check,
@@ -127,6 +160,9 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         shared=True,
     ),
     "nats": BuiltIn(Spec=nats.Nats, check=nats.check, source="eventsources.queues.nats_source:NatsSource", type="nats"),
+    "sqs": BuiltIn(
+        Spec=sqs.Sqs, check=sqs.check, source="eventsources.queues.sqs_source:SqsSource", type="sqs", shared=True
+    ),
     "minio": BuiltIn(
         Spec=minio.Minio, check=minio.check, source="eventsources.objects.minio_source:MinioSource", type="minio"
     ),

@@ -141,7 +141,8 @@ class SourceContext:
         """The id of one thing's event: printable, and of MAX_ID characters at most."""
         text = thing if self.alone else f"{self.name}/{thing}"
         if not text.isprintable():
-            text = "".join(one if one.isprintable() and one != "%" else f"%{ord(one):02X}" for one in text)
+            digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+            text = "".join(one if one.isprintable() else f"%{ord(one):02X}" for one in text) + f":{digest}"
         return text if len(text) <= MAX_ID else f"{text[:64]}:{sha256(text.encode()).hexdigest()}"
 
     def read(self, selector: KeySelector | None) -> str:

@@ -24,15 +24,17 @@ JITTER = 0.2
 """A pause is longer or shorter by up to this part, so that many sources do not knock at the same moment."""
 
 
-async def keep_trying(context: SourceContext, attempt: Callable[[], Awaitable[None]]) -> None:
+async def keep_trying(
+    context: SourceContext, attempt: Callable[[], Awaitable[None]], *, first_s: float = FIRST_S
+) -> None:
     """Run `attempt` until cancelled; it connects, calls `context.status.listening()` and receives until it cannot.
 
     A RetrainError of it (also the only one of a task group's) becomes the source's state, and is tried again after a
-    pause; the pauses grow from FIRST_S to LAST_S and start anew once it has listened. An attempt that ends without an
+    pause; the pauses grow from `first_s` to LAST_S and start anew once it has listened. An attempt that ends without an
     error is one that the other side has ended. Any other error comes out: the host knows what to do with a crash.
     """
     status = context.status
-    delay, said = FIRST_S, ""
+    delay, said = first_s, ""
     while True:
         listened = status.listenings
         reason = "the other side ended the connection"
@@ -44,7 +46,7 @@ async def keep_trying(context: SourceContext, attempt: Callable[[], Awaitable[No
                 raise
             reason = str(expected)
         if status.listenings != listened:
-            delay, said = FIRST_S, ""
+            delay, said = first_s, ""
         status.failed(reason)
         status.waiting(reason)
         if reason != said:

@@ -42,10 +42,12 @@ class Delivery:
     async def emit(self, event: Event) -> None:
         """Publish one event; returns when the bus has it, or the filter does not want it.
 
+        One that the filter cannot be asked about is a dead letter: to send it again would change nothing.
+
         Raises:
             BusError: it may not be safe.
             Transient: the entry's limits do not let it in now.
-            Permanent: the bus can never take it, it is too big, or the filter cannot be asked about it.
+            Permanent: the bus can never take it, or it is too big.
         """
         if not await self._wanted(event):
             return
@@ -79,24 +81,21 @@ class Delivery:
     # --- what is wanted ------------------------------------------------------------------------------------------
 
     async def _wanted(self, event: Event) -> bool:
-        """Raises Permanent, after the event is a dead letter, where the filter cannot be asked about it."""
+        """Whether the filter wants it; an event that it cannot be asked about is a dead letter afterwards."""
         if self._wants is None:
             return True
         try:
             wanted = self._wants(event)
         except Permanent as error:
             await self._bury_event(event, str(error))
-            raise
+            return False
         if not wanted:
             self._status.filtered()
         return wanted
 
     async def _fits(self, event: Event) -> bool:
-        """Whether a fetched event is to be published; if it can never be, it is a dead letter afterwards."""
-        try:
-            if not await self._wanted(event):
-                return False
-        except Permanent:
+        """Whether a fetched event is to be published; one that is too big is a dead letter afterwards."""
+        if not await self._wanted(event):
             return False
         try:
             self._bounds.check_size(event)
@@ -149,10 +148,12 @@ class Delivery:
         reason = self._status.clean(letter.reason)
         self._status.buried(reason)
         log.warning("source.dead_letter", source=self._status.name, letter=letter.id, reason=reason)
-        delay = FIRST_RETRY_S
+        delay, before = FIRST_RETRY_S, self._status.state()
         while True:
             try:
                 await self._store.write(lambda connection: deadletters.add(connection, [letter]))
+                if delay > FIRST_RETRY_S and before.state == "listening":
+                    self._status.listening(before.note)
                 return
             except Transient as error:
                 self._trouble("the store", error)

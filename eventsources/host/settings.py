@@ -13,6 +13,7 @@ class SourceSettings:
     `project`: the folder that relative paths start at. `host`: the address that ports of their own are served on.
     `platform_port`: where the platform listens itself, so that a webhook which names this port goes to it; None: every
     port is opened. `stop_s`: seconds that a source may take to finish what it has in hand.
+    `lease_s`: seconds after which another replica takes over the sources of one that does not answer any more.
     """
 
     project: Path = Path()
@@ -21,3 +22,4 @@ class SourceSettings:
     stop_s: float = 4.0
     restart_min_s: float = 0.5
     restart_max_s: float = 30.0
+    lease_s: float = 15.0

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from os import getpid
+from secrets import token_hex
+from socket import gethostname
 from typing import Any
 
 import anyio
@@ -11,6 +15,7 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from eventsources.host.delivery import Delivery, StoredCheckpoints
+from eventsources.host.leases import Leases
 from eventsources.host.settings import SourceSettings
 from eventsources.http.door import WebhookApp
 from eventsources.http.ports import Ports
@@ -40,6 +45,8 @@ class Tools:
     store: Store
     secrets: Secrets
     clock: Clock = field(default_factory=SystemClock)
+    holder: str = field(default_factory=lambda: f"{gethostname()}-{getpid()}-{token_hex(4)}")
+    """Who this process is to other replicas. The same after a restart where that is sure to have ended the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +94,13 @@ class SourceHost:
         self._tasks: TaskGroup | None = None
         self._ports: Ports | None = None
         self._changing = anyio.Lock()
+        self._leases = Leases(tools.store, tools.clock, tools.holder, lasts_s=self._settings.lease_s)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run the sources until cancelled; then each has `stop_s` seconds to finish what it has in hand."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
+            tasks.start_soon(self._leases.run, name="leases of sources")
             self._ports = Ports(tasks, self._settings, self.webhooks)
             try:
                 await self._change(self._first)
@@ -141,17 +150,25 @@ class SourceHost:
     async def _keep_running(self, unit: _Unit) -> None:
         try:
             with unit.scope:
-                delay = self._settings.restart_min_s
-                while True:
-                    started = self._clock.monotonic()
-                    await self._run_once(unit)
-                    if self._clock.monotonic() - started > STEADY_S:
-                        delay = self._settings.restart_min_s
-                    await anyio.sleep(delay)
-                    delay = min(delay * 2, self._settings.restart_max_s)
+                if getattr(self._kinds[unit.wanted.kind], "shared", False):
+                    await self._restart(unit)
+                else:
+                    work = partial(self._restart, unit)
+                    await self._leases.while_held(f"source/{unit.wanted.name}", unit.status.standby, work)
         finally:
             unit.status.stopped()
             unit.ended.set()
+
+    async def _restart(self, unit: _Unit) -> None:
+        """Run a source until cancelled, again and again if it crashes."""
+        delay = self._settings.restart_min_s
+        while True:
+            started = self._clock.monotonic()
+            await self._run_once(unit)
+            if self._clock.monotonic() - started > STEADY_S:
+                delay = self._settings.restart_min_s
+            await anyio.sleep(delay)
+            delay = min(delay * 2, self._settings.restart_max_s)
 
     async def _run_once(self, unit: _Unit) -> None:
         wanted = unit.wanted

@@ -53,7 +53,7 @@ class AlertmanagerSource:
         assert isinstance(spec, Alertmanager)
         self._context = context
         self._states = spec.states
-        self._doorway = Doorway(spec, context, self._take, Reply(200))
+        self._doorway = Doorway(spec, context, self._take, answer=Reply(200))
 
     def state(self) -> SourceState:
         return self._context.status.state()

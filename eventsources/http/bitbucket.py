@@ -13,7 +13,7 @@ from pydantic import Field
 
 from eventsources.fields import BasicAuth, Filter, Limits, Path, WebhookContext, check_basic, check_secret, only_ours
 from eventsources.http.doorway import Doorway, check_guarded, check_hook, route_of
-from eventsources.http.forge import ForgeSource
+from eventsources.http.forge import ForgeSource, Registration
 from eventsources.http.hooks import Forge
 from eventsources.http.request import Request
 from eventsources.http.signatures import check_hex
@@ -130,9 +130,8 @@ class BitbucketSource:
             context,
             spec.webhook,
             lambda doorway: BitbucketRules(spec, doorway),
-            targets=spec.targets() if spec.registers else (),
-            connect=connect,
-            delete=spec.delete_hook_on_finish,
+            secret=spec.webhook_secret,
+            hooks=Registration(spec.targets(), connect, spec.delete_hook_on_finish) if spec.registers else None,
         )
 
     def state(self) -> SourceState:

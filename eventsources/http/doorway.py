@@ -18,11 +18,12 @@ from eventsources.fields import MAX_PAYLOAD, Path, WebhookContext, check_secret,
 from eventsources.http.answers import RETRY, TEXT, Refusal, Reply, json_reply, unauthorized
 from eventsources.http.door import Endpoint
 from eventsources.http.paths import BadTemplate, Template
+from eventsources.http.ports import Port
 from eventsources.http.request import Request
 from eventsources.http.serving_tls import identity_of
 from eventsources.port import SourceContext
-from eventsources.trying import keep_trying
-from retrain.errors import ConfigError, NotFound, Permanent, Refused, Transient
+from eventsources.trying import FIRST_S, LAST_S, keep_trying
+from retrain.errors import ConfigError, NotFound, Permanent, RetrainError, Transient
 from retrain.events import Event
 from retrain.manifests import Problem
 from retrain.manifests.argo import KeySelector
@@ -41,10 +42,22 @@ Take = Callable[[Request], Awaitable[Taken]]
 
 
 class Doorway:
-    """One endpoint. `method` stands for what the manifest leaves out; `answer` is what a sender gets whose events are
-    safe, where the usual answer would not do."""
+    """One endpoint. `answer` is what a sender gets whose events are safe, where the usual answer would not do.
 
-    def __init__(self, hook: WebhookContext, context: SourceContext, take: Take, answer: Reply | None = None) -> None:
+    `needs`: the secrets that senders are checked by. While one is not there the source says that it waits for it, and
+    answers 503.
+    """
+
+    def __init__(
+        self,
+        hook: WebhookContext,
+        context: SourceContext,
+        take: Take,
+        *,
+        answer: Reply | None = None,
+        needs: Sequence[KeySelector | None] = (),
+    ) -> None:
+        self._needs = [one for one in (hook.auth_secret, *needs) if one is not None]
         self._hook = hook
         self._context = context
         self._take = take
@@ -72,19 +85,44 @@ class Doorway:
         async with self._context.ports.open(self._port, identity) as port:
             port.app.add(self._endpoint)
             try:
-                self._context.status.listening()
                 task_status.started()
+                await self._wait_for_secrets()
                 async with anyio.create_task_group() as tasks:
                     if beside is not None:
                         tasks.start_soon(beside)
                     while True:
                         await anyio.sleep(RENEW_S)
-                        try:
-                            port.show(identity_of(self._hook, self._context))
-                        except (ConfigError, NotFound) as error:
-                            log.warning("webhook.certificate_kept", source=self._endpoint.owner, error=str(error))
+                        self._renew(port)
+                        await self._wait_for_secrets()
             finally:
                 port.app.remove(self._endpoint)
+
+    async def _wait_for_secrets(self) -> None:
+        """Returns when all are there; says meanwhile what is lacking."""
+        status, delay = self._context.status, FIRST_S
+        while (lacking := self._lacking()) is not None:
+            status.failed(lacking)
+            status.waiting(lacking)
+            await anyio.sleep(delay)
+            delay = min(delay * 2, LAST_S)
+        if status.state().state != "listening":
+            status.listening()
+
+    def _lacking(self) -> str | None:
+        for selector in self._needs:
+            try:
+                if not self._context.read(selector):
+                    return f"the secret {selector.name!r} has nothing under {selector.key!r}"
+            except RetrainError as error:
+                return str(error)
+        return None
+
+    def _renew(self, port: Port) -> None:
+        """Show a certificate that was renewed; one that cannot be used leaves the old one in place."""
+        try:
+            port.show(identity_of(self._hook, self._context))
+        except RetrainError as error:
+            log.warning("webhook.certificate_kept", source=self._endpoint.owner, error=str(error))
 
     def _admit(self, headers: Headers) -> None:
         """Who may come in, by the bearer token; before anything of the body is read."""
@@ -101,7 +139,7 @@ class Doorway:
         """
         try:
             found = self._context.read(selector)
-        except (NotFound, Refused, ConfigError, Transient) as error:
+        except RetrainError as error:
             log.warning("webhook.secret_missing", source=self._endpoint.owner, error=str(error))
             found = ""
         if not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
@@ -17,6 +18,7 @@ from eventsources.http.signatures import Replays
 from eventsources.port import SourceContext, SourceState
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
+from retrain.manifests.argo import KeySelector
 
 
 class Rules(Protocol):
@@ -35,8 +37,20 @@ class Rules(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The hooks of an entry that are registered by the forge's API: on which targets, by which client (for a URL).
+
+    `delete`: they are removed when the source ends.
+    """
+
+    targets: Sequence[str]
+    connect: Callable[[str], Awaitable[Forge]]
+    delete: bool
+
+
 class ForgeSource:
-    """One entry of a forge's kind. `targets` and `connect` are for the registration of hooks; no targets, no hooks."""
+    """One entry of a forge's kind. `secret`: what deliveries are proven by. No `hooks`: none are registered."""
 
     def __init__(
         self,
@@ -44,20 +58,19 @@ class ForgeSource:
         hook: WebhookContext,
         make_rules: Callable[[Doorway], Rules],
         *,
-        targets: Sequence[str] = (),
-        connect: Callable[[str], Awaitable[Forge]] | None = None,
-        delete: bool = False,
+        secret: KeySelector | None,
+        hooks: Registration | None,
     ) -> None:
         self._context = context
         self._replays = Replays(context.clock.monotonic)
         # Forges switch a hook off whose answers they do not like: all of them like 200.
         answer = Reply(200, b'{"status":"safe"}', b"application/json") if context.ours else None
-        self._doorway = Doorway(hook, context, self._take, answer)
+        self._doorway = Doorway(hook, context, self._take, answer=answer, needs=(secret,))
         self._rules = make_rules(self._doorway)
         self._keeper = None
-        if targets and connect is not None:
+        if hooks is not None:
             url = hook_url(hook.url, hook.endpoint)
-            self._keeper = Keeper(context, url, targets, lambda: connect(url), delete=delete)
+            self._keeper = Keeper(context, url, hooks.targets, lambda: hooks.connect(url), delete=hooks.delete)
 
     def state(self) -> SourceState:
         return self._context.status.state()

@@ -13,7 +13,7 @@ from pydantic import Field
 from eventsources.fields import TLS, Filter, Limits, Path, WebhookContext, check_secret, check_tls
 from eventsources.http.answers import Refusal
 from eventsources.http.doorway import Doorway, check_guarded, check_hook, route_of
-from eventsources.http.forge import ForgeSource
+from eventsources.http.forge import ForgeSource, Registration
 from eventsources.http.github import Repositories
 from eventsources.http.hooks import Forge
 from eventsources.http.request import Request
@@ -117,9 +117,8 @@ class GiteaSource:
             context,
             spec.webhook,
             lambda doorway: GiteaRules(spec, doorway),
-            targets=spec.targets() if spec.registers else (),
-            connect=connect,
-            delete=spec.delete_hook_on_finish,
+            secret=spec.webhook_secret,
+            hooks=Registration(spec.targets(), connect, spec.delete_hook_on_finish) if spec.registers else None,
         )
 
     def state(self) -> SourceState:

@@ -14,7 +14,7 @@ from pydantic import Field
 from eventsources.fields import Filter, Limits, Path, WebhookContext, check_secret
 from eventsources.http.answers import Refusal
 from eventsources.http.doorway import Doorway, check_guarded, check_hook, route_of
-from eventsources.http.forge import ForgeSource, object_of
+from eventsources.http.forge import ForgeSource, Registration, object_of
 from eventsources.http.hooks import Forge
 from eventsources.http.request import Request
 from eventsources.http.signatures import check_hex
@@ -148,9 +148,8 @@ class GithubSource:
             context,
             spec.webhook,
             lambda doorway: GithubRules(spec, doorway),
-            targets=spec.targets() if spec.registers else (),
-            connect=connect,
-            delete=spec.delete_hook_on_finish,
+            secret=spec.webhook_secret,
+            hooks=Registration(spec.targets(), connect, spec.delete_hook_on_finish) if spec.registers else None,
         )
 
     def state(self) -> SourceState:

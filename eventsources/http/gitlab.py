@@ -16,10 +16,10 @@ from pydantic import Field
 from eventsources.fields import Filter, Limits, Path, WebhookContext, check_secret
 from eventsources.http.answers import unauthorized
 from eventsources.http.doorway import Doorway, check_guarded, check_hook, route_of
-from eventsources.http.forge import ForgeSource
+from eventsources.http.forge import ForgeSource, Registration
 from eventsources.http.hooks import Forge
 from eventsources.http.request import Request, digest_of
-from eventsources.http.signatures import check_fresh, check_standard, same
+from eventsources.http.signatures import check_fresh, check_standard, same, standard_key
 from eventsources.port import SourceContext, SourceState
 from retrain.events import JsonValue
 from retrain.manifests import Problem
@@ -109,7 +109,7 @@ class GitlabRules:
         if request.one("webhook-signature"):
             timestamp = request.one("webhook-timestamp")
             signature, delivery = request.one("webhook-signature"), request.one("webhook-id")
-            check_standard(signature, secret, delivery, timestamp, request.body)
+            check_standard(signature, standard_key(secret), delivery, timestamp, request.body)
             check_fresh(timestamp, self._clock.now())
         elif not same(request.one("x-gitlab-token"), secret):
             raise unauthorized("X-Gitlab-Token is missing or wrong")
@@ -142,9 +142,8 @@ class GitlabSource:
             context,
             spec.webhook,
             lambda doorway: GitlabRules(spec, doorway, context),
-            targets=spec.targets() if spec.registers else (),
-            connect=connect,
-            delete=spec.delete_hook_on_finish,
+            secret=spec.secret_token,
+            hooks=Registration(spec.targets(), connect, spec.delete_hook_on_finish) if spec.registers else None,
         )
 
     def state(self) -> SourceState:

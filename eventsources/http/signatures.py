@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from eventsources.http.answers import unauthorized
+from eventsources.http.answers import RETRY, Refusal, unauthorized
 
 WINDOW_S = 300.0
 """Seconds that a signed request is good for, in both directions: clocks differ. Senders' own libraries take this."""
@@ -53,25 +53,32 @@ def check_fresh(timestamp: str, now: datetime, window_s: float = WINDOW_S) -> No
         raise unauthorized(f"the signature is not of now: {away:.0f} s away, {window_s:.0f} s are taken")
 
 
-def check_standard(header: str, secret: str, delivery: str, timestamp: str, body: bytes) -> None:
+def check_standard(header: str, key: bytes, delivery: str, timestamp: str, body: bytes) -> None:
     """That one of the signatures of a `v1,BASE64 v1,BASE64` header is that of `delivery.timestamp.body`.
 
-    A secret `whsec_BASE64` is the key in base64, any other is the key itself.
     Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
     Raises:
         Refusal: 401: none is.
     """
-    key = secret.encode()
-    if secret.startswith("whsec_"):
-        try:
-            key = b64decode(secret.removeprefix("whsec_"), validate=True)
-        except ValueError:
-            raise unauthorized("the endpoint's secret is no base64 behind whsec_") from None
     made = hmac.new(key, f"{delivery}.{timestamp}.".encode() + body, sha256).digest()
     wanted = f"v1,{b64encode(made).decode()}"
     if not any(same(one, wanted) for one in header.split(" ")[:10]):
         raise unauthorized("the signature is missing, or not that of this body")
+
+
+def standard_key(secret: str) -> bytes:
+    """The key of a secret as Standard Webhooks write it: `whsec_BASE64`; any other text is the key itself.
+
+    Raises:
+        Refusal: 503: what stands behind whsec_ is no base64; nobody can be checked by it.
+    """
+    if not secret.startswith("whsec_"):
+        return secret.encode()
+    try:
+        return b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raise Refusal(503, "the endpoint's secret is no base64 behind whsec_", RETRY) from None
 
 
 class Replays:

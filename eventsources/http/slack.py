@@ -56,7 +56,13 @@ class SlackSource:
         self._context = context
         self._spec = spec
         # Slack shows the text of an answer to whoever typed a command: an empty one is right.
-        self._doorway = Doorway(spec.webhook, context, self._take, Reply(200) if context.ours else None)
+        self._doorway = Doorway(
+            spec.webhook,
+            context,
+            self._take,
+            answer=Reply(200) if context.ours else None,
+            needs=(spec.signing_secret, spec.token),
+        )
 
     def state(self) -> SourceState:
         return self._context.status.state()

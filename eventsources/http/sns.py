@@ -82,7 +82,7 @@ class SnsSource:
         self._validates = context.ours if spec.validate_signature is None else spec.validate_signature
         self._certificates = Certificates(spec.endpoint)
         self._url = hook_url(spec.webhook.url, spec.webhook.endpoint) if spec.webhook.url else ""
-        self._doorway = Doorway(spec.webhook, context, self._take, Reply(200))
+        self._doorway = Doorway(spec.webhook, context, self._take, answer=Reply(200))
 
     def state(self) -> SourceState:
         return self._context.status.state()

@@ -60,7 +60,13 @@ class StripeSource:
         assert spec.webhook is not None
         self._context = context
         self._spec = spec
-        self._doorway = Doorway(spec.webhook, context, self._take, Reply(200) if context.ours else None)
+        self._doorway = Doorway(
+            spec.webhook,
+            context,
+            self._take,
+            answer=Reply(200) if context.ours else None,
+            needs=(spec.signing_secret,),
+        )
 
     def state(self) -> SourceState:
         return self._context.status.state()

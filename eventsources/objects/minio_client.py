@@ -18,7 +18,7 @@ import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 
-from eventsources.objects.minio_records import NO_VERSION, ObjectVersion
+from eventsources.objects.s3_records import NO_VERSION, ObjectVersion
 from retrain.errors import Transient
 from retrain.events import JsonValue
 
@@ -76,40 +76,38 @@ class Bucket:
         """Let go of its connections; one that is in use ends with its call."""
         self._pool.clear()
 
-    def list(self, prefix: str, suffix: str) -> Iterator[ObjectVersion]:
-        """All objects with a prefix and suffix, in every version where the bucket keeps versions, page by page.
+    def list(self, prefix: str) -> Iterator[ObjectVersion]:
+        """All objects with a prefix, in every version where the bucket keeps versions, page by page.
 
         Raises:
             Transient: it cannot be listed now; in the words of an operator.
         """
         with self._told():
             try:
-                yield from self._list(prefix, suffix)
+                yield from self._list(prefix)
                 return
             except S3Error as error:
                 if error.code != "AccessDenied" or not self._versions:
                     raise
             # The right to list may be given without the right to list versions.
             self._versions = False
-            yield from self._list(prefix, suffix)
+            yield from self._list(prefix)
 
-    def _list(self, prefix: str, suffix: str) -> Iterator[ObjectVersion]:
+    def _list(self, prefix: str) -> Iterator[ObjectVersion]:
         place = self._place
         for one in self._client.list_objects(
             place.bucket, prefix=prefix, recursive=True, include_version=self._versions
         ):
-            key = str(one.object_name)
-            if key.endswith(suffix) and not one.is_dir:
-                yield ObjectVersion(
-                    bucket=place.bucket,
-                    key=key,
-                    etag=(one.etag or "").strip('"'),
-                    version="" if one.version_id in (None, NO_VERSION) else str(one.version_id),
-                    modified=one.last_modified.astimezone(UTC) if one.last_modified else None,
-                    size=one.size or 0,
-                    marker=bool(one.is_delete_marker),
-                    latest=not self._versions or str(one.is_latest).lower() != "false",
-                )
+            yield ObjectVersion(
+                bucket=place.bucket,
+                key=str(one.object_name),
+                etag=(one.etag or "").strip('"'),
+                version=_version(one.version_id),
+                modified=one.last_modified.astimezone(UTC) if one.last_modified else None,
+                size=one.size or 0,
+                marker=bool(one.is_delete_marker),
+                latest=not self._versions or str(one.is_latest).lower() != "false",
+            )
 
     def look_up(self, key: str) -> ObjectVersion | None:
         """The object as it is now; None if it is gone, or may not be looked at.
@@ -126,7 +124,8 @@ class Bucket:
                 raise
             modified = one.last_modified.astimezone(UTC) if one.last_modified else None
             etag = (one.etag or "").strip('"')
-            return ObjectVersion(self._place.bucket, key, etag, modified=modified, size=one.size or 0)
+            version = _version(one.version_id)
+            return ObjectVersion(self._place.bucket, key, etag, version, modified, one.size or 0)
 
     @contextmanager
     def _told(self) -> Generator[None]:
@@ -174,6 +173,10 @@ class Stream:
                 self._pool.stream.shutdown()
             except (OSError, ValueError, RuntimeError):
                 return  # it had ended
+
+
+def _version(version_id: str | None) -> str:
+    return "" if version_id in (None, NO_VERSION) else str(version_id)
 
 
 def _pool(place: Place, read_s: float) -> _Pool:

@@ -130,7 +130,7 @@ def _problem(found: ConsumerInfo, wanted: ConsumerConfig) -> str | None:
     config = found.config
     if config.deliver_subject:
         return "it pushes"
-    if config.ack_policy is not AckPolicy.EXPLICIT:
+    if config.ack_policy != AckPolicy.EXPLICIT:
         return "its messages are not acknowledged one by one"
     if wanted.filter_subject and (config.filter_subject or "") != wanted.filter_subject:
         return f"it is for {config.filter_subject or 'all subjects'}"

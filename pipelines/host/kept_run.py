@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +22,7 @@ from pipelines.host.showing import workflow_object
 from pipelines.local.executor import Limits
 from pipelines.local.foreground import LocalRun, Watch
 from pipelines.local.leaf import Surroundings
-from retrain.clock import Clock
+from retrain.clock import Clock, SystemClock
 from retrain.errors import NotFound
 from retrain.store import Store, open_store, runs
 from retrain.store.runs import RunRow
@@ -69,12 +72,22 @@ async def _until_over(store: Store, run_id: str, over: anyio.Event) -> None:
                 return
 
 
-async def _give_up(store: Store, clock: Clock, run_id: str) -> None:
-    """A run that was left by the person who started it is over: nobody would go on with it."""
+async def give_up_all(data: Path, run_ids: Sequence[str]) -> list[str]:
+    """End the runs that killed commands have left in a data directory, with those that they had started; their ids."""
+    async with open_store(data / STORE) as store:
+        return [one for run_id in run_ids for one in await _give_up(store, SystemClock(), run_id)]
+
+
+async def _give_up(store: Store, clock: Clock, run_id: str) -> list[str]:
+    """A run that was left by the person who started it is over: nobody would go on with it. What was open of it."""
     now, owner = clock.now(), f"end-{uuid4().hex[:12]}"
-    for row in await store.write(lambda c: runs.claim(c, owner, now, now, 100, only=[run_id])):
-        ledger = Ledger(row, owner, told=True)
-        await store.write(lambda c, ledger=ledger: ledger.fail(c, "interrupted", Phase.Failed, now))
+    ended = [run_id]
+    while rows := await store.write(partial(runs.seize, owner=owner, until=now, ids=ended)):
+        for row in rows:
+            ledger = Ledger(row, owner, told=True)
+            await store.write(lambda c, ledger=ledger: ledger.fail(c, "interrupted", Phase.Failed, now))
+        ended += [row.id for row in rows]
+    return ended[1:]
 
 
 async def _shown(store: Store, run_id: str) -> dict[str, Any]:

@@ -70,7 +70,9 @@ class Living:
     def __post_init__(self) -> None:
         contained = self.contained
         light = not (self.capture or contained.pod.output_parameters)
-        self.life = Life(self.machine, contained.workspace.home, contained.mark, self._command, light)
+        self.life = Life(
+            self.machine, contained.workspace.home, contained.mark, self._command, contained.is_quick, light
+        )
 
     def _command(self) -> Command:
         return self.contained.command(self.situation, self.capture)

@@ -54,11 +54,13 @@ _TRANSFERS = 8
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`slots`: steps at once. `grace_s`: from SIGTERM to SIGKILL. `leave`: what leaving the executor does to running
-    steps: "kill" ends them, "keep" lets them run, to be found again by the next `start`."""
+    steps: "kill" ends them, "keep" lets them run, to be found again by the next `start`. `if_killed`: the argument list
+    of a program that is to run if this process is gone without having left it."""
 
     slots: int = field(default_factory=lambda: 2 * (os.cpu_count() or 1))
     grace_s: float = GRACE_S
     leave: Literal["kill", "keep"] = "kill"
+    if_killed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -270,7 +272,7 @@ async def open_executor(
     """
     limits = limits or Limits()
     slots = Slots(machine(around.slots, limits.slots))
-    async with open_spawner() as own, anyio.create_task_group() as group:
+    async with open_spawner(limits.if_killed) as own, anyio.create_task_group() as group:
         host = Machine(
             spawner or own, clock, limits.grace_s, limits.leave,
             anyio.CapacityLimiter(_THREADS), anyio.CapacityLimiter(_TRANSFERS),

@@ -20,6 +20,7 @@ from types import MappingProxyType
 
 _PROBE_S = 20.0
 ENGINES = ("docker", "podman")
+_preferred: list[str] = []
 
 
 class Rung(StrEnum):
@@ -49,8 +50,20 @@ def best_rung() -> Rung:
 
 @cache
 def engine() -> str:
-    """The program of a container engine that answers; empty if none does. docker goes before podman."""
-    return next((found for name in ENGINES if (found := shutil.which(name)) and not _silent(found)), "")
+    """The program of a container engine that answers; empty if none does. docker goes before podman, unless one was
+    asked for."""
+    return next((found for name in _preferred or ENGINES if (found := shutil.which(name)) and not _silent(found)), "")
+
+
+def prefer_engine(name: str) -> str:
+    """From now on this process takes this engine and no other. Why that cannot be; empty if it answers."""
+    found = shutil.which(name)
+    if why := f"{name} is not in PATH" if found is None else _silent(found):
+        return why
+    _preferred[:] = [name]
+    engine.cache_clear()
+    available_rungs.cache_clear()
+    return ""
 
 
 def _no_engine() -> str:

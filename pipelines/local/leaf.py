@@ -95,7 +95,12 @@ def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
 def run_mark(run: StepRun) -> str:
     """What `RETRAIN_RUN_MARK` is for this run's steps. Of the directory and not of the id: a copy of the platform on
     the same machine may have a run with the same id, and must not find its processes killed."""
-    return sha256(os.fsencode(run.home)).hexdigest()[:20]
+    return mark_of(run.home)
+
+
+def mark_of(home: Path) -> str:
+    """The same by the directory of the run's steps."""
+    return sha256(os.fsencode(home)).hexdigest()[:20]
 
 
 def node_mark(run: StepRun, node_id: str) -> str:

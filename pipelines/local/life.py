@@ -54,12 +54,14 @@ class Machine:
 
 @dataclass(slots=True)
 class Life:
-    """One container in its directory `home`. `command` is asked for on a thread, and only where nothing has begun."""
+    """One container in its directory `home`. `command` is asked for only where nothing has begun, and on a thread if it
+    is not `quick`, which is: a few looks at the disk, and nothing made."""
 
     machine: Machine
     home: Path
     mark: str
     command: Callable[[], Command]
+    quick: bool = False
     light: bool = False
     """What follows its end is no more than a look at a small file: no work for a thread."""
     asked: anyio.Event = field(default_factory=anyio.Event)
@@ -85,13 +87,12 @@ class Life:
             Halted: it was asked to end before it began.
             OSError, ValueError, ConfigError: it cannot be started.
         """
-        # Not lost to a cancellation: anyio gives a thread's result whatever came meanwhile.
-        leader, at = await self.machine.thread(self._begin)
+        leader, at = await self._begin()
         while leader is not None:
             self.running.set()
             started(at)
             await self._attend(leader)
-            work = partial(self._after, leader, after)
+            work = partial(self._after, self._part(leader), after)
             simple = self.light and not (self.found or self.asked.is_set())
             result, leader = work() if simple else await self.machine.thread(work)
             if leader is None:
@@ -101,24 +102,35 @@ class Life:
             raise Lost
         return result[0]
 
-    def _begin(self) -> tuple[Leader | None, datetime]:
-        """Find the process or start it; no leader if it has ended."""
-        self.found = process.began(self.home)
-        if self.found:
-            return process.attach(self.home), began_at(self.home) or self.machine.clock.now()
-        if self.asked.is_set():
-            raise Halted
-        command = self.command()
+    async def _begin(self) -> tuple[Leader | None, datetime]:
+        """Find the process or start it; no leader if it has ended. A process is not lost to a cancellation."""
+        command = self._look() if self.quick else await self.machine.thread(self._look)
+        if command is None:
+            return await self.machine.thread(self._find)
         at = self.machine.clock.now()
         try:
-            return self.machine.spawner.launch(self.home, command), at
+            return await self.machine.spawner.lead(self.home, command), at
         except FileExistsError:
             # A leader claimed the home, and was killed before it could answer; or another platform's was quicker.
             self.found = True
-            return process.attach(self.home), began_at(self.home) or at
+            return await self.machine.thread(self._find)
+
+    def _look(self) -> Command | None:
+        """What to start; None if that was done already."""
+        self.found = process.began(self.home)
+        if self.found:
+            return None
+        if self.asked.is_set():
+            raise Halted
+        return self.command()
+
+    def _find(self) -> tuple[Leader | None, datetime]:
+        return process.attach(self.home), began_at(self.home) or self.machine.clock.now()
 
     async def _attend(self, leader: Leader) -> None:
         """Stay until it has ended, by itself or because it was asked to. A cancellation takes the descriptor."""
+        if leader.ended():
+            return
         try:
             # A scope, and a task only for one that is to end: for every step it would cost as much as starting it.
             with anyio.CancelScope() as self._waits:
@@ -152,11 +164,15 @@ class Life:
             group.cancel_scope.cancel()
         leader.close()
 
-    def _after(self, leader: Leader | None, after: Callable[[Ending], T]) -> tuple[tuple[T, ...], Leader | None]:
+    def _part(self, leader: Leader) -> Ending | None:
+        """Take leave of the leader of an ended step; what it has said of the end."""
+        ending = leader.line.ending if leader.line is not None else None
+        leader.close()
+        return ending
+
+    def _after(self, said: Ending | None, after: Callable[[Ending], T]) -> tuple[tuple[T, ...], Leader | None]:
         """Once the leader has ended: what `after` gives, or another leader that came first in this home."""
-        if leader is not None:
-            leader.close()
-        ending = process.ending(self.home)
+        ending = said or process.ending(self.home)
         if ending is None:
             if not self.asked.is_set():
                 other = process.attach(self.home)

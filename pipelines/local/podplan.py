@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ from pipelines.local.mounts import Mount
 from pipelines.local.process import MARKER, RUN_MARKER, Command
 from pipelines.local.programs import SHIMS, in_terminal, install_shims
 from pipelines.local.shapes import Container, init_containers, main_containers, sidecars
-from pipelines.local.view import View, Wants, open_view
+from pipelines.local.view import HostView, View, Wants, open_view
 from pipelines.local.volumes import Places, Volumes
 from pipelines.local.workspace import Workspace, claims_directory, container_workspace
 from retrain.errors import ConfigError
@@ -168,12 +168,37 @@ class Contained:
     @cached_property
     def volume_mounts(self) -> tuple[Mount, ...]:
         container = self.container
+        if self.mounts_nothing:
+            return ()
         shared: Sequence[Mapping[str, Any]] = (self.pod.template.get("containerSet") or {}).get("volumeMounts") or ()
         if shared and self.is_main:
             container = {**container, "volumeMounts": [*shared, *(container.get("volumeMounts") or ())]}
         # The variables matter for subPathExpr alone, and cost something.
         env = self.declared if "subPathExpr" in str(container.get("volumeMounts")) else {}
         return self.pod.volumes.mounts(container, self.pod.main, env)
+
+    @property
+    def mounts_nothing(self) -> bool:
+        """Whether there is no volume that it asks for."""
+        one = self.container
+        return not (self.pod.is_set or one.get("volumeMounts") or one.get("mirrorVolumeMounts"))
+
+    @cached_property
+    def is_quick(self) -> bool:
+        """Whether `command` is a few looks at the disk: no volume, no reference, and nothing to be made before."""
+        one = self.container
+        if self.pod.inputs or not self.mounts_nothing or one.get("envFrom") or one.get("tty"):
+            return False
+        if self.pod.around.rung is Rung.container or any(entry.get("valueFrom") for entry in one.get("env") or ()):
+            return False
+        try:
+            # Looked at first: to find out which private root there can be takes longer than to run a small step.
+            rooted = self._mounts() or any(
+                path.startswith("/") for path in (*self._paths(), one.get("workingDir") or "")
+            )
+            return not rooted and isinstance(self.view, HostView)
+        except (ConfigError, OSError):
+            return False  # it is said where the command is asked for
 
     @cached_property
     def view(self) -> View:
@@ -218,10 +243,19 @@ class Contained:
             ConfigError: the template asks for something that a local process cannot have.
             NotInPath: its program is not on this machine.
         """
-        self.workspace.create()
-        self.view.prepare()
-        entry = self._image()
-        return self._assembled(self._argv(entry), situation, entry, capture)
+        entry, led = self._image(), isinstance(self.view, HostView)
+        if not led:
+            self.workspace.create()
+            self.view.prepare()
+            if self.has_source:
+                self.workspace.write_script(self.source)
+        command = self._assembled(self._argv(entry), situation, entry, capture)
+        return replace(command, script=self.source.encode()) if led and self.has_source else command
+
+    @property
+    def source(self) -> str:
+        """The script as it is to be run."""
+        return self.view.rewrite(str(self.container.get("source") or ""))
 
     def beside(self, situation: Situation, argv: tuple[str, ...]) -> Command:
         """Another command for the place where the container runs.
@@ -258,7 +292,6 @@ class Contained:
         if any("\0" in word for word in (*command, *args)):
             raise ConfigError("command: a word of it has a NUL character, which no program can be given")
         if self.has_source:
-            self.workspace.write_script(self.view.rewrite(str(container.get("source") or "")))
             shown = STAGED_SCRIPT if self._stages_script() else os.fspath(self.workspace.script)
             args.append(shown)
         if self._exact_image() is not None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
@@ -46,7 +46,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class Command:
     """What to run. `argv[0]` is an absolute path, and `cwd` a directory, as the step sees them.
 
-    `layout` is the private root to make; None starts the step on the host's tree. `umask` is the step's.
+    `layout` is the private root to make; None starts the step on the host's tree. `umask` is the step's. `makes`:
+    names of directories that the leader makes in the home first, and the home too; `script`: what it writes there.
     """
 
     argv: tuple[str, ...]
@@ -55,6 +56,8 @@ class Command:
     capture: bool = False
     layout: Layout | None = None
     umask: int = 0o022
+    makes: tuple[str, ...] = ()
+    script: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +81,44 @@ class Ending:
     trouble: str
 
 
+class Line(Protocol):
+    """What a leader says of its step, heard on the event loop."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the step has ended, and its end is noted; or the leader is gone."""
+        ...
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended; None if the leader did not come to say it."""
+        ...
+
+    async def end(self) -> None:
+        """Wait until it is `over`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Leader:
     """A step's leader. `pid` is the step's, and its process group; 0 if it never began.
 
     `descriptor` becomes readable when the step has ended, or the leader. `give_back` is called once, with whether the
     step has ended: it closes the descriptor, or keeps the leader for another step. `found` is the home of a step that
-    an earlier platform started.
+    an earlier platform started. Where there is a `line`, that is heard in place of the descriptor.
     """
 
     pid: int
     descriptor: int
     give_back: Callable[[bool], None]
     found: Path | None = None
+    line: Line | None = None
 
     async def wait(self) -> None:
         """Wait until the step has ended and its exit is noted, or the leader is gone."""
+        if self.line is not None:
+            await self.line.end()
+            return
         await anyio.wait_readable(self.descriptor)
         while self.found is not None and _notes(self.found):  # noqa: ASYNC110  # another process makes the file
             await anyio.sleep(_NOTING_S)
@@ -109,7 +134,7 @@ class Leader:
 
     def ended(self) -> bool:
         """Whether the step has ended."""
-        return _readable(self.descriptor)
+        return self.line.over if self.line is not None else _readable(self.descriptor)
 
     def let_go(self) -> None:
         """Leave the process alone: it runs on, and another platform may `attach` to it."""
@@ -164,9 +189,13 @@ def ending(home: Path) -> Ending | None:
     """
     try:
         with (home / "pid").open("rb", buffering=0) as file:
-            record = os.pread(file.fileno(), RECORD_ROOM, END_AT)
+            return read_ending(os.pread(file.fileno(), RECORD_ROOM, END_AT))
     except FileNotFoundError:
         return None
+
+
+def read_ending(record: bytes) -> Ending | None:
+    """How a step ended, from what its leader noted; None if that is no ending."""
     if not record.startswith(b"{"):
         return None
     # Read by hand: our own leader wrote it, and pydantic would take longer to load than the step to run.

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,11 @@ import anyio.to_thread
 
 from pipelines.local.isolation import leading
 from pipelines.local.process import Command, Leader
+from pipelines.local.wires import Wire
 from retrain.errors import ConfigError
 
 _PLATFORM = 3
+_GOODBYE = b"."
 _ANSWER = 4096
 _SPAWNERS = 3
 """How many spawners are started for one leader before it is given up."""
@@ -36,19 +38,21 @@ _IDLE = 2 * (os.cpu_count() or 1)
 
 
 class Spawner:
-    """Starts steps. Get one from `open_spawner`; any thread may use it."""
+    """Starts steps. Get one from `open_spawner`; any thread may use it, but `lead` is for the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, if_killed: Sequence[str] = ()) -> None:
         self._lock = threading.Lock()
+        self._if_killed = if_killed
         self._process: _Process | None = None
         self._idle: list[socket.socket] = []
+        self._wires: list[Wire] = []
         self._closed = False
 
     def start(self) -> None:
         """Start the process now, so that the first step need not wait for it."""
         with self._lock:
             if self._process is None:
-                self._process = _Process()
+                self._process = _Process(self._if_killed)
 
     def launch(self, home: Path, command: Command) -> Leader:
         """Have a leader start the step of this home. Blocks for about a millisecond: call it on a thread.
@@ -61,7 +65,7 @@ class Spawner:
             OSError: the machine has no room for a process, or the disk none for its files.
             ValueError: an argument or a variable holds a NUL character or broken text.
         """
-        order = _order(home, command)
+        order = _order(home, command, hasty=False)
         while True:
             leader = self._take()
             try:
@@ -69,6 +73,51 @@ class Spawner:
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 # It was killed while it waited, or just now; if it had claimed the home, the next one will say so.
                 leader.close()
+
+    async def lead(self, home: Path, command: Command) -> Leader:
+        """The same without a thread, on the event loop; a step that ends at once may have ended when it returns.
+
+        Raises:
+            FileExistsError, OSError, ValueError: as `launch`.
+        """
+        order = _order(home, command, hasty=True)
+        while True:
+            wire = await self._wire()
+            try:
+                return await wire.lead(order, partial(self._hang_up, wire))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                wire.close()
+            except OSError:
+                self._keep(wire)
+                raise
+
+    def hang_up(self) -> None:
+        """End the leaders that have no step, of those that the event loop hears. On the loop, before `close`."""
+        wires, self._wires = self._wires, []
+        for wire in wires:
+            wire.close()
+
+    async def _wire(self) -> Wire:
+        while self._wires:
+            wire = self._wires.pop()
+            if wire.usable:
+                return wire
+            wire.close()
+        return Wire(await anyio.to_thread.run_sync(self._take))
+
+    def _hang_up(self, wire: Wire, ended: bool) -> None:
+        """Keep a leader whose step has ended for the next one; one that was killed, or is to be let alone, is closed."""
+        if ended and wire.noted:
+            wire.forget()
+            self._keep(wire)
+        else:
+            wire.close()
+
+    def _keep(self, wire: Wire) -> None:
+        if self._closed or len(self._wires) >= _IDLE:
+            wire.close()
+        else:
+            self._wires.append(wire)
 
     def close(self) -> None:
         """End the spawner and the leaders that have no step; the others when theirs has ended."""
@@ -87,7 +136,7 @@ class Spawner:
                 return self._idle.pop()
             for _ in range(_SPAWNERS):
                 if self._process is None:
-                    self._process = _Process()
+                    self._process = _Process(self._if_killed)
                 try:
                     return self._process.fork()
                 except (BrokenPipeError, ConnectionResetError):
@@ -118,7 +167,7 @@ class Spawner:
         if ended:
             with contextlib.suppress(OSError):
                 said = leader.recv(_ANSWER, socket.MSG_DONTWAIT)
-        if said == b"E":
+        if said.startswith(b"E"):
             self._give_back(leader)
         else:
             leader.close()
@@ -132,29 +181,31 @@ class Spawner:
 
 
 @asynccontextmanager
-async def open_spawner() -> AsyncGenerator[Spawner]:
-    """A spawner for the time of the block. Steps that run at its end run on.
+async def open_spawner(if_killed: Sequence[str] = ()) -> AsyncGenerator[Spawner]:
+    """A spawner for the time of the block. Steps that run at its end run on. `if_killed`: the argument list of what is
+    to run if this process is gone without having left the block.
 
     Raises:
         ConfigError: this is not Linux (5.4 or newer): a step could not be found again after a crash.
     """
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         raise ConfigError("local steps need Linux 5.4 or newer: their leaders are found by pidfd and /proc")
-    spawner = Spawner()
+    spawner = Spawner(if_killed)
     try:
         await anyio.to_thread.run_sync(spawner.start)
         yield spawner
     finally:
         with anyio.CancelScope(shield=True):
+            spawner.hang_up()
             await anyio.to_thread.run_sync(spawner.close)
 
 
 class _Process:
     """One spawner process, and the socket to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, if_killed: Sequence[str]) -> None:
         self._socket, other = socket.socketpair()
-        words = leading("serve")
+        words = [*leading("serve"), *if_killed]
         spare = max(other.fileno(), _PLATFORM) + 1
         try:
             self._pid = os.posix_spawn(
@@ -190,12 +241,14 @@ class _Process:
         return mine
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.send(_GOODBYE)
         self._socket.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
 
 
-def _order(home: Path, command: Command) -> bytes:
+def _order(home: Path, command: Command, *, hasty: bool) -> bytes:
     body = marshal.dumps(
         {
             "home": os.fspath(home),
@@ -205,6 +258,9 @@ def _order(home: Path, command: Command) -> bytes:
             "capture": command.capture,
             "umask": command.umask,
             "layout": command.layout.plain() if command.layout else None,
+            "makes": command.makes,
+            "script": command.script,
+            "hasty": hasty,
         }
     )
     return len(body).to_bytes(4, "little") + body

@@ -168,9 +168,14 @@ def _wants_root(wants: Wants, project: Path, home: Path) -> bool:
     return bool(wants.working_dir) and working_directory(wants.working_dir, project, home) is None
 
 
+OWN = ("work", "tmp")
+"""The directories of a step that sees the host's own tree, in its home: its leader makes them."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """The host's own tree, and a private working directory in it."""
+    """The host's own tree, and a private working directory in it. Before the step starts that is there only once it was
+    prepared."""
 
     root: Path
     directory: Path
@@ -207,7 +212,7 @@ class HostView:
     def command(
         self, argv: Sequence[str], env: Mapping[str, str], *, capture: bool = False, umask: int = 0o022
     ) -> Command:
-        return Command(tuple(argv), env, self.directory, capture, None, umask)
+        return Command(tuple(argv), env, self.directory, capture, None, umask, makes=OWN)
 
     def close(self) -> None:
         pass

@@ -32,6 +32,7 @@ from eventsources import SourceHost, SourceSettings
 from eventsources.host.source_host import Tools as SourceTools
 from eventsources.host.source_host import wanted_of
 from pipelines.agents.objects_store import StoreObjects, open_objects
+from retrain.app import source_rows
 from retrain.app.actions import actions
 from retrain.app.catalog import bodies
 from retrain.app.crons import cron_actions
@@ -233,7 +234,8 @@ class Platform:
         self._kinds = kinds
         self._ground = ground
         self._owner = f"{gethostname()}-{sha256(str(start.data).encode()).hexdigest()[:10]}"
-        self._secrets = ProjectSecrets(bodies(project.secrets), bodies(project.config_maps), os.environ)
+        folder = start.settings.secrets.folder
+        self._secrets = ProjectSecrets(bodies(project.secrets), bodies(project.config_maps), os.environ, folder)
         allow = start.settings.sensors.allow_remote_sources
         self._objects = TriggerObjects(start.project, start.data, self._secrets, allow_remote=allow)
         self._outbox = OutboxPublisher(ground.store, ground.bus, ground.clock)
@@ -370,7 +372,7 @@ class Platform:
         settings = SourceSettings(
             project=self._start.project, host=self._start.settings.server.host, platform_port=port
         )
-        tools = SourceTools(ground.bus, ground.store, self._secrets, ground.clock)
+        tools = SourceTools(ground.bus, ground.store, self._secrets, ground.clock, self._owner)
         documents = [item.model for item in self._project.event_sources]
         return SourceHost(documents, tools, settings=settings, kinds=self._kinds.sources)
 
@@ -420,28 +422,11 @@ class Platform:
                 reason = state["reason"] or None
                 found.append(PartState(f"promotion {name}", reason is None, reason))
         for one in self.sources.states() if self.sources else []:
-            found.append(PartState(f"source {one.name}", one.state == "listening", one.waiting_for))
+            found.append(PartState(f"source {one.name}", one.state in {"listening", "standby"}, one.waiting_for))
         return found
 
     def _source_rows(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        for one in self.sources.states() if self.sources else []:
-            source, _, event = one.name.partition("/")
-            rows.append(
-                {
-                    "source": source,
-                    "event": event,
-                    "kind": one.kind,
-                    "state": one.state,
-                    "since": one.since.isoformat().replace("+00:00", "Z"),
-                    "waitingFor": one.waiting_for,
-                    "note": one.note,
-                    "lastEvent": one.last_event.isoformat().replace("+00:00", "Z") if one.last_event else None,
-                    "received": one.received,
-                    "errors": one.errors,
-                }
-            )
-        return rows
+        return [source_rows.row(one) for one in self.sources.states()] if self.sources else []
 
     def _figures(self) -> Figures:
         ledger, now = self._sensors.ledger, self._sensors.state().now

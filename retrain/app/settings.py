@@ -106,6 +106,13 @@ class PipelinesGroup(Group):
     """Hours that the directories of a run's steps are kept after its end."""
 
 
+class SecretsGroup(Group):
+    """Where event sources and triggers find secrets beside the environment and the project."""
+
+    folder: Path | None = None
+    """A folder with files `secrets/NAME/KEY` and `config/NAME/KEY`, as Kubernetes mounts them."""
+
+
 class Settings(BaseSettings):
     """All of it."""
 
@@ -123,6 +130,7 @@ class Settings(BaseSettings):
     sensors: SensorsGroup = SensorsGroup()
     triggers: TriggersGroup = TriggersGroup()
     pipelines: PipelinesGroup = PipelinesGroup()
+    secrets: SecretsGroup = SecretsGroup()
     shutdown_s: Seconds = 20.0
     """Seconds that work in hand gets to finish after the first signal."""
 

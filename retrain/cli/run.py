@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import signal
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrain.cli.run_leftovers import remove
+from retrain.cli import run_leftovers
+from retrain.cli.run_interrupts import NOTHING_DONE, Interrupts, how_far, interrupted, open_interrupts
 from retrain.cli.run_print import Look, colour_option, look_of, picture_option, print_run, utf8_option
 from retrain.cli.run_refused import InvalidWorkflows
 from retrain.errors import ConfigError, Refused, RetrainError
 
 if TYPE_CHECKING:
+    from pipelines.core.engine import Decision, Run
     from pipelines.local.executor import Limits
     from pipelines.local.foreground import LocalRun
     from pipelines.local.isolation import Rung
@@ -66,24 +67,29 @@ def run(context: click.Context, output: str, **options: Any) -> None:
     with Argo's status. Exits with 0 if all succeeded, 1 if one did not, 2 if one cannot be run, 130 if interrupted.
     """
     if options["engine"] == "argo":
-        raise Refused("--engine argo is not built yet; leave it out to run the workflow locally")
+        raise ConfigError("--engine argo is not built yet; leave it out to run the workflow locally")
     look = look_of(options)
     _log_to_stderr()
     if options["dry_run"]:
         _show_plans(options, output, look)
         return
-    try:
-        ended = _in_directory(options, look)
-    except InvalidWorkflows as error:
-        if output in {"json", "yaml"}:
-            for workflow in error.workflows:
-                print_run(workflow, output, look)
-        raise
-    for one in ended.runs:
-        _print(one, output, look)
-    if ended.interrupted:
-        context.exit(130)
-    context.exit(0 if all(one.succeeded for one in ended.runs) else 1)
+    with open_interrupts() as interrupts:
+        try:
+            ended = _in_directory(options, look, interrupts)
+        except InvalidWorkflows as error:
+            if output in {"json", "yaml"}:
+                for workflow in error.workflows:
+                    print_run(workflow, output, look)
+            raise
+        except KeyboardInterrupt:
+            click.echo(NOTHING_DONE, err=True)
+            context.exit(130)
+        for one in ended.runs:
+            _print(one, output, look)
+        if interrupts.came:
+            click.echo(how_far(ended.runs[-1].exact if ended.runs else None, ended.ahead), err=True)
+            context.exit(130)
+        context.exit(0 if all(one.succeeded for one in ended.runs) else 1)
 
 
 def _log_to_stderr() -> None:
@@ -121,27 +127,41 @@ class _Done:
 class _Ended:
     """What became of the workflows, as far as it came."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int) -> None:
         self.runs: list[_Done] = []
-        self.interrupted = False
+        self.ahead = ahead
+        """How many have not begun."""
         self.view: View | None = None
         """Where a run is shown now."""
+        self.run: Run | None = None
+        """The one that goes on."""
+
+    def cut_off(self) -> None:
+        """It was interrupted: what goes on has ended as it stands now."""
+        from pipelines.local.foreground import to_workflow
+        from retrain.cli.run_view import with_exact_times
+
+        if self.run is not None and not self.run.ended:
+            workflow = interrupted(to_workflow(self.run))
+            self.runs.append(_Done(workflow, with_exact_times(workflow, self.run)))
 
 
-def _in_directory(options: Mapping[str, Any], look: Look) -> _Ended:
+def _in_directory(options: Mapping[str, Any], look: Look, interrupts: Interrupts) -> _Ended:
     """Run all, in the directory that is asked for or in one that is gone afterwards."""
     if options["data"]:
         data = options["data"].resolve()
         data.mkdir(parents=True, exist_ok=True)
-        return _run_all(_wish(data, options, look))
-    data = Path(tempfile.mkdtemp(prefix="retrain-run-")).resolve()
-    try:
-        return _run_all(_wish(data, options, look))
-    finally:
-        if options["keep"]:
-            click.echo(f"kept: {data}", err=True)
-        else:
-            remove(data)
+        run_leftovers.sweep(data)
+        return _run_all(_wish(data, options, look), interrupts)
+    run_leftovers.sweep(None)
+    with run_leftovers.own_directory(keep=options["keep"]) as data:
+        try:
+            return _run_all(_wish(data, options, look), interrupts)
+        finally:
+            if options["keep"]:
+                click.echo(f"kept: {data}", err=True)
+            else:
+                run_leftovers.remove(data)
 
 
 def _wish(data: Path, options: Mapping[str, Any], look: Look) -> _Wish:
@@ -153,9 +173,10 @@ def _wish(data: Path, options: Mapping[str, Any], look: Look) -> _Wish:
     wanted = run_files.wanted(project, options)
     for note in run_files.notes([one.manifest for one in wanted], options["parameters"]):
         click.echo(f"note: {note}", err=True)
-    limits = Limits(grace_s=options["grace"])
+    last_will = run_leftovers.if_killed(data, own=not (options["data"] or options["keep"]))
+    limits = Limits(grace_s=options["grace"], if_killed=last_will)
     if options["jobs"]:
-        limits = Limits(slots=options["jobs"], grace_s=options["grace"])
+        limits = replace(limits, slots=options["jobs"])
     around = _around(project, data, options)
     return _Wish(wanted, around, limits, look, options["watch"], kept=options["data"] is not None)
 
@@ -198,12 +219,10 @@ def _container_rung(name: str) -> Rung:
     Raises:
         Refused: that engine does not answer.
     """
-    from pipelines.local.isolation import Rung, available_rungs, engine
+    from pipelines.local.isolation import Rung, prefer_engine
 
-    if why := available_rungs()[Rung.container]:
+    if why := prefer_engine(name):
         raise Refused(f"--engine {name}: {why}")
-    if Path(engine()).name != name:
-        raise Refused(f"--engine {name}: what answers on this machine is {Path(engine()).name}")
     return Rung.container
 
 
@@ -221,45 +240,55 @@ def _slots(options: Mapping[str, Any]) -> dict[str, str | int | float]:
     return found
 
 
-def _run_all(wish: _Wish) -> _Ended:
+def _run_all(wish: _Wish, interrupts: Interrupts) -> _Ended:
     import anyio
 
     from pipelines.local.foreground import check_local
+    from pipelines.local.isolation import Rung, engine
     from retrain.clock import SystemClock
 
-    ended, clock = _Ended(), SystemClock()
+    ended, clock = _Ended(len(wish.runs)), SystemClock()
     if len(wish.runs) > 1:  # all of them can run, or none is started; one alone is looked at as it starts
         for what in wish.runs:
             check_local(what, wish.around, clock, wish.limits)
 
+    run_ids = [what.run_id for what in wish.runs]
+    kill = partial(run_leftovers.kill_steps, wish.around.data, run_ids)
+
     async def main() -> None:
         refused: RetrainError | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(_listen, group.cancel_scope, ended)
-            try:
-                for what in wish.runs:
-                    ended.runs.append(await _run_one(what, wish, clock, ended))
-            except RetrainError as error:  # the group would wrap it
-                refused = error
+            with anyio.CancelScope() as scope:
+                group.start_soon(_attend, interrupts, scope, ended, kill)
+                try:
+                    for what in wish.runs:
+                        ended.ahead -= 1
+                        ended.runs.append(await _run_one(what, wish, clock, ended))
+                except RetrainError as error:  # the group would wrap it
+                    refused = error
+            if scope.cancelled_caught:
+                ended.cut_off()
             group.cancel_scope.cancel()
         if refused is not None:
             raise refused
 
-    anyio.run(main)
+    contained = engine() if wish.around.rung is Rung.container else ""
+    with run_leftovers.noted(wish.around.data, run_ids, contained):
+        anyio.run(main)
     return ended
 
 
-async def _listen(scope: Any, ended: _Ended) -> None:
-    """Ctrl-C and SIGTERM end the run and its processes; a second one changes nothing, for it is on its way."""
-    import anyio
+async def _attend(interrupts: Interrupts, scope: Any, ended: _Ended, kill: Callable[[], object]) -> None:
+    """Ctrl-C and SIGTERM end the run and its processes; another one does not wait until the steps have ended."""
+    import anyio.to_thread
 
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            if not ended.interrupted:
-                ended.interrupted = True
-                if ended.view is not None:
-                    ended.view.say("interrupted: ending the steps")
-                scope.cancel()
+    await interrupts.next()
+    if ended.view is not None:
+        ended.view.say("interrupted: ending the steps; once more kills them")
+    scope.cancel()
+    while True:
+        await interrupts.next()
+        await anyio.to_thread.run_sync(kill)
 
 
 async def _run_one(what: LocalRun, wish: _Wish, clock: Clock, ended: _Ended) -> _Done:
@@ -268,10 +297,15 @@ async def _run_one(what: LocalRun, wish: _Wish, clock: Clock, ended: _Ended) -> 
 
     with open_view(what.home(wish.around.data), wish.look, tree=wish.tree) as view:
         ended.view = view
+
+        def see(decision: Decision) -> None:
+            ended.run = decision.run
+            view.show(decision)
+
         if wish.kept:
-            workflow = await run_kept(what, wish.around, clock, wish.limits, view.show)
+            workflow = await run_kept(what, wish.around, clock, wish.limits, see)
             return _Done(workflow, workflow)
-        run = await run_local(what, wish.around, clock, wish.limits, view.show)
+        run = await run_local(what, wish.around, clock, wish.limits, see)
         workflow = to_workflow(run)
         return _Done(workflow, with_exact_times(workflow, run))
 

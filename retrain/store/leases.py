@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from retrain.store.tables import leases
@@ -46,11 +46,6 @@ def held(connection: Connection, names: Iterable[str], holder: str) -> set[str]:
 def give_back(connection: Connection, names: Iterable[str], holder: str) -> None:
     """Let go of these leases, where they are the holder's."""
     connection.execute(delete(leases).where(leases.c.holder == holder, leases.c.name.in_(sorted(set(names)))))
-
-
-def release(connection: Connection, holder: str, now: datetime) -> None:
-    """End all leases of a holder that is known to be dead."""
-    connection.execute(update(leases).where(leases.c.holder == holder).values(until=now))
 
 
 def holder_of(connection: Connection, name: str) -> str | None:

@@ -124,6 +124,20 @@ def claim(
     return [_run(row) for row in rows]
 
 
+def seize(connection: Connection, owner: str, until: datetime, ids: Collection[str]) -> list[RunRow]:
+    """Take these runs and those that they started as far as they are open and another's, parked or held whoever by: for
+    one who knows that nobody works on them."""
+    parents = [f"Workflow/{one}" for one in ids]
+    theirs = or_(runs.c.id.in_(ids), runs.c.parent.in_(parents)) & runs.c.phase.in_(OPEN)
+    rows = connection.execute(select(runs).where(theirs, runs.c.owner.is_distinct_from(owner))).all()
+    connection.execute(
+        update(runs)
+        .where(runs.c.id.in_([row.id for row in rows]))
+        .values(owner=owner, lease_until=until, parked=0, wake=None)
+    )
+    return [_run(row) for row in rows]
+
+
 def renew(connection: Connection, owner: str, ids: Iterable[str], lease_until: datetime) -> set[str]:
     """Keep the runs that `owner` still holds; which of `ids` those are. The others belong to somebody else now."""
     wanted = list(ids)

@@ -18,6 +18,7 @@ from pipelines.host.metrics import WorkflowMetrics, buckets_of
 from retrain.app import queries
 from retrain.app.services import Services
 from retrain.errors import BusError
+from retrain.web import source_metrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUS_PATIENCE_S = 2.0
@@ -49,8 +50,7 @@ async def page(services: Services) -> bytes:
     await _crons(registry, services)
     parts = {state.name: int(state.ready) for state in services.states()}
     _by(registry, "retrain_part_ready", "1 while the part can work, 0 while it waits", "part", parts)
-    received = {f"{one['source']}/{one['event']}": one.get("received", 0) for one in services.sources()}
-    _by(registry, "retrain_source_received", "Events taken in since the process started", "source", received)
+    source_metrics.add(registry, services.sources())
     registry.register(_Workflows(services.workflow_metrics, services.clock.now()))
     _plain(
         registry,

@@ -18,6 +18,7 @@ from minio import Minio
 
 from eventsources import EventSourceDocument, SourceHost, SourceSettings, SourceState, Tools
 from retrain.bus import Bus, MemoryBus, Record
+from retrain.clock import Clock, SystemClock
 from retrain.errors import BusError, NotFound
 from retrain.events import Event
 from retrain.store import Store, deadletters
@@ -65,11 +66,12 @@ class Platform:
     secrets: Secrets = field(default_factory=Secrets)
     settings: SourceSettings = field(default_factory=SourceSettings)
     kinds: dict[str, Any] | None = None
+    clock: Clock = field(default_factory=SystemClock)
 
     @asynccontextmanager
     async def running(self, *documents: EventSourceDocument) -> AsyncGenerator[SourceHost]:
         """A host on these documents, up to the end of the block, where it must stop within five seconds."""
-        tools = Tools(self.bus, self.store, self.secrets)
+        tools = Tools(self.bus, self.store, self.secrets, clock=self.clock)
         host = SourceHost(documents, tools, settings=self.settings, kinds=self.kinds)
         done = anyio.Event()
 
@@ -106,7 +108,7 @@ class Platform:
     async def letters(self, count: int = 1) -> list[DeadLetter]:
         """All dead letters, once there are `count` at least."""
         with anyio.fail_after(DEADLINE_S):
-            while len(found := (await self.store.read(deadletters.listing)).items) < count:
+            while len(found := (await self.store.read(deadletters.listing)).items) < count:  # noqa: ASYNC110
                 await anyio.sleep(0.02)
         return list(found)
 

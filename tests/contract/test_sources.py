@@ -58,7 +58,7 @@ def flaky(memory_bus: MemoryBus) -> Flaky:
 @pytest.fixture
 def platform(flaky: Flaky, store: Store, outside: World) -> Platform:
     bus: Any = flaky
-    return Platform(bus, store, Secrets(outside.secrets()))
+    return Platform(bus, store, Secrets(outside.secrets()), clock=outside.clock)
 
 
 async def names(platform: Platform, outside: World, count: int) -> list[str]:
@@ -223,9 +223,7 @@ async def test_a_server_that_dies_and_comes_back_has_lost_nothing_that_it_can_ke
     assert sorted(found) == sorted(expected)
 
 
-async def test_while_the_bus_is_away_only_a_batch_is_taken_in(
-    platform: Platform, outside: World, flaky: Flaky
-) -> None:
+async def test_while_the_bus_is_away_only_a_batch_is_taken_in(platform: Platform, outside: World, flaky: Flaky) -> None:
     """Back pressure: what is not safe yet stays outside, so memory does not grow with it."""
     unless(not outside.calls, "who calls is answered 503 at once")
     wanted = [f"m-{number:04}.csv" for number in range(3 * BATCH)]

@@ -20,6 +20,7 @@ import pytest
 
 from retrain.bus import EmbeddedServer, NatsBus
 from retrain.store import Store
+from tests.contract.file_clock import FileClock
 from tests.contract.outside import OURS, World, built, world_of
 from tests.contract.source_world import DEADLINE_S, Platform
 
@@ -48,6 +49,7 @@ class Child:
             "project": str(folder),
             "bus": {"url": nats.url, "token": nats.token.get_secret_value()},
             "fault": fault,
+            "clock": str(outside.clock.file) if isinstance(outside.clock, FileClock) else None,
         }
         file = folder / "order.json"
         file.write_text(json.dumps(order))

@@ -162,7 +162,7 @@ def test_what_is_not_built_is_refused_by_name(place: Place) -> None:
 def test_keep_leaves_the_logs(place: Place) -> None:
     code, _, err = place.run(place.write("w.yaml", workflow("echo kept-line")), "--keep")
     assert code == 0
-    (log,) = place.tmp.glob("retrain-run-*/runs/*/*/main.log")
+    (log,) = place.tmp.glob("retrain-kept-*/runs/*/*/main.log")
     assert log.read_text().endswith(" kept-line\n")
     assert "kept:" in err
 

@@ -11,8 +11,9 @@ import pytest
 from minio.commonconfig import ENABLED
 from minio.versioningconfig import VersioningConfig
 
-from eventsources import minio as source_module
-from eventsources import minio_client
+from eventsources.objects import s3_watch
+from eventsources import trying
+from eventsources.objects import minio_client
 from retrain.bus import MemoryBus
 from retrain.store import Store, events
 from retrain.store.events import SeenEvent
@@ -175,7 +176,7 @@ async def test_what_the_platform_has_read_before_is_not_told_again(world: World,
 async def test_wrong_keys_and_missing_buckets_are_said_and_waited_for(
     world: World, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_module, "RETRY_MAX_S", 0.5)
+    monkeypatch.setattr(trying, "LAST_S", 0.5)
     missing = objects.document(bucket={"name": "not-there-yet"})
     async with world.running(missing) as host:
         waiting = await state(host, "waiting")
@@ -270,7 +271,7 @@ async def test_objects_that_the_stream_did_not_tell_of_are_found_and_counted(
         yield
 
     monkeypatch.setattr(minio_client.Stream, "records", deaf)
-    monkeypatch.setattr(source_module, "LATE_S", 0.0)
+    monkeypatch.setattr(s3_watch, "LATE_S", 0.0)
     async with world.running(objects.document(reconcile={"every": "1s"})) as host:
         await streaming(host)
         await anyio.sleep(0.1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers import brokers, launch
+from tests.servers import brokers, forge_servers, launch
 from tests.servers.program import Program
 
 if TYPE_CHECKING:
@@ -84,4 +84,16 @@ def pubsub_emulator(tmp_path_factory: Folders) -> Iterator[Program]:
 def sshd(tmp_path_factory: Folders) -> Iterator[Program]:
     """OpenSSH. `server.data` has `files/` (what is served), `client_key` and `host_key.pub`."""
     with brokers.sshd(tmp_path_factory.mktemp("sshd") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gitea_server(tmp_path_factory: Folders) -> Iterator[forge_servers.Gitea]:
+    with forge_servers.gitea(tmp_path_factory.mktemp("gitea") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: Folders) -> Iterator[Program]:
+    with forge_servers.mlflow(tmp_path_factory.mktemp("mlflow") / "data") as server:
         yield server

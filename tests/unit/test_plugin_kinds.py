@@ -138,12 +138,12 @@ def test_argos_own_documents_name_no_plugins(tmp_path: Path) -> None:
 
 
 def test_a_kind_that_argo_has_and_nobody_has_built_may_be_brought(site: Path, tmp_path: Path) -> None:
-    assert findings(tmp_path, source("kafka: {orders: {topic: orders}}"))[0][1] == "unsupported-kind"
+    assert findings(tmp_path, source("nsq: {orders: {topic: orders}}"))[0][1] == "unsupported-kind"
 
-    groups = {"retrain.sources": {"kafka": "my_kafka:Mine"}, "retrain.triggers": {"pulsar": "my_kafka:Mine"}}
-    install(site, "my-kafka", groups, my_kafka=MINE)
+    groups = {"retrain.sources": {"nsq": "my_nsq:Mine"}, "retrain.triggers": {"pulsar": "my_nsq:Mine"}}
+    install(site, "my-nsq", groups, my_nsq=MINE)
 
-    assert findings(tmp_path, source("kafka: {orders: {topic: orders}}")) == []
+    assert findings(tmp_path, source("nsq: {orders: {topic: orders}}")) == []
     assert findings(tmp_path, sensor("pulsar: {anything: [goes]}")) == []
 
 

@@ -10,14 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventsources.duration import seconds
-from eventsources.objects.minio_records import (
-    ObjectVersion,
-    data_of,
-    passing_id,
-    read_notice,
-    version_id,
-    wants,
-)
 from eventsources.watching.file_changes import decide, event_id, pick
 from eventsources.watching.folder import Folder, restored, shown, stored
 from eventsources.watching.inotify import ATTRIB, MOVED_FROM
@@ -86,50 +78,3 @@ def test_durations_are_gos(text: str, length: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         seconds(text)
-
-
-OBJECT = {"key": "train%2Fa+b%2B%C3%BC.csv", "size": 8, "eTag": "e1", "versionId": "null", "sequencer": "S"}
-RECORD = {"eventName": "s3:ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": OBJECT}}
-
-
-def test_a_record_is_read_and_what_may_be_an_encoded_key_is_said() -> None:
-    def key(text: str) -> tuple[str, str | None]:
-        record = {**RECORD, "s3": {"bucket": {"name": "b"}, "object": {**OBJECT, "key": text}}}
-        notice = read_notice(record)
-        assert notice is not None
-        assert (notice.version.version, notice.lasting) == ("", True)
-        return notice.version.key, notice.decoded
-
-    assert key("train%2Fa+b.csv") == ("train%2Fa+b.csv", "train/a b.csv")
-    assert key("train/a+b.csv") == ("train/a+b.csv", None)
-    assert key("a.csv") == ("a.csv", None)
-
-
-@pytest.mark.parametrize("record", [None, [], {}, {"s3": 1}, {"s3": {"object": {}}, "eventName": "x"}])
-def test_what_is_no_record_is_passed_over(record: object) -> None:
-    assert read_notice(record) is None
-
-
-def test_a_version_has_one_id_whether_it_was_listed_or_told_of() -> None:
-    thing = {**OBJECT, "key": "train/a b+ü.csv", "versionId": "v1"}
-    notice = read_notice({**RECORD, "s3": {"bucket": {"name": "b"}, "object": thing}})
-    assert notice is not None
-
-    listed = ObjectVersion("b", "train/a b+ü.csv", "e1", "v1")
-
-    assert version_id("e", notice.version) == version_id("e", listed)
-    assert passing_id("e", notice) != version_id("e", listed)
-
-
-def test_the_key_is_as_the_server_sent_it_and_plain_in_ours() -> None:
-    argo = data_of(RECORD, "train/a b+ü.csv", {}, plain=False)
-    ours = data_of(RECORD, "train/a b+ü.csv", {"m": "1"}, plain=True)
-
-    assert argo == {"notification": [RECORD]}
-    assert ours["notification"][0]["s3"]["object"]["key"] == "train/a b+ü.csv"
-    assert ("metadata" in argo, ours["metadata"]) == (False, {"m": "1"})
-
-
-def test_event_patterns_mean_what_they_say() -> None:
-    assert wants(["s3:ObjectCreated:*"], "s3:ObjectCreated:Put")
-    assert not wants(["s3:ObjectRemoved:*", "s3:ObjectCreated:Copy"], "s3:ObjectCreated:Put")

@@ -63,19 +63,19 @@ def test_right_sources_have_no_problems() -> None:
     ("spec", "found"),
     [
         ({}, ("spec", "missing-field")),
-        ({"kafka": {"k": {"url": "x"}}}, ("spec.kafka", "unsupported-kind")),
-        ({"webhook": {"a": {"endpoint": "/"}}, "file": {"a": FILE}}, ("spec.file.a", "duplicate-name")),
+        ({"nsq": {"k": {"topic": "x"}}}, ("spec.nsq", "unsupported-kind")),
+        ({"webhook": {"a": {"endpoint": "/"}}, "file": {"a": FILE}}, ("spec.webhook.a", "duplicate-name")),
         ({"webhook": {"a": {}}}, ("spec.webhook.a.endpoint", "missing-field")),
-        ({"webhook": {"a": {"endpoint": "/", "method": "PUT"}}}, ("spec.webhook.a.method", "wrong-value")),
+        ({"webhook": {"a": {"endpoint": "/", "method": "FETCH"}}}, ("spec.webhook.a.method", "wrong-value")),
         ({"webhook": {"a": {"endpoint": "/", "port": "http"}}}, ("spec.webhook.a.port", "wrong-value")),
         ({"webhook": {"a": {"endpoint": "/{x:y}"}}}, ("spec.webhook.a.endpoint", "unsupported-field")),
         (
-            {"webhook": {"a": {"endpoint": "/", "filter": {"expression": "true"}}}},
-            ("spec.webhook.a.filter.expression", "unsupported-field"),
+            {"webhook": {"a": {"endpoint": "/", "filter": {"expression": "body >"}}}},
+            ("spec.webhook.a.filter.expression", "wrong-value"),
         ),
         (
-            {"webhook": {"a": {"endpoint": "/", "serverCertSecret": {"name": "s", "key": "k"}}}},
-            ("spec.webhook.a.serverCertSecret", "unsupported-field"),
+            {"webhook": {"a": {"endpoint": "/", "port": "1", "serverCertSecret": {"name": "s", "key": "k"}}}},
+            ("spec.webhook.a.serverKeySecret", "missing-field"),
         ),
         (
             {"webhook": {"a": {"endpoint": "x"}, "b": {"endpoint": "/x", "method": "post"}}},

@@ -1,7 +1,7 @@
 """A leader: one step after the other, each from its start to its end."""
 
 # No pathlib: it is slow to load, and every leader would carry it.
-# ruff: noqa: PTH123
+# ruff: noqa: PTH102, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # typing is slow to load
     from .root import Order
 
 _UMASK = 0o022
+_HASTE_S = 0.004
+"""A step that ends so soon is told of once, begun and ended, where the platform does not wait for its start."""
 _CLEAR_S = 5.0
 _DRAIN_S = 1.0
 _PARTIAL_S = 0.5
@@ -56,10 +58,39 @@ def be_leader(platform: int, boot: bytes) -> None:
         os._exit(0)
 
 
-def _tell(platform: int, text: str) -> None:
-    # The platform may have gone: that is no reason to leave the step alone.
-    with contextlib.suppress(OSError):
-        os.write(platform, text.encode())
+class _Teller:
+    """What the platform is told of a step: that it began, at once or together with its end, and how it ended."""
+
+    def __init__(self, platform: int, hasty: bool) -> None:
+        self._platform = platform
+        self._until = time.monotonic() + (_HASTE_S if hasty else 0.0)
+        self._begun = b""
+
+    def begun(self, pid: int) -> None:
+        self._begun = b"%d\n" % pid
+
+    def pause(self) -> float | None:
+        """Seconds until the start has to be told; None once it is."""
+        if not self._begun:
+            return None
+        left = self._until - time.monotonic()
+        if left > 0:
+            return left
+        self._write(b"")
+        return None
+
+    def ended(self, record: bytes) -> None:
+        self._write(b"E" + record)
+
+    def refused(self, error: OSError) -> None:
+        self._begun = b""
+        self._write(f"!{error.errno} {error.strerror}\n".encode())
+
+    def _write(self, text: bytes) -> None:
+        text, self._begun = self._begun + text, b""
+        # The platform may have gone: that is no reason to leave the step alone.
+        with contextlib.suppress(OSError):
+            os.write(self._platform, text)
 
 
 def _next_order(platform: int) -> Order | None:
@@ -82,8 +113,9 @@ def _read_exactly(descriptor: int, size: int) -> bytes:
 def _lead(order: Order, platform: int, me: bytes) -> None:
     """One step, from its start to its end."""
     opened: list[int] = []
+    teller = _Teller(platform, order["hasty"])
     try:
-        home = _kept(opened, os.open(order["home"], os.O_RDONLY | os.O_DIRECTORY))
+        home = _open_home(order, opened)
         log = Log(home, opened)
         record = _kept(opened, os.open("pid", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640, dir_fd=home))
         ending = Ending(time.time())
@@ -91,21 +123,49 @@ def _lead(order: Order, platform: int, me: bytes) -> None:
         # The room for the end is taken before the step begins: a full disk must not hide how it ended.
         os.write(record, claim.ljust(RECORD_ROOM))
         os.lseek(record, len(claim), os.SEEK_SET)
+        if order["script"] is not None:
+            _put(home, "script", order["script"], 0o750)
         streams, watched = _begin(order, record, ending)
-        _tell(platform, f"{_Step.pid}\n")
+        teller.begun(_Step.pid)
         if watched is not None:
-            _attend(streams, watched, log, ending)
+            _attend(streams, watched, log, ending, teller)
             if order["capture"]:
                 _keep_result(home, streams[0], ending)
             ending.trouble = ending.trouble or log.trouble
-        write_end(record, ending)
-        _tell(platform, "E")
+        teller.ended(write_end(record, ending))
     except OSError as error:
-        _tell(platform, f"!{error.errno} {error.strerror}\n")
+        teller.refused(error)
     finally:
         _Step.pid = 0
         for descriptor in opened:
             os.close(descriptor)
+
+
+def _open_home(order: Order, opened: list[int]) -> int:
+    """The step's directory; with `makes` it is made first, and these directories in it. Those that are there stay."""
+    place: str = order["home"]
+    if order["makes"]:
+        try:
+            os.mkdir(place, 0o750)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            os.mkdir(place, 0o750)
+    home = _kept(opened, os.open(place, os.O_RDONLY | os.O_DIRECTORY))
+    for name in order["makes"]:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o750, dir_fd=home)
+    return home
+
+
+def _put(home: int, name: str, content: bytes, mode: int) -> None:
+    # The home is claimed: nobody else writes there, or reads yet.
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode, dir_fd=home)
+    try:
+        write_all(file, content)
+    finally:
+        os.close(file)
 
 
 def _kept(opened: list[int], descriptor: int) -> int:
@@ -208,7 +268,7 @@ def _become_step(order: Order, ends: list[int], said: int) -> None:
         os._exit(127)
 
 
-def _attend(streams: list[Stream], watched: int, log: Log, ending: Ending) -> None:
+def _attend(streams: list[Stream], watched: int, log: Log, ending: Ending, teller: _Teller) -> None:
     """Copy what the step prints until it has ended; then end what it left, and take what is still in the pipes."""
     watch = select.epoll()
     watch.register(watched, select.EPOLLIN)
@@ -217,10 +277,11 @@ def _attend(streams: list[Stream], watched: int, log: Log, ending: Ending) -> No
         watch.register(stream.read_end, select.EPOLLIN | (select.EPOLLET if stream.narrow else 0))
     ended = False
     while not ended:
-        happened = watch.poll(_PARTIAL_S if log.has_partial() else _REAP_S)
+        untold = teller.pause()
+        happened = watch.poll(untold or (_PARTIAL_S if log.has_partial() else _REAP_S))
         ended = any(descriptor == watched for descriptor, _ in happened)
         _copy(happened, open_streams, watch, log)
-        if not happened:
+        if not happened and untold is None:
             log.end_partial()
             reap()
     watch.unregister(watched)

@@ -59,7 +59,10 @@ class Ending:
         )
 
 
-def write_end(record: int, ending: Ending) -> None:
+def write_end(record: int, ending: Ending) -> bytes:
+    """Note the end, and give what was noted."""
     # In place, in the room that was taken at the start. Whole or not at all: within a page of memory, and a machine
     # that goes down has another boot id afterwards.
-    os.pwrite(record, ending.to_json().encode(), END_AT)
+    text = ending.to_json().encode()
+    os.pwrite(record, text, END_AT)
+    return text

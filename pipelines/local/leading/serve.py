@@ -11,10 +11,14 @@ import sys
 from .lead import be_leader, reap
 
 PLATFORM = 3
+GOODBYE = b"."
 
 
 def serve() -> None:
-    """Fork a leader for each socket that comes, until no more can come."""
+    """Fork a leader for each socket that comes, until no more can come.
+
+    If the platform is gone without a word, this process becomes what its own arguments say, if they say something.
+    """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
         # A handler, not SIG_IGN: an exec puts a handler back to the default, so that steps start with none of this.
         signal.signal(number, _nothing)
@@ -30,6 +34,8 @@ def serve() -> None:
             platform.close()
             be_leader(mine, boot)
         os.close(mine)
+    if words := sys.argv[2:]:
+        os.execv(words[0], words)  # noqa: S606  # words of the platform that has started us
 
 
 def _nothing(_number: int, _frame: object) -> None:
@@ -44,6 +50,8 @@ def _next_socket(platform: _socket.socket) -> int | None:
             # A step that had it too would hide the leader's end from the platform.
             os.set_inheritable(mine, False)
             return mine
+    if data == GOODBYE:
+        sys.exit()
     return None if not data else -1
 
 

@@ -15,6 +15,7 @@ import anyio
 
 from eventsources import KINDS, EventSourceDocument
 from eventsources.kinds import UPSTREAM
+from retrain.clock import Clock, SystemClock
 from retrain.events import Event
 
 OURS, ARGO = "retrain.dev/v1", "argoproj.io/v1alpha1"
@@ -32,7 +33,7 @@ class World:
 
     kind: ClassVar[str]
     fixture: ClassVar[str] = ""
-    """The session fixture of its server (tests/servers/fixtures.py); empty: it needs none, and runs in the fast tests."""
+    """The session fixture of its server (tests/servers/fixtures.py); empty: it needs none, and is fast."""
     payload: ClassVar[frozenset[str]] = frozenset()
     """The members that upstream's data has, without metadata."""
     remembers: ClassVar[bool] = True
@@ -63,6 +64,11 @@ class World:
         self.version = version
 
     @property
+    def clock(self) -> Clock:
+        """The platform's clock; one of its own where the time is what happens outside."""
+        return SystemClock()
+
+    @property
     def ours(self) -> bool:
         return self.version == OURS
 
@@ -90,7 +96,7 @@ class World:
         return {}
 
     def wrong_secrets(self) -> dict[tuple[str, str], str] | None:
-        """Secrets of the same names that the server does not take; None where the kind, or this server, asks for none."""
+        """Secrets of the same names that the server does not take; None where nobody asks for any."""
         return None
 
     async def happen(self, name: str) -> None:
