@@ -26,10 +26,21 @@ from eventsources.http import (
     stripe,
     webhook,
 )
-from eventsources.objects import minio
+from eventsources.objects import gcs, minio, s3
 from eventsources.port import Kind, Source, SourceContext
-from eventsources.queues import jetstream, kafka, nats, sqs
-from eventsources.watching import calendar, file, http_poll, prometheus
+from eventsources.queues import (
+    amqp,
+    azure_queue_storage,
+    jetstream,
+    kafka,
+    mqtt,
+    nats,
+    pubsub,
+    redis,
+    redis_stream,
+    sqs,
+)
+from eventsources.watching import calendar, file, http_poll, prometheus, resource, sftp
 from retrain.errors import ConfigError
 from retrain.manifests import Problem
 from retrain.manifests.argo import Shape
@@ -145,6 +156,20 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         source="eventsources.watching.prometheus:PrometheusSource",
         type="prometheus",
     ),
+    "sftp": BuiltIn(
+        Spec=sftp.Sftp,
+        check=sftp.check,
+        source="eventsources.watching.sftp_source:SftpSource",
+        type="sftp",
+        needs="sftp",
+    ),
+    "resource": BuiltIn(
+        Spec=resource.Resource,
+        check=resource.check,
+        source="eventsources.watching.resource_source:ResourceSource",
+        type="resource",
+        needs="kubernetes",
+    ),
     "jetstream": BuiltIn(
         Spec=jetstream.JetStream,
         check=jetstream.check,
@@ -159,10 +184,41 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         type="kafka",
         shared=True,
     ),
+    "amqp": BuiltIn(Spec=amqp.Amqp, check=amqp.check, source="eventsources.queues.amqp_source:AmqpSource", type="amqp"),
+    "mqtt": BuiltIn(Spec=mqtt.Mqtt, check=mqtt.check, source="eventsources.queues.mqtt_source:MqttSource", type="mqtt"),
     "nats": BuiltIn(Spec=nats.Nats, check=nats.check, source="eventsources.queues.nats_source:NatsSource", type="nats"),
+    "redis": BuiltIn(
+        Spec=redis.Redis, check=redis.check, source="eventsources.queues.redis_source:RedisSource", type="redis"
+    ),
+    "redisStream": BuiltIn(
+        Spec=redis_stream.RedisStream,
+        check=redis_stream.check,
+        source="eventsources.queues.redis_stream_source:RedisStreamSource",
+        type="redisStream",
+    ),
+    "azureQueueStorage": BuiltIn(
+        Spec=azure_queue_storage.AzureQueueStorage,
+        check=azure_queue_storage.check,
+        source="eventsources.queues.azure_queue_storage_source:AzureQueueStorageSource",
+        type="azureQueueStorage",
+        shared=True,
+        needs="azure",
+    ),
+    "pubSub": BuiltIn(
+        Spec=pubsub.PubSub,
+        check=pubsub.check,
+        source="eventsources.queues.pubsub_source:PubSubSource",
+        type="pubsub",
+        shared=True,
+        needs="gcp",
+    ),
+    "gcs": BuiltIn(
+        Spec=gcs.Gcs, check=gcs.check, source="eventsources.objects.gcs_source:GcsSource", type="gcs", needs="gcp"
+    ),
     "sqs": BuiltIn(
         Spec=sqs.Sqs, check=sqs.check, source="eventsources.queues.sqs_source:SqsSource", type="sqs", shared=True
     ),
+    "s3": BuiltIn(Spec=s3.S3, check=s3.check, source="eventsources.objects.s3_source:S3Source", type="s3"),
     "minio": BuiltIn(
         Spec=minio.Minio, check=minio.check, source="eventsources.objects.minio_source:MinioSource", type="minio"
     ),

@@ -16,6 +16,7 @@ HEAD_S = 10.0
 """Seconds in which a request's headers must be whole."""
 HEAD_BYTES = 64 * 1024
 FIELDS = 200
+VERSIONS = ("1.0", "1.1")
 
 CONNECTIONS = min(4096, max(64, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
 """Open connections of one server; more are closed at once. The rest of the file handles is for the house itself."""
@@ -69,6 +70,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        assert self.parser is not None
+        if self.parser.get_http_version() not in VERSIONS:  # a line without a version is HTTP/0.9
+            self._refusal = 505, "HTTP/1.1 is spoken here."
+            raise ValueError("not HTTP/1.1")
         self._in_head, self._in_body = False, True
         self._disarm()
         super().on_headers_complete()
@@ -108,4 +113,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-_REASONS = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    505: "HTTP Version Not Supported",
+}

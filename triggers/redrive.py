@@ -20,8 +20,9 @@ def redrive(connection: Connection, which: str, now: datetime) -> str:
     It acts with the same id, so a receiver that honours `Idempotency-Key` is safe; a tracked one is told of. Notify the
     signals "firings" and "outbox" after the commit. An ordered one acts at once: its turn has passed.
 
-    Only firings can be redriven. A letter of kind "event" holds an event that could not be read, decided or published:
-    once its cause is gone, its body can be sent again.
+    Only firings can be redriven. A letter of kind "message" holds the raw bytes of what a source could not read, one
+    of kind "event" an event that could not be filtered, decided or published: once its cause is gone, its body can be
+    sent again.
 
     Raises:
         NotFound: there is no such firing or dead letter.
@@ -30,6 +31,11 @@ def redrive(connection: Connection, which: str, now: datetime) -> str:
     letter = deadletters.get(connection, which)
     firing_id = which
     if letter is not None:
+        if letter.kind == "message":
+            raise Refused(
+                f"dead letter {which!r} holds a message of {letter.origin} that could not be read ({letter.reason}); "
+                "mend it and send it once more where it came from"
+            )
         if letter.kind != "firing":
             raise Refused(
                 f"dead letter {which!r} holds no firing but an {letter.kind} ({letter.reason}); "

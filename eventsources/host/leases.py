@@ -23,11 +23,15 @@ log = structlog.get_logger()
 GIVE_BACK_S = 2.0
 
 
+Idle = Callable[[str | None], None]
+"""Told when the work does not run here: None, another replica has it; else what is wrong with the store."""
+
+
 @dataclass(slots=True)
 class _Lease:
     """`until`: on the monotonic clock, 0 while it is not held. `work`: what runs under it."""
 
-    standby: Callable[[], None]
+    idle: Idle
     taken: anyio.Event = field(default_factory=anyio.Event)
     until: float = 0.0
     work: anyio.CancelScope | None = None
@@ -57,12 +61,12 @@ class Leases:
             with anyio.move_on_after(self._every_s if self._leases else None):
                 await self._wake.wait()
 
-    async def while_held(self, name: str, standby: Callable[[], None], work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work` as long as the lease is ours, again whenever it is ours again; `standby` is told when it is not.
+    async def while_held(self, name: str, idle: Idle, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` as long as the lease is ours, again whenever it is ours again; `idle` is told when it is not.
 
         Ends when `work` does, or by cancellation; the lease is given back then.
         """
-        lease = self._leases[name] = _Lease(standby)
+        lease = self._leases[name] = _Lease(idle)
         self._wake.set()
         try:
             while True:
@@ -79,28 +83,36 @@ class Leases:
         now, began = self._clock.now(), self._clock.monotonic()
         names, until = list(self._leases), now + timedelta(seconds=self._lasts_s)
         ours: set[str] | None = None
+        trouble = "it does not answer in time"
         try:
             with anyio.move_on_after(self._every_s):
                 ours = await self._store.write(lambda c: leases.take(c, names, self._holder, now, until))
         except Transient as error:
-            log.warning("source.lease_not_renewed", error=str(error))
+            trouble = str(error)
+        if ours is None:
+            log.warning("source.lease_not_renewed", error=trouble)
         for name in names:
-            if (lease := self._leases.get(name)) is not None:
-                self._judge(name, lease, ours, began)
+            if (lease := self._leases.get(name)) is None:
+                continue
+            if ours is None:
+                self._wait_for_store(name, lease, trouble)
+            elif name in ours:
+                lease.until = began + self._lasts_s
+                lease.taken.set()
+            else:
+                self._lose(name, lease, None)
 
-    def _judge(self, name: str, lease: _Lease, ours: set[str] | None, began: float) -> None:
-        if ours is not None and name in ours:
-            lease.until = began + self._lasts_s
-            lease.taken.set()
-        elif ours is not None or lease.until <= self._clock.monotonic() + self._every_s:
-            self._lose(name, lease)
+    def _wait_for_store(self, name: str, lease: _Lease, trouble: str) -> None:
+        """What is held goes on as long as it is sure to be ours up to the next turn."""
+        if lease.until <= self._clock.monotonic() + self._every_s:
+            self._lose(name, lease, trouble)
 
-    def _lose(self, name: str, lease: _Lease) -> None:
+    def _lose(self, name: str, lease: _Lease, trouble: str | None) -> None:
         if lease.until:
             log.warning("source.lease_lost", source=name, holder=self._holder)
         lease.until = 0.0
         lease.taken = anyio.Event() if lease.taken.is_set() else lease.taken
-        lease.standby()
+        lease.idle(trouble)
         if lease.work is not None:
             lease.work.cancel()
 

@@ -154,7 +154,7 @@ class SourceHost:
                     await self._restart(unit)
                 else:
                     work = partial(self._restart, unit)
-                    await self._leases.while_held(f"source/{unit.wanted.name}", unit.status.standby, work)
+                    await self._leases.while_held(f"source/{unit.wanted.name}", partial(_idle, unit.status), work)
         finally:
             unit.status.stopped()
             unit.ended.set()
@@ -208,6 +208,14 @@ class SourceHost:
             metadata=getattr(wanted.spec, "metadata", {}),
         )
         return kind(wanted.event_name, wanted.spec, context)
+
+
+def _idle(status: Status, trouble: str | None) -> None:
+    if trouble is None:
+        status.standby()
+    else:
+        status.failed(f"the store: {trouble}")
+        status.waiting(f"the store: {trouble}")
 
 
 def wanted_of(documents: Iterable[EventSourceDocument]) -> dict[str, Wanted]:

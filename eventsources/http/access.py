@@ -6,6 +6,7 @@ status, with the number of those in between: whoever knocks a thousand times sha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import structlog
@@ -23,13 +24,18 @@ class AccessLog:
         self._now = now
         self._last: dict[tuple[str, int], float] = {}
         self._skipped: dict[tuple[str, int], int] = {}
+        self._asked = float("-inf")
+        self._tells_all = True
 
     def note(self, endpoint: str, status: int, started: float, *, size: int = 0, reason: str = "") -> None:
         """One request has its answer. `started`: what `now` said before; `reason`: why it was refused."""
         now = self._now()
-        took_ms = round((now - started) * 1000, 1)
         if status < 400:
-            log.debug("webhook.request", endpoint=endpoint, status=status, bytes=size, took_ms=took_ms)
+            if now >= self._asked + 1:  # once a second: asking costs more than the rest of this
+                self._asked, self._tells_all = now, log.bind().is_enabled_for(logging.DEBUG)
+            if not self._tells_all:
+                return
+            log.debug("webhook.request", endpoint=endpoint, status=status, bytes=size, took_ms=_ms(now - started))
             return
         key = endpoint, status
         if now - self._last.get(key, float("-inf")) < 1:
@@ -40,4 +46,15 @@ class AccessLog:
             self._skipped.clear()
         self._last[key] = now
         more = self._skipped.pop(key, 0)
-        log.info("webhook.refused", endpoint=endpoint, status=status, reason=reason, took_ms=took_ms, alike_before=more)
+        log.info(
+            "webhook.refused",
+            endpoint=endpoint,
+            status=status,
+            reason=reason,
+            took_ms=_ms(now - started),
+            alike_before=more,
+        )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -58,8 +58,9 @@ class BitbucketApi:
         answer, _ = await self._client.ask("POST", _path(target), self._settings)
         return str(object_of(answer).get("uuid", ""))
 
-    async def update(self, target: str, hook_id: str) -> None:
+    async def update(self, target: str, hook_id: str) -> str:
         await self._client.ask("PUT", f"{_path(target)}/{part(hook_id)}", self._settings)
+        return hook_id
 
     async def delete(self, target: str, hook_id: str) -> None:
         try:

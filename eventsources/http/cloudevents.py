@@ -24,6 +24,7 @@ from retrain.store.events import OBJECT
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
+CONTENT_TYPE = "content-type"
 
 
 class CloudEvents(WebhookContext):
@@ -72,8 +73,13 @@ class CloudEventsSource:
         await self._doorway.run(task_status=task_status)
 
     async def _take(self, request: Request) -> Taken:
-        # All are read before the first is sent on: a batch is taken whole, or not at all.
-        return [self._ours(event) for event in read_events(request.headers, request.body)]
+        try:
+            # All are read before the first is sent on: a batch is taken whole, or not at all.
+            return [self._ours(event) for event in read_events(request.headers, request.body)]
+        except EventError as error:
+            if error.attribute != CONTENT_TYPE:
+                raise
+            raise Refusal(415, str(error), (b"accept-post", f"{STRUCTURED}, {BATCH}".encode())) from error
 
     def _ours(self, event: Event) -> Event:
         if (self._exact or self._begins) and not (
@@ -101,8 +107,8 @@ def read_events(headers: Headers, body: bytes) -> list[Event]:
     """The events of one request: structured, batched or binary, as its content type and `ce-` headers say.
 
     Raises:
-        Refusal: 415: it is none of the three forms.
-        EventError: one of the events is wrong, or tells what only the platform itself may tell; nothing is taken then.
+        EventError: it is none of the three forms (its `attribute` is CONTENT_TYPE), or one of the events is wrong, or
+            tells what only the platform itself may tell; nothing is taken then.
     """
     named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
     content_type = next((value for name, value in named if name == "content-type"), "").partition(";")[0].strip()

@@ -67,8 +67,9 @@ class GithubApi:
         answer, _ = await self._client.ask("POST", f"{_path(target)}/hooks", {"name": "web", **self._settings})
         return str(object_of(answer).get("id", ""))
 
-    async def update(self, target: str, hook_id: str) -> None:
+    async def update(self, target: str, hook_id: str) -> str:
         await self._client.ask("PATCH", f"{_path(target)}/hooks/{part(hook_id)}", self._settings)
+        return hook_id
 
     async def delete(self, target: str, hook_id: str) -> None:
         try:

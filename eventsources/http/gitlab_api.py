@@ -54,8 +54,9 @@ class GitlabApi:
         answer, _ = await self._client.ask("POST", f"{_path(target)}/hooks", self._settings)
         return str(object_of(answer).get("id", ""))
 
-    async def update(self, target: str, hook_id: str) -> None:
+    async def update(self, target: str, hook_id: str) -> str:
         await self._client.ask("PUT", f"{_path(target)}/hooks/{part(hook_id)}", self._settings)
+        return hook_id
 
     async def delete(self, target: str, hook_id: str) -> None:
         try:

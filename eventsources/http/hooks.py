@@ -36,11 +36,14 @@ class Hook:
 
 
 class Forge(Protocol):
-    """A forge's API. A target is a repository, a project or a group, as its path in the API's URLs."""
+    """A forge's API. A target is a repository, a project or a group, as its path in the API's URLs.
+
+    `update` gives the hook's id afterwards: of forges that cannot change a hook's secret it is another hook.
+    """
 
     async def hooks(self, target: str) -> list[Hook]: ...
     async def create(self, target: str) -> str: ...
-    async def update(self, target: str, hook_id: str) -> None: ...
+    async def update(self, target: str, hook_id: str) -> str: ...
     async def delete(self, target: str, hook_id: str) -> None: ...
     async def close(self) -> None: ...
 
@@ -114,10 +117,11 @@ class Keeper:
             return
         # No forge tells a hook's secret: at the first sight it is written again, so that it is ours for sure.
         hook = next((one for one in found if one.id == self._ids.get(target)), found[0])
+        hook_id = hook.id
         if not hook.right or target not in self._ids:
-            await forge.update(target, hook.id)
+            hook_id = await forge.update(target, hook.id)
             log.info("webhook.hook_updated", source=name, target=target)
-        self._ids[target] = hook.id
+        self._ids[target] = hook_id
 
     async def _remove_all(self) -> None:
         name = self._context.status.name

@@ -103,8 +103,9 @@ class MlflowClient:
         answer, _ = await self._client.ask("POST", f"{API}/webhooks", self._settings)
         return _text(object_of(object_of(answer).get("webhook")), "webhook_id")
 
-    async def update(self, target: str, hook_id: str) -> None:  # noqa: ARG002 - there is one
+    async def update(self, target: str, hook_id: str) -> str:  # noqa: ARG002 - there is one
         await self._client.ask("PATCH", f"{API}/webhooks/{part(hook_id)}", self._settings)
+        return hook_id
 
     async def delete(self, target: str, hook_id: str) -> None:  # noqa: ARG002 - there is one
         try:

@@ -17,6 +17,7 @@ from typing import Any
 import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
+from minio.notificationconfig import NotificationConfig, PrefixFilterRule, QueueConfig, SuffixFilterRule
 
 from eventsources.objects.s3_records import NO_VERSION, ObjectVersion
 from retrain.errors import Transient
@@ -127,6 +128,35 @@ class Bucket:
             version = _version(one.version_id)
             return ObjectVersion(self._place.bucket, key, etag, version, modified, one.size or 0)
 
+    def notify(self, name: str, arn: str, events: Sequence[str], prefix: str, suffix: str) -> bool:
+        """Write the rule by which the bucket notifies a target, beside its other rules; whether it is new.
+
+        `name` is kept by S3 and by MinIO forgotten; one rule for each target is what MinIO takes.
+
+        Raises:
+            Transient: the server does not take it, as when it has no such target.
+        """
+        wanted = QueueConfig(
+            queue=arn,
+            events=list(events),
+            config_id=name,
+            prefix_filter_rule=PrefixFilterRule(prefix) if prefix else None,
+            suffix_filter_rule=SuffixFilterRule(suffix) if suffix else None,
+        )
+        with self._told():
+            there = self._client.get_bucket_notification(self._place.bucket)
+            before = list(there.queue_config_list or ())
+            if any(_same_rule(one, wanted) for one in before):
+                return False
+            kept = [one for one in before if one.queue != arn or one.config_id != name]
+            whole = NotificationConfig(
+                cloud_func_config_list=there.cloud_func_config_list,
+                queue_config_list=[*kept, wanted],
+                topic_config_list=there.topic_config_list,
+            )
+            self._client.set_bucket_notification(self._place.bucket, whole)
+        return True
+
     @contextmanager
     def _told(self) -> Generator[None]:
         with told(self._place):
@@ -173,6 +203,15 @@ class Stream:
                 self._pool.stream.shutdown()
             except (OSError, ValueError, RuntimeError):
                 return  # it had ended
+
+
+def _same_rule(one: QueueConfig, other: QueueConfig) -> bool:
+    def said(rule: QueueConfig) -> tuple[object, ...]:
+        prefix = rule.prefix_filter_rule.value if rule.prefix_filter_rule else ""
+        suffix = rule.suffix_filter_rule.value if rule.suffix_filter_rule else ""
+        return rule.queue, frozenset(rule.events), prefix, suffix
+
+    return said(one) == said(other)
 
 
 def _version(version_id: str | None) -> str:

@@ -21,10 +21,10 @@ from eventsources import daemon
 from eventsources.duration import seconds
 from eventsources.objects.minio import EVENTS, RECONCILE, Minio, ObjectFilter, buckets_of
 from eventsources.objects.minio_client import Bucket, Place, Stream
-from eventsources.objects.s3_buckets import Buckets
+from eventsources.objects.s3_buckets import Buckets, Reads
 from eventsources.objects.s3_records import Notice, read_notice
 from eventsources.objects.s3_watch import Wanted, Watch
-from eventsources.objects.s3_ways import by_queue, by_webhook
+from eventsources.objects.s3_ways import by_jetstream, by_webhook
 from eventsources.objects.sets import rule_of
 from eventsources.port import SourceContext, SourceState
 from eventsources.trying import LAST_S
@@ -66,7 +66,7 @@ class MinioSource:
             if sent is not None and sent.webhook is not None:
                 tasks.start_soon(by_webhook, sent.webhook, buckets, self._context)
             if sent is not None and sent.jetstream is not None:
-                tasks.start_soon(by_queue, "jetstream", sent.jetstream, self._name, buckets, self._context)
+                tasks.start_soon(by_jetstream, sent.jetstream, self._name, buckets, self._context)
 
     def _connect(self, bucket: str, context: SourceContext) -> Connection:
         place = place_of(self._spec, bucket, context)
@@ -88,7 +88,7 @@ class MinioSource:
         )
 
 
-def place_of(spec: Minio, bucket: str, context: SourceContext) -> Place:
+def place_of(spec: Minio, bucket: str, context: Reads) -> Place:
     """Where a bucket is, with the keys to it read now.
 
     Raises:

@@ -15,9 +15,18 @@ from eventsources.objects.s3_watch import Objects, Wanted, Watch
 from eventsources.port import SourceContext, Status
 from eventsources.trying import keep_trying
 from retrain.errors import Transient
+from retrain.manifests.argo import KeySelector
 
 UP_S = 10.0
 """Seconds that notifications wait for a bucket that is about to be listed; then they are told to come again."""
+
+
+class Reads(Protocol):
+    """Who reads secrets: a source's context."""
+
+    def read(self, selector: KeySelector | None) -> str:
+        """A secret's value; empty where none is named. Raises NotFound."""
+        ...
 
 
 class Connection(Objects, Protocol):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import cast
 from urllib.parse import quote, unquote_plus
 
 from retrain.events import JsonValue, format_time
@@ -27,9 +27,8 @@ _MAYBE_ENCODED = re.compile(r"[A-Za-z0-9\-_.~%+]*")
 NO_VERSION = "null"
 """What S3 calls the version of an object in a bucket without versions."""
 
-Keys = Literal["plain", "maybe", "encoded"]
-"""How keys stand in a record: as they are (EventBridge); URL-encoded with `+` for a space (queues, webhooks); or nobody
-knows (streams of MinIO: servers up to 2020 encoded them)."""
+TEST = "s3:TestEvent"
+"""What S3 sends when a rule is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,12 @@ class Notice:
         return self.event_name.startswith(REMOVED) and not self.version.version
 
 
-def read_notice(record: JsonValue, keys: Keys = "maybe") -> Notice | None:
-    """A record of a notification; None if it is not one that tells of an object."""
+def read_notice(record: JsonValue, *, encoded: bool = False) -> Notice | None:
+    """A record of a notification; None if it is not one that tells of an object.
+
+    `encoded`: keys are URL-encoded, with `+` for a space, as queues and webhooks get them. In streams of MinIO they are
+    plain today, and were encoded up to 2020.
+    """
     try:
         thing = record["s3"]["object"]
         key, version = str(thing["key"]), str(thing.get("versionId") or "")
@@ -98,14 +101,14 @@ def read_notice(record: JsonValue, keys: Keys = "maybe") -> Notice | None:
             event_name=prefixed(str(record["eventName"])),
             version=ObjectVersion(
                 bucket=str(record["s3"]["bucket"]["name"]),
-                key=unquote_plus(key) if keys == "encoded" else key,
+                key=unquote_plus(key) if encoded else key,
                 etag=str(thing.get("eTag") or "").strip('"'),
                 version="" if version == NO_VERSION else version,
                 size=int(thing.get("size") or 0),
             ),
             sequencer=str(thing.get("sequencer") or ""),
             record=cast("dict[str, JsonValue]", record),
-            decoded=_decoded(key) if keys == "maybe" else None,
+            decoded=None if encoded else _decoded(key),
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
@@ -191,56 +194,14 @@ def wants(patterns: Sequence[str], event_name: str) -> bool:
     )
 
 
-# --- messages that carry records ---------------------------------------------------------------------------------
-
-
-_REASONS = {"PutObject": "Put", "POST Object": "Post", "CopyObject": "Copy"}
-_REMOVALS = {"Delete Marker Created": MARKER, "Permanently Deleted": DELETE}
+def is_notification(message: JsonValue) -> bool:
+    """Whether a message of a queue or webhook is one that S3 or MinIO sends, if only to say that it will send some."""
+    return isinstance(message, dict) and (isinstance(message.get("Records"), list) or message.get("Event") == TEST)
 
 
 def notices_of(message: JsonValue) -> Iterator[Notice]:
-    """The notices in one message of a queue or webhook; none where it is of another kind, such as `s3:TestEvent`.
-
-    `message` is a notification as S3 and MinIO send it (`{"Records": [...]}`, keys encoded), or an event of EventBridge
-    (`{"detail-type": "Object Created", "detail": {...}}`, keys plain).
-    """
-    if not isinstance(message, dict):
-        return
-    if isinstance(records := message.get("Records"), list):
-        found = (read_notice(record, "encoded") for record in records)
-        yield from (notice for notice in found if notice is not None)
-    elif isinstance(message.get("detail"), dict):
-        notice = read_notice(_of_bridge(message), "plain")
+    """The notices in one message, `{"Records": [...]}` with encoded keys; none in a test event."""
+    for record in message.get("Records") or ():
+        notice = read_notice(record, encoded=True)
         if notice is not None:
             yield notice
-
-
-def _of_bridge(message: JsonValue) -> JsonValue:
-    """The record that S3 would have sent for an event of EventBridge.
-
-    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
-    """
-    detail = message["detail"]
-    told, kind = detail.get("object") or {}, message.get("detail-type")
-    reason = str(detail.get("reason") or "")
-    if kind == "Object Created":
-        name = CREATED + _REASONS.get(reason, reason)
-    elif kind == "Object Deleted":
-        name = _REMOVALS.get(str(detail.get("deletion-type") or ""), DELETE)
-    else:
-        return None
-    version = ObjectVersion(
-        bucket=str((detail.get("bucket") or {}).get("name")),
-        key=str(told.get("key") or ""),
-        etag=str(told.get("etag") or ""),
-        version=str(told.get("version-id") or ""),
-        size=int(told.get("size") or 0),
-    )
-    record = record_of(version, "aws:s3", name)
-    record["s3"]["object"]["sequencer"] = str(told.get("sequencer") or "")
-    return {
-        **record,
-        "eventTime": message.get("time") or "",
-        "awsRegion": message.get("region") or "",
-        "source": {"host": str(detail.get("source-ip-address") or ""), "port": "", "userAgent": ""},
-    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 import orjson
@@ -19,9 +19,16 @@ from eventsources.http.answers import Reply
 from eventsources.http.doorway import Doorway, Taken
 from eventsources.http.request import Request, json_of
 from eventsources.objects.s3_buckets import Buckets
-from eventsources.objects.s3_records import Notice, notices_of
+from eventsources.objects.s3_records import Notice, is_notification, notices_of
 from eventsources.port import SourceContext, Status
+from eventsources.queues.jetstream import JetStream
+from eventsources.queues.sqs import LONGEST_S, Sqs
+from eventsources.queues.sqs_message import SqsMessage, s3_records, unwrap
+from eventsources.trying import keep_trying
+from retrain.errors import ConfigError
 from retrain.events import Event, JsonValue
+
+NONE = "this is no notification of S3 or MinIO"
 
 
 class WayStatus(Status):
@@ -52,51 +59,85 @@ class WayStatus(Status):
         self._whole.conceal(secret)
 
 
-async def by_queue(kind: str, spec: Any, name: str, buckets: Buckets, context: SourceContext) -> None:
-    """Notifications as the messages of another kind of source (`jetstream`, `sqs`), until cancelled."""
-    from eventsources.kinds import BUILT_IN  # which knows this kind, too
+async def by_jetstream(spec: JetStream, name: str, buckets: Buckets, context: SourceContext) -> None:
+    """Notifications as the messages of a stream, until cancelled."""
+    from eventsources.queues.jetstream_source import JetStreamSource
 
     async def take(events: Sequence[Event]) -> None:
-        await buckets.take([notice for event in events for notice in notices_in(_body(event))])
+        notices: list[Notice] = []
+        for event in events:
+            data: JsonValue = event.data
+            body = data["body"]
+            if is_notification(body):
+                notices += notices_of(body)
+            else:
+                raw = body.encode() if isinstance(body, str) else orjson.dumps(body)
+                await context.bury(event.id, raw, NONE)
+        await buckets.take(notices)
 
-    inner = replace(context, status=WayStatus(buckets, context), deliver=take, alone=True)
-    source = BUILT_IN[kind](name, spec, inner)
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(_run, source)
+    inner = replace(context, status=WayStatus(buckets, context), deliver=take, metadata={})
+    await _run(JetStreamSource(name, spec, inner))
+
+
+async def by_sqs(spec: Sqs, buckets: Buckets, context: SourceContext) -> None:
+    """Notifications as the messages of a queue, as S3 sends them or by way of SNS or EventBridge, until cancelled."""
+    from eventsources.queues import sqs_reader
+    from eventsources.queues.sqs_client import Login
+
+    inner = replace(context, status=WayStatus(buckets, context))
+
+    async def take(messages: Sequence[SqsMessage]) -> Sequence[SqsMessage]:
+        notices: list[Notice] = []
+        for message in messages:
+            records = s3_records(unwrap(message.body))
+            if records is None:
+                await context.bury(message.id, message.body.encode("utf-8", "surrogatepass"), NONE)
+            else:
+                notices += notices_of({"Records": records})
+        await buckets.take(notices)
+        return messages
+
+    def login() -> Login:
+        read = inner.read
+        return Login(
+            queue=spec.queue,
+            region=spec.region,
+            account=spec.queue_account_id,
+            endpoint=spec.endpoint,
+            access_key=read(spec.access_key),
+            secret_key=read(spec.secret_key),
+            session_token=read(spec.session_token),
+            role_arn=spec.role_arn,
+        )
+
+    async def attempt() -> None:
+        await sqs_reader.read(login, inner.status, take, wait_s=spec.wait_time_seconds or LONGEST_S)
+
+    await keep_trying(inner, attempt)
 
 
 async def by_webhook(hook: WebhookContext, buckets: Buckets, context: SourceContext) -> None:
     """Notifications that the server posts, until cancelled."""
 
     async def take(request: Request) -> Taken:
-        await buckets.take(notices_in(json_of(request.body)))
+        body = json_of(request.body)
+        if not is_notification(body):
+            raise ConfigError(NONE)
+        await buckets.take(list(notices_of(body)))
         return Reply(200)
 
-    doorway = Doorway(hook, replace(context, status=WayStatus(buckets, context)), take)
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(_run, doorway)
+    await _run(Doorway(hook, replace(context, status=WayStatus(buckets, context)), take))
 
 
 class _Runs(Protocol):
     async def run(self, *, task_status: TaskStatus[None]) -> None: ...
 
 
-async def _run(what: _Runs, *, task_status: TaskStatus[None]) -> None:
-    await what.run(task_status=task_status)
+async def _run(what: _Runs) -> None:
+    """Run something that tells when it has begun, which nobody waits for here."""
 
+    async def run(*, task_status: TaskStatus[None]) -> None:
+        await what.run(task_status=task_status)
 
-def _body(event: Event) -> JsonValue:
-    return event.data.get("body") if isinstance(event.data, dict) else None
-
-
-def notices_in(body: JsonValue) -> list[Notice]:
-    """The notices in a message's body, which may be wrapped by SNS: a JSON text within JSON."""
-    for _ in range(2):
-        if isinstance(body, dict) and isinstance(body.get("Message"), str):
-            body = body["Message"]
-        if isinstance(body, str | bytes):
-            try:
-                body = orjson.loads(body)
-            except orjson.JSONDecodeError:
-                return []
-    return list(notices_of(body))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(run)

@@ -8,10 +8,12 @@ Source: https://docs.nats.io/reference/reference-protocols/nats_api_reference (C
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import orjson
+from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError, ServiceUnavailableError
@@ -30,7 +32,8 @@ EXPIRES_S, HEARTBEAT_S = 30.0, 5.0
 ACK_WAIT_S = 30.0
 """After so long without a word the server hands a message out again; work in hand is told of in time."""
 
-_TOO_BIG = "exceeds maxbytes"
+_SERVED = ("exceeds maxbytes", "batch completed")
+"""Ends of a request that only say that it has given what it could."""
 _IDLE, _NOTHING, _EXPIRED, _ENDED = "100", "404", "408", "409"
 
 
@@ -80,7 +83,7 @@ class Puller:
         said = message.headers.get(DESCRIPTION, "").lower()
         if status == _IDLE:
             return True
-        if status not in (_NOTHING, _EXPIRED) and not (status == _ENDED and _TOO_BIG in said):
+        if status not in (_NOTHING, _EXPIRED) and not (status == _ENDED and said.endswith(_SERVED)):
             raise Transient(f"nats {self._link.where}: {said or f'the server answers {status}'}")
         # A request has ended with messages still owed; which one, nobody needs to know: none may be open now.
         self._awaited = 0
@@ -89,6 +92,13 @@ class Puller:
     async def acknowledge(self, messages: list[NatsMessage]) -> None:
         for message in messages:
             await self._link.client.publish(message.reply, b"+ACK")
+
+    async def give_back(self) -> None:
+        """Let others have at once what has come and was not taken."""
+        with suppress(NatsError, OSError):
+            for message in self._box.empty():
+                if message.reply:
+                    await self._link.client.publish(message.reply, b"-NAK")
 
     async def work_on(self, messages: list[NatsMessage]) -> None:
         """Tell the server now and then that these are in hand, until cancelled."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventsources.queues.jetstream_pull import Puller
     from eventsources.queues.nats_client import Link
 
+LAST_S = 1.0
 _UNFIT = re.compile(r"[\s.*>/\\\x00-\x1f\x7f]")
 
 
@@ -59,9 +60,13 @@ class JetStreamSource:
         await puller.open()
         self._status.listening()
         self._status.lag(0)
-        while True:
-            if messages := await puller.take():
-                await self._tell(puller, messages)
+        try:
+            while True:
+                if messages := await puller.take():
+                    await self._tell(puller, messages)
+        finally:
+            with anyio.move_on_after(LAST_S, shield=True):
+                await puller.give_back()
 
     async def _tell(self, puller: Puller, messages: list[NatsMessage]) -> None:
         """Make the messages safe, then acknowledge them."""

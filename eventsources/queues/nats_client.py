@@ -141,6 +141,12 @@ class Box:
         self._room.set()
         return taken
 
+    def empty(self) -> list[NatsMessage]:
+        """All that is left, when nobody takes any more."""
+        left = list(self._messages)
+        self._messages.clear()
+        return left
+
 
 @asynccontextmanager
 async def dial(server: Server) -> AsyncGenerator[Link]:

@@ -33,9 +33,11 @@ from eventsources.fields import (
     only_ours,
 )
 from eventsources.port import SourceContext, SourceState
+from eventsources.watching.disks import network_disk
 from eventsources.watching.file_changes import CREATE, REMOVE, WRITE, decide, event_id, pick
 from eventsources.watching.folder import Folder, Found, Lost, restored, shown, stored
 from eventsources.watching.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
+from eventsources.watching.inotify_tree import InotifyTree
 from retrain.events import MAX_ATTRIBUTE, Event, JsonValue
 from retrain.manifests import Problem
 from retrain.manifests.argo import Shape
@@ -67,16 +69,17 @@ class WatchPath(Shape):
 
 
 class File(Shape):
-    """Files in a directory. `settle`, `existing`, `reconcile` and `limits` are of retrain.dev/v1.
+    """Files in a directory. `recursive`, `settle`, `existing`, `reconcile` and `limits` are of retrain.dev/v1.
 
     `event_type`: CREATE, WRITE, REMOVE, RENAME, CHMOD, several with `|` between. `settle`: a file that nobody has
     closed counts as complete when it has not changed for so long. `existing`: emit or skip what is there at the
-    first start.
+    first start. `recursive`: with the folders below; names are paths then.
     """
 
     watch_path_config: WatchPath = WatchPath()
     event_type: str = ""
     polling: bool = False
+    recursive: bool = False
     metadata: dict[str, str] = {}
     filter: Filter | None = None
     settle: str | None = None
@@ -87,20 +90,21 @@ class File(Shape):
 
 def check(path: Path, file: File, ours: bool) -> Iterator[Problem]:
     """What is wrong with one file source."""
-    yield from _check_watch((*path, "watchPathConfig"), file.watch_path_config, ours=ours)
+    watched = (*path, "watchPathConfig")
+    yield from _check_watch(watched, file.watch_path_config, ours=ours, recursive=file.recursive)
     if not file.event_type and not ours:
         yield Problem(path, "missing-field", f"eventType is missing; it is one of {', '.join(OPS)}")
     for word in file.event_type.split("|") if file.event_type else ():
         if word not in OPS:
             yield Problem((*path, "eventType"), "wrong-value", f"eventType {word!r} is none of {', '.join(OPS)}")
-    yield from only_ours(path, file, ("settle", "existing", "reconcile"), ours=ours)
+    yield from only_ours(path, file, ("recursive", "settle", "existing", "reconcile"), ours=ours)
     if file.settle is not None:
         yield from check_duration((*path, "settle"), file.settle)
     yield from check_existing((*path, "existing"), file.existing)
     yield from check_reconcile((*path, "reconcile"), file.reconcile)
 
 
-def _check_watch(path: Path, watch: WatchPath, *, ours: bool) -> Iterator[Problem]:
+def _check_watch(path: Path, watch: WatchPath, *, ours: bool, recursive: bool) -> Iterator[Problem]:
     if not watch.directory:
         yield Problem(path, "missing-field", "directory is missing")
     elif not (ours or watch.directory.startswith("/")):
@@ -108,8 +112,8 @@ def _check_watch(path: Path, watch: WatchPath, *, ours: bool) -> Iterator[Proble
         yield Problem((*path, "directory"), "wrong-value", message)
     if bool(watch.path) == bool(watch.path_regexp) and not (ours and not watch.path):
         yield Problem(path, "wrong-value", "give one of path (a file's name) and pathRegexp")
-    if "/" in watch.path:
-        message = "path is the name of a file in the directory; folders below it are not watched"
+    if "/" in watch.path and not recursive:
+        message = "path is the name of a file in the directory; folders below it are watched with recursive: true"
         yield Problem((*path, "path"), "unsupported-field", message)
     if watch.path_regexp:
         yield from check_regexp((*path, "pathRegexp"), watch.path_regexp)
@@ -133,7 +137,8 @@ class FileSource:
         self._every_s = seconds(spec.reconcile.every if spec.reconcile else RECONCILE)
         self._tell_first = (spec.existing or ("emit" if context.ours else "skip")) == "emit"
         # Another directory is another memory; the name may be longer than what a name in the store should be.
-        self._scope = sha256(os.fsencode(self._directory)).hexdigest()[:16]
+        whole = b"/**" if spec.recursive else b""
+        self._scope = sha256(os.fsencode(self._directory) + whole).hexdigest()[:16]
         self._unsettled: dict[str, tuple[str, float]] = {}  # name: (version, when it counts as complete)
         self._note: str | None = None
 
@@ -145,8 +150,8 @@ class FileSource:
         while True:
             try:
                 with ExitStack() as stack:
-                    folder = await anyio.to_thread.run_sync(Folder, self._directory)
-                    reports = self._watch()
+                    folder = await anyio.to_thread.run_sync(self._folder)
+                    reports = await anyio.to_thread.run_sync(self._watch)
                     if reports is not None:
                         stack.enter_context(closing(reports))
                     await self._scan(folder)
@@ -160,13 +165,19 @@ class FileSource:
             await anyio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
 
-    def _watch(self) -> Inotify | None:
+    def _folder(self) -> Folder:
+        return Folder(self._directory, recursive=self._spec.recursive)
+
+    def _watch(self) -> Inotify | InotifyTree | None:
         """The kernel's reports; None where there are none, and the directory is read every second instead."""
         self._note = None
         if self._spec.polling:
             return None
+        if disk := network_disk(self._directory):
+            self._note = f"on a network disk ({disk}): the directory is read every {POLL_S:g} s"
+            return None
         try:
-            return Inotify(self._directory)
+            return InotifyTree(self._directory) if self._spec.recursive else Inotify(self._directory)
         except OSError as error:
             self._note = f"no reports of changes ({error.strerror}): the directory is read every {POLL_S:g} s instead"
             log.warning("file.polling", source=self._status.name, reason=error.strerror)
@@ -174,7 +185,7 @@ class FileSource:
 
     # --- following -----------------------------------------------------------------------------------------------
 
-    async def _follow(self, folder: Folder, reports: Inotify | None) -> None:
+    async def _follow(self, folder: Folder, reports: Inotify | InotifyTree | None) -> None:
         every = self._every_s if reports is not None else min(POLL_S, self._every_s)
         next_scan = anyio.current_time() + every
         while True:
@@ -187,7 +198,7 @@ class FileSource:
                 await self._look(folder, {**dict.fromkeys(due, 0), **hints})
             self._status.listening(self._note)
 
-    async def _hints(self, reports: Inotify | None, deadline: float) -> dict[str, int] | None:
+    async def _hints(self, reports: Inotify | InotifyTree | None, deadline: float) -> dict[str, int] | None:
         """What the kernel reports until the deadline or until a file should be complete; None: look at everything."""
         deadline = min([deadline, *(when for _, when in self._unsettled.values())])
         with anyio.move_on_after(max(0.0, deadline - anyio.current_time())):

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import quote, unquote_to_bytes
 
+DEPTH = 32
+"""Folders below one another that are entered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -33,13 +36,15 @@ class Folder:
     """The directory that has a path now. It is opened anew for each look.
 
     (Held open it would live on without its name when it is removed, and the kernel would not report that.)
+    `recursive`: the folders below belong to it, and names are paths in it.
 
     Raises:
         Lost: it is not there, is no directory, or may not be read.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, recursive: bool = False) -> None:
         self.path = path
+        self._recursive = recursive
         self._identity: tuple[int, int] | None = None
         with self._opened():
             pass
@@ -64,8 +69,8 @@ class Folder:
         Raises:
             Lost: see there.
         """
-        with self._opened() as fd, os.scandir(fd) as entries:
-            names = (entry.name for entry in entries if matches(entry.name))
+        with self._opened() as fd:
+            names = (name for name in _walk(fd, self._recursive) if matches(name))
             while page := list(islice(names, size)):
                 yield _look(fd, page)
 
@@ -87,11 +92,59 @@ class Folder:
                 os.close(fd)
 
 
+def _walk(fd: int, recursive: bool) -> Generator[str]:
+    """The names of what is in a directory, and with `recursive` in the folders below it. Links are not followed."""
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            with _below(fd, folder) as here, os.scandir(here) as entries:
+                for entry in entries:
+                    name = f"{folder}{entry.name}"
+                    if not entry.is_dir(follow_symlinks=False):
+                        yield name
+                    elif recursive and folder.count("/") < DEPTH:
+                        folders.append(f"{name}/")
+        except OSError:
+            if not folder:
+                raise
+            # A folder that went meanwhile, or may not be read: what was known of it counts as gone.
+
+
+@contextmanager
+def _below(fd: int, folder: str) -> Generator[int]:
+    """A folder below a directory, opened one part after the other: a link on the way leads nowhere."""
+    here = os.dup(fd)
+    try:
+        for part in folder.split("/"):
+            if part:
+                deeper = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=here)
+                os.close(here)
+                here = deeper
+        yield here
+    finally:
+        os.close(here)
+
+
 def _look(fd: int, names: Collection[str]) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    folders: dict[str, list[str]] = {}
+    for name in names:
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    for folder, inside in folders.items():
+        try:
+            with _below(fd, folder) as here:
+                found |= _look_in(here, inside)
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _look_in(fd: int, names: Collection[str]) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for name in names:
         try:
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            status = os.stat(name.rpartition("/")[2], dir_fd=fd, follow_symlinks=False)
         except (OSError, ValueError):
             continue
         if stat.S_ISREG(status.st_mode):

@@ -25,6 +25,8 @@ MOVE_SELF = 0x800
 UNMOUNT = 0x2000
 OVERFLOW = 0x4000
 IGNORED = 0x8000
+ISDIR = 0x40000000
+DONT_FOLLOW = 0x2000000
 ONLYDIR = 0x1000000
 
 GONE = DELETE_SELF | MOVE_SELF | UNMOUNT | IGNORED
@@ -49,10 +51,28 @@ class Inotify:
         self.fd: int = _LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.fd < 0:
             raise _error()
-        if _LIBC.inotify_add_watch(self.fd, os.fsencode(directory), ctypes.c_uint32(_WANTED)) < 0:
-            error = _error()
+        try:
+            self.add(directory)
+        except OSError:
             self.close()
-            raise error
+            raise
+
+    def add(self, directory: str, more: int = 0) -> int:
+        """Report about one more directory; its number. `more` are further flags.
+
+        Raises:
+            OSError: it cannot be watched.
+        """
+        assert _LIBC is not None
+        number: int = _LIBC.inotify_add_watch(self.fd, os.fsencode(directory), ctypes.c_uint32(_WANTED | more))
+        if number < 0:
+            raise _error()
+        return number
+
+    def remove(self, number: int) -> None:
+        """No more reports about a directory; one that is not watched any more does no harm."""
+        assert _LIBC is not None
+        _LIBC.inotify_rm_watch(self.fd, number)
 
     def close(self) -> None:
         """End the reports."""
@@ -60,15 +80,19 @@ class Inotify:
 
     def read(self) -> Iterator[tuple[str, int]]:
         """What has come: (name, mask). The name is empty in reports about the directory itself. Does not wait."""
+        return ((name, mask) for _, name, mask in self.reports())
+
+    def reports(self) -> Iterator[tuple[int, str, int]]:
+        """The same with the number of the directory before it; -1 where reports are lost."""
         try:
             buffer = os.read(self.fd, _BYTES)
         except BlockingIOError:
             return
         at = 0
         while at < len(buffer):
-            _, mask, _, length = _HEADER.unpack_from(buffer, at)
+            number, mask, _, length = _HEADER.unpack_from(buffer, at)
             at += _HEADER.size
-            yield os.fsdecode(buffer[at : at + length].rstrip(b"\0")), mask
+            yield number, os.fsdecode(buffer[at : at + length].rstrip(b"\0")), mask
             at += length
 
 

@@ -30,9 +30,10 @@ def check_cron(document: Mapping[str, Any]) -> Iterator[Problem]:
     for index, schedule in enumerate(spec.get("schedules") or ()):
         if problem := schedule_problem(schedule):
             text = f"cron schedule {schedule!r} is malformed: {problem}"
-            yield Problem(
-                ("spec", "schedules", index), "bad-cron", f"cron schedule {schedule!r} is malformed: {problem}"
-            )
+            yield Problem(("spec", "schedules", index), "bad-cron", text)
+        elif _never(schedule):
+            text = f"cron schedule {schedule!r} names no day that exists: it never comes"
+            yield Problem(("spec", "schedules", index), "never-fires", text, "warning")
     if (zone := spec.get("timezone")) and not _is_zone(zone):
         yield Problem(("spec", "timezone"), "bad-cron", f"unknown time zone {zone!r}; write one such as Europe/Berlin")
     if (spec.get("startingDeadlineSeconds") or 0) < 0:
@@ -64,18 +65,28 @@ def check_binding(document: Mapping[str, Any], catalog: Catalog) -> Iterator[Pro
 
 def schedule_problem(schedule: str) -> str:
     """What is wrong with a schedule, which may begin with `CRON_TZ=Europe/Berlin`; empty for nothing."""
-    zone, _, rest = schedule.partition(" ")
-    if zone.startswith(_ZONE):
-        if not _is_zone(zone.partition("=")[2]):
-            return f"unknown time zone {zone.partition('=')[2]!r}"
-        schedule = rest
+    zone, rest = _zone_and_rest(schedule)
+    if zone is not None and not _is_zone(zone):
+        return f"unknown time zone {zone!r}"
     from retrain.expressions.cron import compile_cron  # the languages are loaded by who uses them
 
     try:
-        compile_cron(schedule)
+        compile_cron(rest)
     except ConfigError as error:
         return str(error)
     return ""
+
+
+def _never(schedule: str) -> bool:
+    """Whether a schedule that is right has no time at all, as on the 31st of February."""
+    from retrain.expressions.cron import compile_cron
+
+    return compile_cron(_zone_and_rest(schedule)[1]).never
+
+
+def _zone_and_rest(schedule: str) -> tuple[str | None, str]:
+    zone, _, rest = schedule.partition(" ")
+    return (zone.partition("=")[2], rest) if zone.startswith(_ZONE) else (None, schedule)
 
 
 def _is_zone(name: str) -> bool:

@@ -24,6 +24,7 @@ from pipelines.host.keepers import Keepers
 from pipelines.host.requests import Request
 from pipelines.local.executor import LocalExecutor
 from pipelines.local.leaf import StepRun, Surroundings
+from pipelines.local.sign import Sign
 from pipelines.local.workspace import run_directory
 from retrain import faults
 from retrain.clock import Clock
@@ -56,8 +57,8 @@ class Mailbox:
 
     _news: list[Happening] = field(default_factory=list[Happening])
     _numbers: list[int] = field(default_factory=list[int])
-    _some: anyio.Event = field(default_factory=anyio.Event)
-    _urgent: anyio.Event = field(default_factory=anyio.Event)
+    _some: Sign = field(default_factory=Sign)
+    _urgent: Sign = field(default_factory=Sign)
 
     def put(self, one: Happening, number: int | None = None) -> None:
         """Add something that happened; a request that is kept somewhere has its number. On the event loop."""
@@ -70,15 +71,22 @@ class Mailbox:
 
     async def take(self, at_most_s: float | None) -> tuple[list[Happening], list[int]]:
         """All that has happened; waits for something, and gives a Tick after `at_most_s` seconds (None: for ever)."""
-        with anyio.move_on_after(at_most_s):
-            await self._some.wait()
+        if at_most_s is None:
+            await self._gather()
+        else:
+            with anyio.move_on_after(at_most_s):
+                await self._gather()
+        news, numbers = self.drain()
+        return news or [Tick()], numbers
+
+    async def _gather(self) -> None:
+        await self._some.wait()
+        if not self._urgent.is_set():
             # Nothing follows from a start; that of a short step is saved together with its end.
             with anyio.move_on_after(CALM_S):
                 await self._urgent.wait()
-            # Whoever is ready too may still put its news into this batch.
-            await anyio.lowlevel.checkpoint()
-        news, numbers = self.drain()
-        return news or [Tick()], numbers
+        # Whoever is ready too may still put its news into this batch.
+        await anyio.lowlevel.checkpoint()
 
     @property
     def waiting(self) -> bool:
@@ -89,7 +97,7 @@ class Mailbox:
         """All that has happened, without waiting, and the numbers of the requests among it."""
         news, self._news = self._news, []
         numbers, self._numbers = self._numbers, []
-        self._some, self._urgent = anyio.Event(), anyio.Event()
+        self._some, self._urgent = Sign(), Sign()
         return news, numbers
 
 

@@ -31,6 +31,7 @@ from pipelines.host.verbs import verbs_of
 from pipelines.local.executor import Limits, open_executor
 from pipelines.local.foreground import to_workflow
 from pipelines.local.leaf import Surroundings
+from pipelines.local.sign import Sign
 from retrain.clock import Clock
 from retrain.errors import ConfigError, NotFound, Refused
 
@@ -47,11 +48,11 @@ class _Course:
     depth: int = 0
     parent: str = ""
     drive: Drive | None = None
-    changed: anyio.Event = field(default_factory=anyio.Event)
+    changed: Sign = field(default_factory=Sign)
 
     def tell(self) -> None:
-        event, self.changed = self.changed, anyio.Event()
-        event.set()
+        sign, self.changed = self.changed, Sign()
+        sign.set()
 
     @property
     def labels(self) -> Mapping[str, Any]:

@@ -122,14 +122,6 @@ def log_of(contained: Contained, artifacts: Artifacts, left: Left) -> None:
         plain.unlink(missing_ok=True)
 
 
-def archives_logs(pod: PodPlan) -> bool:
-    """Whether the log is to be kept as an artifact: the template says, else the workflow, else the platform."""
-    says = (pod.template.get("archiveLocation") or {}).get("archiveLogs")
-    if says is None:
-        says = pod.run.spec.get("archiveLogs")
-    return pod.around.archive_logs if says is None else bool(says)
-
-
 def artifact_run(pod: PodPlan) -> ArtifactRun:
     """For whom the artifacts of a pod are loaded and saved."""
     run, reference = pod.run, pod.run.spec.get("artifactRepositoryRef")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -75,7 +75,10 @@ class Living:
         )
 
     def _command(self) -> Command:
-        return self.contained.command(self.situation, self.capture)
+        command = self.contained.command(self.situation, self.capture)
+        if not self.machine.fleeting:
+            return command
+        return replace(command, recorded=False, fleeting=self.contained.is_quick and self.contained.leaves_nothing)
 
     async def see(self, started: Callable[[datetime], None], after: Callable[[Ending], Left]) -> Ended:
         """To its end; what goes wrong is in the result."""

@@ -33,6 +33,7 @@ from pipelines.local.pod import DEADLINE_MESSAGE, STOPPED_BEFORE, Pod, Report
 from pipelines.local.podplan import PodPlan
 from pipelines.local.progress import read_progress
 from pipelines.local.selectors import ends_by_itself, misplaced, no_such_node
+from pipelines.local.sign import Sign
 from pipelines.local.slots import Grant, Slots
 from pipelines.local.spawner import Spawner, open_spawner
 from pipelines.local.workspace import claims_directory, open_workspace
@@ -55,32 +56,43 @@ _TRANSFERS = 8
 class Limits:
     """`slots`: steps at once. `grace_s`: from SIGTERM to SIGKILL. `leave`: what leaving the executor does to running
     steps: "kill" ends them, "keep" lets them run, to be found again by the next `start`. `if_killed`: the argument list
-    of a program that is to run if this process is gone without having left it."""
+    of a program that is to run if this process is gone without having left it. `fleeting`: the directories of steps go
+    with the executor, so no step is to be found in them again, and one that was left empty is used again."""
 
     slots: int = field(default_factory=lambda: 2 * (os.cpu_count() or 1))
     grace_s: float = GRACE_S
     leave: Literal["kill", "keep"] = "kill"
     if_killed: tuple[str, ...] = ()
+    fleeting: bool = False
 
 
 @dataclass(slots=True)
 class _Job:
-    """One task in hand. `waits` is where it waits for its turn; `pod` there is once it has begun, of an agent's task
-    there is never one."""
+    """One task in hand. `waits` is where it waits for its turn, if it does; `pod` there is once it has begun, of an
+    agent's task there is never one."""
 
     task: Task
     run: StepRun
     report: Report
-    waits: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    done: anyio.Event = field(default_factory=anyio.Event)
+    waits: anyio.CancelScope | None = None
+    stopped: bool = False
+    done: Sign = field(default_factory=Sign)
     pod: Pod | None = None
     progress: str = ""
 
     def stop(self) -> None:
+        self.stopped = True
         if self.pod is not None:
             self.pod.stop()
-        else:
+        elif self.waits is not None:
             self.waits.cancel()
+
+    def waiting(self) -> anyio.CancelScope:
+        """A scope to wait in, which `stop` cancels."""
+        self.waits = anyio.CancelScope()
+        if self.stopped:
+            self.waits.cancel()
+        return self.waits
 
 
 class LocalExecutor:
@@ -185,17 +197,20 @@ class LocalExecutor:
         task = job.task
         if not ends_by_itself(task.template, job.run.spec):
             return self._never(task, Phase.Error, no_such_node(label))
-        with job.waits:
+        with job.waiting():
             await anyio.sleep(math.inf if task.deadline_s is None else task.deadline_s)
             return self._never(task, Phase.Failed, DEADLINE_MESSAGE)
         return self._never(task, Phase.Failed, STOPPED_BEFORE)
 
     async def _granted(self, job: _Job, demand: Mapping[str, float]) -> Grant | None:
         """A pod's places; None if it was stopped before it had them."""
-        home = open_workspace(job.run.home, job.task.node_id).home
-        if any(is_device(name) for name in demand) and (held := devices.noted(home)):
-            return self._slots.take_again(job.run.run_id, demand, held)
-        with job.waits:
+        if any(is_device(name) for name in demand):
+            home = open_workspace(job.run.home, job.task.node_id).home
+            if held := devices.noted(home):
+                return self._slots.take_again(job.run.run_id, demand, held)
+        if not job.stopped and (grant := self._slots.take(job.run.run_id, demand)) is not None:
+            return grant
+        with job.waiting():
             return await self._slots.acquire(job.run.run_id, demand)
         return None
 
@@ -208,7 +223,7 @@ class LocalExecutor:
         except (ConfigError, OSError) as error:
             return self._never(job.task, Phase.Error, plain(error))
         pod = job.pod = Pod(self._host, plan, grant.devices, self._artifacts, job.report)
-        if job.waits.cancel_called:
+        if job.stopped:
             pod.stop()
         result = await pod.run()
         self._look_at(job)
@@ -229,7 +244,7 @@ class LocalExecutor:
         begun = clock.now()
         job.report(Started(task.node_id, begun))
         result: TaskResult | None = None
-        with job.waits, anyio.move_on_after(task.deadline_s) as deadline:
+        with job.waiting(), anyio.move_on_after(task.deadline_s) as deadline:
             result = await agent.do(task, job.run)
         if result is None:
             message = DEADLINE_MESSAGE if deadline.cancelled_caught else "stopped while it ran"
@@ -275,7 +290,7 @@ async def open_executor(
     async with open_spawner(limits.if_killed) as own, anyio.create_task_group() as group:
         host = Machine(
             spawner or own, clock, limits.grace_s, limits.leave,
-            anyio.CapacityLimiter(_THREADS), anyio.CapacityLimiter(_TRANSFERS),
+            anyio.CapacityLimiter(_THREADS), anyio.CapacityLimiter(_TRANSFERS), limits.fleeting,
         )  # fmt: skip
         executor = LocalExecutor(group, around, host, slots, (artifacts, agents or {}))
         try:

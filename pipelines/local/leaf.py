@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ def run_mark(run: StepRun) -> str:
     return mark_of(run.home)
 
 
+@lru_cache(maxsize=1024)
 def mark_of(home: Path) -> str:
     """The same by the directory of the run's steps."""
     return sha256(os.fsencode(home)).hexdigest()[:20]

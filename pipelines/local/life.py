@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from pipelines.local import process
 from pipelines.local.process import Command, Ending, Leader, began_at
+from pipelines.local.sign import Sign
 from pipelines.local.spawner import Spawner
 from retrain.clock import Clock
 
@@ -34,7 +35,7 @@ class Halted(Exception):
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What runs containers. `leave`: what a cancellation does to those that run. `threads` are for short work,
-    `transfers` for artifacts, which may take long."""
+    `transfers` for artifacts, which may take long. `fleeting`: see `Limits`."""
 
     spawner: Spawner
     clock: Clock
@@ -42,6 +43,7 @@ class Machine:
     leave: Literal["kill", "keep"]
     threads: anyio.CapacityLimiter
     transfers: anyio.CapacityLimiter
+    fleeting: bool = False
 
     async def thread(self, work: Callable[[], T]) -> T:
         """Do something that blocks for moments."""
@@ -64,8 +66,8 @@ class Life:
     quick: bool = False
     light: bool = False
     """What follows its end is no more than a look at a small file: no work for a thread."""
-    asked: anyio.Event = field(default_factory=anyio.Event)
-    running: anyio.Event = field(default_factory=anyio.Event)
+    asked: Sign = field(default_factory=Sign)
+    running: Sign = field(default_factory=Sign)
     found: bool = False
     """An earlier platform had started it."""
     _waits: anyio.CancelScope | None = None
@@ -117,7 +119,8 @@ class Life:
 
     def _look(self) -> Command | None:
         """What to start; None if that was done already."""
-        self.found = process.began(self.home)
+        # Where there are no records there is nothing to be found.
+        self.found = not self.machine.fleeting and process.began(self.home)
         if self.found:
             return None
         if self.asked.is_set():

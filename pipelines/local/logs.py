@@ -11,6 +11,7 @@ time is when the leader read the line. Bytes that are no UTF-8 read as U+FFFD.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ class Follower:
         """What is new: whole entries, of about 256 KiB of the log at a time; none if that was all for now."""
         if self._tail is None:
             return self._next()
+        self.offset = _start_of(self._path, self._tail)
         kept: deque[LogLine] = deque(maxlen=self._tail)
         while found := self._next():
             kept.extend(found)
@@ -134,6 +136,29 @@ def _entries(path: Path, start: int, limit: int) -> tuple[list[bytes], int]:
         return [], start
     cut = data.rfind(b"\n") + 1
     return data[:cut].split(b"\n")[:-1] if cut else [], start + cut
+
+
+def _start_of(path: Path, count: int) -> int:
+    """Where the last `count` entries begin, in bytes. Read from the end: a log may be of gigabytes."""
+    try:
+        with path.open("rb") as file:
+            start = file.seek(0, os.SEEK_END)
+            missing = count + 1  # the end of the entry before them
+            while start > 0:
+                size = min(CHUNK, start)
+                start -= size
+                file.seek(start)
+                block = file.read(size)
+                ends = block.count(b"\n")
+                if ends >= missing:
+                    at = len(block)
+                    for _ in range(missing):
+                        at = block.rfind(b"\n", 0, at)
+                    return start + at + 1
+                missing -= ends
+    except FileNotFoundError:
+        pass
+    return 0
 
 
 def _tail(path: Path, count: int, limit: int) -> list[LogLine]:

@@ -8,7 +8,7 @@ container that was lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -27,6 +27,7 @@ from pipelines.local.life import Halted, Lost, Machine
 from pipelines.local.podplan import Contained, PodPlan, Situation
 from pipelines.local.process import Ending, began_at
 from pipelines.local.shapes import Container
+from pipelines.local.sign import Sign
 from pipelines.local.workspace import Workspace
 from retrain.errors import ConfigError, RetrainError
 from retrain.log import get_logger
@@ -54,7 +55,7 @@ class Pod:
     report: Report
     started_at: datetime | None = None
     overdue: bool = False
-    stopped: anyio.Event = field(default_factory=anyio.Event)
+    stopped: Sign = field(default_factory=Sign)
     living: dict[str, Living] = field(default_factory=dict)
 
     def stop(self) -> None:
@@ -266,13 +267,12 @@ class Pod:
         code = main.code if main and main.how == "exited" and main.name == "main" else None
         if self.plan.template.get("daemon") and self.stopped.is_set() and not self.overdue:
             phase, message, code = Phase.Succeeded, "", None
-        parameters = left.parameters or collect.no_parameters(self.plan)
-        result = self._measured(phase, message, [one.ending for one in ends if one.ending])
-        return replace(
-            result, exit_code=code, result=left.result, parameters=parameters, artifacts=tuple(left.artifacts)
-        )
+        left.parameters = left.parameters or collect.no_parameters(self.plan)
+        return self._measured(phase, message, [one.ending for one in ends if one.ending], left, code)
 
-    def _measured(self, phase: Phase, message: str, endings: list[Ending]) -> TaskResult:
+    def _measured(
+        self, phase: Phase, message: str, endings: list[Ending], left: Left, code: int | None = None
+    ) -> TaskResult:
         """A result with its times and what was used; the peak of memory is that of the largest container."""
         now = self.machine.clock.now()
         usage: dict[str, float] = {}
@@ -282,6 +282,10 @@ class Pod:
             self.plan.task.node_id,
             phase,
             message=message,
+            exit_code=code,
+            result=left.result,
+            parameters=left.parameters,
+            artifacts=tuple(left.artifacts),
             started_at=min((one.started for one in endings), default=self.started_at or now),
             finished_at=max((one.finished for one in endings), default=now),
             usage=usage,
@@ -298,7 +302,7 @@ class Pod:
         main = self.living["main"].contained
         if self.plan.outputs:
             await self.machine.transfer(partial(collect.artifacts_of, main, self.artifacts, left))
-        if collect.archives_logs(self.plan):
+        if self.plan.archives_logs:
             await self.machine.transfer(partial(collect.log_of, main, self.artifacts, left))
 
     def _counts(self, ended: Ended) -> bool:
@@ -331,7 +335,7 @@ class Pod:
         """A result without outputs."""
         message = DEADLINE_MESSAGE if self.overdue else message
         phase = Phase.Failed if self.overdue else phase
-        return replace(self._measured(phase, message, []), parameters=collect.no_parameters(self.plan))
+        return self._measured(phase, message, [], Left(collect.no_parameters(self.plan)))
 
 
 def _tail(workspace: Workspace) -> str:

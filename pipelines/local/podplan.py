@@ -119,6 +119,14 @@ class PodPlan:
         """The declared output parameters."""
         return list((self.template.get("outputs") or {}).get("parameters") or ())
 
+    @property
+    def archives_logs(self) -> bool:
+        """Whether the log is to be kept as an artifact: the template says, else the workflow, else the platform."""
+        says = (self.template.get("archiveLocation") or {}).get("archiveLogs")
+        if says is None:
+            says = self.run.spec.get("archiveLogs")
+        return self.around.archive_logs if says is None else bool(says)
+
     def workspace_of(self, container: Container) -> Workspace:
         """The directory of a container: the pod's own for `main`, but in a containerSet each has its own."""
         name = str(container.get("name") or "")
@@ -193,12 +201,18 @@ class Contained:
             return False
         try:
             # Looked at first: to find out which private root there can be takes longer than to run a small step.
-            rooted = self._mounts() or any(
+            rooted = self._mounts or any(
                 path.startswith("/") for path in (*self._paths(), one.get("workingDir") or "")
             )
             return not rooted and isinstance(self.view, HostView)
         except (ConfigError, OSError):
             return False  # it is said where the command is asked for
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether nobody asks for anything in its directory once it has ended."""
+        pod = self.pod
+        return pod.is_plain and not (pod.outputs or pod.output_parameters or pod.archives_logs or self.has_source)
 
     @cached_property
     def view(self) -> View:
@@ -206,19 +220,17 @@ class Contained:
         around = self.pod.around
         wants = Wants(
             tuple(self._paths()),
-            self._mounts(),
-            self.container.get("workingDir"),
+            self._mounts,
+            str(self.container.get("workingDir") or "") or None,
             self._exact_image(),
             self._user(),
             bool(self.container.get("command")),
         )
-        rung = Rung.rewrite
-        if around.rung is not None:
-            rung = around.rung
-        elif wants.mounts or any(str(path).startswith("/") for path in (*wants.paths, wants.working_dir)):
-            # Asked for only where it matters: to find out takes longer than to run a small step.
-            rung = best_rung()
-        return open_view(rung, self.workspace.home, wants, around.project, self._keep())
+        rooted = wants.mounts or any(path.startswith("/") for path in (*wants.paths, wants.working_dir or ""))
+        # Asked for only where it matters: to find out takes longer than to run a small step.
+        rung = around.rung or (best_rung() if rooted else Rung.rewrite)
+        kept = self._keep() if rooted else ()
+        return open_view(rung, self.workspace.home, wants, around.project, kept)
 
     def _user(self) -> str | None:
         """Who runs in a container of the image, as `uid[:gid]`; elsewhere steps run as the platform does."""
@@ -286,7 +298,7 @@ class Contained:
 
     def _argv(self, entry: Image) -> tuple[str, ...]:
         container = self.container
-        known = {**self._argo(), **self.declared}
+        known = {**self._argo(), **self.declared} if any("$" in text for text in self._texts()) else {}
         command = [expand(str(word), known) for word in container.get("command") or ()]
         args = [expand(str(word), known) for word in container.get("args") or ()]
         if any("\0" in word for word in (*command, *args)):
@@ -318,6 +330,7 @@ class Contained:
             paths += [path for one in pod.output_parameters if (path := output_path(one))]
         return [path for path in paths if not self.on_volume(path)]
 
+    @cached_property
     def _mounts(self) -> tuple[Mount, ...]:
         pod, mounts = self.pod, list(self.volume_mounts)
         if pod.inputs_are_shared and pod.shares_inputs(self.container):

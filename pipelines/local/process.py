@@ -48,6 +48,8 @@ class Command:
 
     `layout` is the private root to make; None starts the step on the host's tree. `umask` is the step's. `makes`:
     names of directories that the leader makes in the home first, and the home too; `script`: what it writes there.
+    Without `recorded` nobody finds the step after this process; `fleeting`: nobody looks into its home if it ended well
+    and left nothing there.
     """
 
     argv: tuple[str, ...]
@@ -58,6 +60,8 @@ class Command:
     umask: int = 0o022
     makes: tuple[str, ...] = ()
     script: bytes | None = None
+    recorded: bool = True
+    fleeting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ class Leader:
 
 def began(home: Path) -> bool:
     """Whether a leader has ever started in this home."""
-    return (home / "pid").exists()
+    return os.path.exists(f"{home}/pid")  # noqa: PTH110  # for every step: a Path costs more than the look
 
 
 def attach(home: Path) -> Leader | None:

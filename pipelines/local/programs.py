@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 
 SHIMS = ("argosay", "cowsay")
@@ -23,6 +24,8 @@ def python_folder(place: Path, python: Path | None = None) -> Path:
     Raises:
         OSError: the links cannot be made.
     """
+    if python is None and (own := _own_folder()) is not None:
+        return own
     program = python or Path(sys.executable)
     if all((program.parent / name).exists() for name in ("python", "python3")):
         return program.parent
@@ -33,6 +36,13 @@ def python_folder(place: Path, python: Path | None = None) -> Path:
         part.symlink_to(program)
         part.rename(place / name)
     return place
+
+
+@cache
+def _own_folder() -> Path | None:
+    """Where this interpreter is, if it is `python` and `python3` there. Asked once: that does not change as it runs."""
+    folder = Path(sys.executable).parent
+    return folder if all((folder / name).exists() for name in ("python", "python3")) else None
 
 
 def install_shims(directory: Path) -> None:

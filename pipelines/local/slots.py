@@ -62,6 +62,19 @@ class Slots:
         self._running: Counter[str] = Counter()
         self._order = count()
 
+    def take(self, run_id: str, demand: Mapping[str, float]) -> Grant | None:
+        """What a pod of this run needs, if it is there and nobody waits for anything.
+
+        Raises:
+            ConfigError: it asks for more than the machine has.
+        """
+        if self._lines:
+            return None
+        amounts = self._capacity.share(demand)
+        if self._free[STEPS] < 1 or self._missing(amounts):
+            return None
+        return self._take(run_id, amounts, self._pick(amounts))
+
     async def acquire(self, run_id: str, demand: Mapping[str, float]) -> Grant:
         """Wait until a pod of this run may run; cancelled, it has nothing.
 
@@ -109,7 +122,7 @@ class Slots:
         return sum(len(line) for line in self._lines.values())
 
     def _hand_out(self) -> None:
-        while (line := self._next()) is not None:
+        while self._lines and (line := self._next()) is not None:
             queue = self._lines[line]
             waiting = queue.popleft()
             if not queue:
@@ -147,7 +160,10 @@ class Slots:
         return not self._lacks(head)
 
     def _lacks(self, head: _Waiting) -> list[str]:
-        return [name for name, amount in head.amounts.items() if self._free.get(name, 0.0) + _ROUNDING < amount]
+        return self._missing(head.amounts)
+
+    def _missing(self, amounts: Mapping[str, float]) -> list[str]:
+        return [name for name, amount in amounts.items() if self._free.get(name, 0.0) + _ROUNDING < amount]
 
     def _pick(self, amounts: Mapping[str, float]) -> Devices:
         return {

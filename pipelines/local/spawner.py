@@ -31,6 +31,9 @@ _GOODBYE = b"."
 _ANSWER = 4096
 _SPAWNERS = 3
 """How many spawners are started for one leader before it is given up."""
+_TRIES = 20
+"""How many leaders may die before the step has begun, one after the other."""
+_ALL_DEAD = "the processes that lead steps die one after the other"
 
 
 _IDLE = 2 * (os.cpu_count() or 1)
@@ -66,13 +69,14 @@ class Spawner:
             ValueError: an argument or a variable holds a NUL character or broken text.
         """
         order = _order(home, command, hasty=False)
-        while True:
+        for _ in range(_TRIES):
             leader = self._take()
             try:
                 return self._ask(leader, order)
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 # It was killed while it waited, or just now; if it had claimed the home, the next one will say so.
                 leader.close()
+        raise ChildProcessError(_ALL_DEAD)
 
     async def lead(self, home: Path, command: Command) -> Leader:
         """The same without a thread, on the event loop; a step that ends at once may have ended when it returns.
@@ -81,15 +85,19 @@ class Spawner:
             FileExistsError, OSError, ValueError: as `launch`.
         """
         order = _order(home, command, hasty=True)
-        while True:
+        for _ in range(_TRIES):
             wire = await self._wire()
             try:
                 return await wire.lead(order, partial(self._hang_up, wire))
-            except (EOFError, BrokenPipeError, ConnectionResetError):
+            except (EOFError, BrokenPipeError, ConnectionResetError) as error:
                 wire.close()
+                if not command.recorded and os.path.exists(home):  # noqa: ASYNC240, PTH110  # one look at a local disk
+                    # It may have begun, and there is no record that would keep the next one from beginning again.
+                    raise FileExistsError(home) from error
             except OSError:
                 self._keep(wire)
                 raise
+        raise ChildProcessError(_ALL_DEAD)
 
     def hang_up(self) -> None:
         """End the leaders that have no step, of those that the event loop hears. On the loop, before `close`."""
@@ -106,7 +114,7 @@ class Spawner:
         return Wire(await anyio.to_thread.run_sync(self._take))
 
     def _hang_up(self, wire: Wire, ended: bool) -> None:
-        """Keep a leader whose step has ended for the next one; one that was killed, or is to be let alone, is closed."""
+        """Keep a leader whose step has ended for the next one; close one that was killed, or is to be let alone."""
         if ended and wire.noted:
             wire.forget()
             self._keep(wire)
@@ -249,25 +257,28 @@ class _Process:
 
 
 def _order(home: Path, command: Command, *, hasty: bool) -> bytes:
+    argv, env = tuple(command.argv), dict(command.env)
+    _check((*argv, *env, *env.values()))
     body = marshal.dumps(
         {
             "home": os.fspath(home),
-            "argv": tuple(_text(word) for word in command.argv),
-            "env": {_text(name): _text(value) for name, value in command.env.items()},
+            "argv": argv,
+            "env": env,
             "cwd": os.fspath(command.cwd),
             "capture": command.capture,
             "umask": command.umask,
             "layout": command.layout.plain() if command.layout else None,
             "makes": command.makes,
             "script": command.script,
+            "recorded": command.recorded,
+            "fleeting": command.fleeting,
             "hasty": hasty,
         }
     )
     return len(body).to_bytes(4, "little") + body
 
 
-def _text(text: str) -> bytes:
-    encoded = os.fsencode(text)
-    if b"\0" in encoded:
+def _check(texts: Sequence[str]) -> None:
+    # All at once: the leader encodes them, who is a process of its own.
+    if os.fsencode("".join(texts)).find(b"\0") >= 0:
         raise ValueError("embedded null byte")
-    return encoded

@@ -203,6 +203,8 @@ class HostView:
         return text
 
     def which(self, program: str, path: str) -> str | None:
+        if program.startswith("/") and os.path.isfile(program) and os.access(program, os.X_OK):  # noqa: PTH113
+            return os.path.abspath(program)  # noqa: PTH100
         found = (
             shutil.which(os.fspath(self.directory / program)) if "/" in program else shutil.which(program, path=path)
         )

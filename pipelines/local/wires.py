@@ -1,4 +1,4 @@
-"""A leader's socket, heard on the event loop: an order goes out, and later it says that the step began and how it ended."""
+"""A leader's socket, heard on the event loop: an order goes out; later it says that the step began and how it ended."""
 
 from __future__ import annotations
 
@@ -59,12 +59,13 @@ class Wire:
         # An order that is out is seen to its answer: nobody else could know what became of it.
         with anyio.CancelScope(shield=True):
             await self._send(order)
-            while (cut := self._said.find(b"\n")) < 0 and not self._gone:
+            while b"\n" not in self._said and not self._gone:
                 await self._more()
-        if cut < 0:
+        line, end, _ = self._said.partition(b"\n")
+        if not end:
             raise EOFError
-        answer = self._said[:cut].decode()
-        del self._said[: cut + 1]
+        answer = line.decode()
+        del self._said[: len(line) + 1]
         if answer.startswith("!"):
             number, _, text = answer[1:].partition(" ")
             raise OSError(int(number), text)

@@ -127,7 +127,7 @@ def container_workspace(pod: Workspace, name: str) -> Workspace:
 
 def container_homes(pod: Workspace) -> dict[str, Path]:
     """Where the logs of a pod's containers are: name (as a path component) -> directory; `main` first."""
-    found = {"main": pod.home} if (pod.home / "pid").exists() else {}
+    found = {"main": pod.home} if (pod.home / "pid").exists() or pod.main_log.exists() else {}
     with contextlib.suppress(FileNotFoundError):
         found |= {path.name: path for path in sorted((pod.home / "containers").iterdir()) if "~" not in path.name}
     return found

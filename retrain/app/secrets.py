@@ -1,8 +1,8 @@
 """Where `secretKeyRef` and `configMapKeyRef` look: the environment, then mounted files, then the project's documents.
 
-`RETRAIN_SECRET_<NAME>_<KEY>` (letters upper case, everything else `_`) beats a file `secrets/NAME/KEY` in the folder that
-`secrets.folder` names, as Kubernetes mounts them, and that beats a `Secret` document in the project. Values are looked up
-when they are needed, so that a mended or rotated one counts at once, and never written down.
+`RETRAIN_SECRET_<NAME>_<KEY>` (letters upper case, everything else `_`) beats a file `secrets/NAME/KEY` in the folder
+that `secrets.folder` names, as Kubernetes mounts them, and that beats a `Secret` document in the project. Values are
+looked up when they are needed, so that a mended or rotated one counts at once, and never written down.
 """
 
 from __future__ import annotations

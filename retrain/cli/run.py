@@ -173,8 +173,9 @@ def _wish(data: Path, options: Mapping[str, Any], look: Look) -> _Wish:
     wanted = run_files.wanted(project, options)
     for note in run_files.notes([one.manifest for one in wanted], options["parameters"]):
         click.echo(f"note: {note}", err=True)
-    last_will = run_leftovers.if_killed(data, own=not (options["data"] or options["keep"]))
-    limits = Limits(grace_s=options["grace"], if_killed=last_will)
+    own = not (options["data"] or options["keep"])
+    last_will = run_leftovers.if_killed(data, own=own)
+    limits = Limits(grace_s=options["grace"], if_killed=last_will, fleeting=own)
     if options["jobs"]:
         limits = replace(limits, slots=options["jobs"])
     around = _around(project, data, options)

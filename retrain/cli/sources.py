@@ -110,3 +110,35 @@ def _show(page: dict[str, Any]) -> None:
         for title, fact in FACTS:
             if (value := fact(row)) is not None:
                 click.echo(f"  {title + ':':<17}{plain(str(value))}")
+
+
+@sources.command()
+@click.argument("name")
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(exists=True, file_okay=False))
+@click.option("--dry-run", is_flag=True, help="Only say what would be written")
+@output_option
+def setup(name: str, folder: str, dry_run: bool, output: str) -> None:
+    """Write the rules by which buckets notify a source
+
+    NAME is the source's, or SOURCE/EVENT; DIR holds the manifests. For minio and s3 sources whose `notifications` name
+    an `arn`. Other rules of a bucket stay, and a rule that is there already is left as it is.
+    """
+    from retrain.app.source_setup import set_up  # here, so that `--help` starts without the models
+
+    rules = set_up(folder, name, dry_run=dry_run)
+    emit({"items": rules, "next": None}, output, name=lambda rule: rule["rule"], table=_rules)
+
+
+RULES: tuple[Column, ...] = (
+    ("RULE", lambda r: r["rule"]),
+    ("BUCKET", lambda r: r["bucket"]),
+    ("SENDS", lambda r: ", ".join(r["events"])),
+    ("PREFIX", lambda r: r["prefix"]),
+    ("SUFFIX", lambda r: r["suffix"]),
+    ("TO", lambda r: r["arn"]),
+    ("", lambda r: r["outcome"]),
+)
+
+
+def _rules(page: dict[str, Any]) -> None:
+    table(RULES, page["items"], empty="no source names an arn in its notifications; nothing to write")

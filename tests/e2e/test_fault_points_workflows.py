@@ -111,10 +111,15 @@ def make(tmp_path: Path) -> Generator[Make]:
 
 
 def die_at(world: WorkflowWorld, fault: str, *asked: str) -> None:
-    """Start with the fault armed, ask for runs, and see the platform die there."""
+    """Start with the fault armed, ask for runs until they are acknowledged, and see the platform die there."""
     world.start(fault)
-    for run in asked:
-        world.ask(run)
+    left = list(asked)
+
+    def dead() -> bool:
+        left[:] = [run for run in left if world.platform.running and not world.ask(run)]
+        return not world.platform.running
+
+    world.platform.wait(dead, f"it is killed at {fault}")
     assert world.platform.await_death() == -9, f"it was not killed at {fault}"
 
 

@@ -27,6 +27,7 @@ PATIENCE_S = 60.0
 LAST_LINE = re.compile(
     r"^interrupted: (nothing had begun|\d+ of \d+ steps had ended(, \d+ cut off)?(, \d+ workflows? not begun)?)$"
 )
+FAR = re.compile(r"^interrupted: 2 of 5 steps had ended")
 # Short steps one after the other, then three that ignore SIGTERM, and leave something in a session of its own.
 LONG = """\
 apiVersion: argoproj.io/v1alpha1
@@ -109,8 +110,8 @@ def test_what_is_interrupted_shows_how_far_it_came(place: Place, number: signal.
     assert process.returncode == 130
     assert re.search(r"^Status: +Failed\nMessage: +interrupted$", out, re.MULTILINE)
     assert re.search(r"✔ b +say", out)
-    assert re.search(r"● c\(1:2\) +hang", out)
-    assert err.splitlines()[-1] == "interrupted: 2 of 5 steps had ended, 3 cut off"
+    assert re.search(r"[●◷] c\(1:2\) +hang", out)
+    assert FAR.match(err.splitlines()[-1]), err
     assert place.processes() == []
     assert list(place.tmp.iterdir()) == []
 
@@ -130,7 +131,7 @@ def test_a_second_interrupt_does_not_wait_for_the_steps(place: Place) -> None:
     assert process.returncode == 130
     status = json.loads(out)["status"]
     assert (status["phase"], status["message"]) == ("Failed", "interrupted")
-    assert err.splitlines()[-1] == "interrupted: 2 of 5 steps had ended, 3 cut off"
+    assert FAR.match(err.splitlines()[-1]), err
     assert place.processes() == []
     assert list(place.tmp.iterdir()) == []
 
@@ -157,8 +158,7 @@ def test_what_nobody_could_take_away_goes_with_the_next_command(place: Place) ->
     process.communicate()
     assert any("sleep" in one for one in place.processes())
 
-    with place.start("--dry-run") as planned:
-        planned.communicate()
+    place.start("--dry-run").communicate(timeout=PATIENCE_S)
     assert list(place.tmp.iterdir()), "what runs nothing takes nothing away"
     (place.root / "on").unlink()
     after = place.start("--grace", "0")
@@ -181,7 +181,8 @@ async def test_a_killed_run_in_a_data_directory_is_over_there(place: Place) -> N
     wait(lambda: not place.processes())
     assert list((place.root / "data/foreground").iterdir()) == []
     async with open_store(place.root / "data/store.db") as store:
-        (row,) = await store.read(lambda c: runs.seize(c, "me", runs_end(), []) or list_all(c))
+        row = await store.read(lambda c: runs.named(c, "long"))
+    assert row is not None
     assert (row.phase, row.message) == ("Failed", "interrupted")
 
 
@@ -198,12 +199,13 @@ def test_two_runs_at_once_leave_each_other_alone(place: Place) -> None:
 
     first.send_signal(signal.SIGINT)
     _, err = first.communicate(timeout=PATIENCE_S)
-    assert err.splitlines()[-1] == "interrupted: 2 of 5 steps had ended, 3 cut off"
+    assert FAR.match(err.splitlines()[-1]), err
     wait(lambda: not place.processes())
 
 
 @pytest.mark.parametrize(
-    "times", [pytest.param(3, id="few"), pytest.param(25, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(400)])]
+    "times",
+    [pytest.param(3, id="few"), pytest.param(25, id="many", marks=[pytest.mark.slow, pytest.mark.timeout(400)])],
 )
 def test_at_any_moment_nothing_stays(place: Place, times: int) -> None:
     chance = random.Random(SEED)

@@ -123,7 +123,7 @@ async def test_a_lease_that_another_has_taken_ends_the_work(store: Store) -> Non
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(mine.run)
-        tasks.start_soon(mine.while_held, "x", lambda: None, work)
+        tasks.start_soon(mine.while_held, "x", lambda _: None, work)
         with anyio.fail_after(10):
             await began.wait()
             await store.write(lambda c: leases.give_back(c, ["x"], "mine"))
@@ -145,6 +145,12 @@ async def test_a_store_that_is_away_ends_the_work_before_the_lease_runs_out(stor
     clock = SystemClock()
     mine = Leases(away, clock, "mine", lasts_s=LEASE_S)
     stood_by = anyio.Event()
+    said: list[str | None] = []
+
+    def idle(trouble: str | None) -> None:
+        said.append(trouble)
+        stood_by.set()
+
     left: list[Any] = []
 
     async def work() -> None:
@@ -158,12 +164,13 @@ async def test_a_store_that_is_away_ends_the_work_before_the_lease_runs_out(stor
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(mine.run)
-        tasks.start_soon(mine.while_held, "x", stood_by.set, work)
+        tasks.start_soon(mine.while_held, "x", idle, work)
         with anyio.fail_after(10):
             await stood_by.wait()
             await until(lambda: bool(left))
         tasks.cancel_scope.cancel()
 
+    assert said[0] == "away"
     assert left == [set()]  # nobody else could have had it while we worked
 
 

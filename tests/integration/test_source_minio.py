@@ -257,7 +257,7 @@ async def test_a_server_that_never_flushes_its_stream_loses_nothing(world: World
             await state(host, "listening")
             await objects.happen("a")
             await world.records(1)
-            assert "no stream" in (host.states()[0].note or "")
+            assert "no notifications" in (host.states()[0].note or "")
 
 
 async def test_objects_that_the_stream_did_not_tell_of_are_found_and_counted(

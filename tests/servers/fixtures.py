@@ -15,7 +15,10 @@ from tests.servers import brokers, forge_servers, launch
 from tests.servers.program import Program
 
 if TYPE_CHECKING:
+    from tests.servers.http_server import HttpServer
     from tests.servers.kafka_server import KafkaServer
+    from tests.servers.kube_server import KubeApi
+    from tests.servers.prometheus_server import PrometheusServer
 
 Folders = pytest.TempPathFactory
 
@@ -81,6 +84,13 @@ def pubsub_emulator(tmp_path_factory: Folders) -> Iterator[Program]:
 
 
 @pytest.fixture(scope="session")
+def gcs_and_pubsub(tmp_path_factory: Folders) -> Iterator[tuple[Program, Program]]:
+    """Cloud Storage that tells the topic `objects` of the emulator beside it, in the project `retrain-tests`."""
+    with brokers.gcs_with_pubsub(tmp_path_factory.mktemp("gcs"), "retrain-tests", "objects") as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
 def sshd(tmp_path_factory: Folders) -> Iterator[Program]:
     """OpenSSH. `server.data` has `files/` (what is served), `client_key` and `host_key.pub`."""
     with brokers.sshd(tmp_path_factory.mktemp("sshd") / "data") as server:
@@ -96,4 +106,31 @@ def gitea_server(tmp_path_factory: Folders) -> Iterator[forge_servers.Gitea]:
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: Folders) -> Iterator[Program]:
     with forge_servers.mlflow(tmp_path_factory.mktemp("mlflow") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus(tmp_path_factory: Folders) -> Iterator[PrometheusServer]:
+    """Prometheus and what it reads. It takes ann:hunter22 alone."""
+    from tests.servers import prometheus_server
+
+    with prometheus_server.prometheus(tmp_path_factory.mktemp("prometheus") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def web() -> Iterator[HttpServer]:
+    """A server of documents. It takes ann:hunter22 alone."""
+    from tests.servers.http_server import http_server
+
+    with http_server(login="ann:hunter22") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kube_api(tmp_path_factory: Folders) -> Iterator[KubeApi]:
+    """A Kubernetes API server with its etcd, without nodes."""
+    from tests.servers import kube_server
+
+    with kube_server.kube_api(tmp_path_factory.mktemp("kube") / "data") as server:
         yield server

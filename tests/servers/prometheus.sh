@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A Prometheus server for tests: the machine's program, 2.42 or newer.
-#   prometheus.sh install                       on Debian, as root: 20 s; nothing if it is there
-#   prometheus.sh start PORT DATADIR TARGET     in the foreground, on loopback; it scrapes http://TARGET/metrics 10 times a second
-# Ready when GET /-/ready is answered 200. It takes ann:hunter22 alone... where RETRAIN_PROMETHEUS_WEB names a file for that.
+#   prometheus.sh install                          on Debian, as root: 20 s; nothing if it is there
+#   prometheus.sh start PORT DATADIR TARGET [WEB]  in the foreground, on loopback; reads http://TARGET/metrics 5 times a second
+# Ready when PORT accepts. WEB is a file that says who may ask.
 set -euo pipefail
 
 install() {
@@ -11,16 +11,16 @@ install() {
 }
 
 start() {
-  local port=$1 data=$2 target=$3
+  local port=$1 data=$2 target=$3 web=${4:-}
   mkdir -p "$data"
   cat >"$data/prometheus.yml" <<CONFIG
-global: {scrape_interval: 100ms, scrape_timeout: 100ms}
+global: {scrape_interval: 200ms, scrape_timeout: 200ms}
 scrape_configs:
   - job_name: outside
     static_configs: [{targets: ["$target"]}]
 CONFIG
-  exec prometheus --config.file="$data/prometheus.yml" --storage.tsdb.path="$data/tsdb" --storage.tsdb.no-lockfile \
-    --web.listen-address="127.0.0.1:$port" --log.level=warn ${PROMETHEUS_WEB:+--web.config.file="$PROMETHEUS_WEB"}
+  exec prometheus --config.file="$data/prometheus.yml" --storage.tsdb.path="$data/tsdb" --web.config.file="$web" \
+    --web.listen-address="127.0.0.1:$port" --log.level=warn
 }
 
 "$@"

@@ -142,7 +142,7 @@ class Intake:
 @asynccontextmanager
 async def opened(kind: str, version: str = OURS, secrets: dict[str, str] | None = None, **spec: Any) -> Any:
     """A source that listens at /in."""
-    if "endpoint" in KINDS[kind].Spec.model_fields:  # type: ignore[attr-defined]
+    if "webhook" not in KINDS[kind].Spec.model_fields:  # type: ignore[attr-defined]
         spec = {"endpoint": "/in", **spec}
     else:
         spec = {"webhook": {"endpoint": "/in"}, **spec}

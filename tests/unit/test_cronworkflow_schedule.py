@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.checks.schedule import check_cron
 from pipelines.host.schedule import (
     GRACE_S,
     Memory,
@@ -227,3 +228,11 @@ def test_however_often_somebody_looks_each_tick_is_dealt_with_once(pauses: list[
 
     assert len(dealt) == len(set(dealt))
     assert due(every, memory, now) is None
+
+
+@pytest.mark.parametrize("text", ["0 2 31 2 *", "TZ=Europe/Berlin 0 2 30 2 *", "CRON_TZ=UTC 0 2 31 4,6 *"])
+def test_a_schedule_that_never_comes_is_told(text: str) -> None:
+    (found,) = check_cron(normalize(cron(schedules=["0 2 29 2 *", text])))
+
+    assert (found.path, found.code, found.severity) == (("spec", "schedules", 1), "never-fires", "warning")
+    assert found.message == f"cron schedule {text!r} names no day that exists: it never comes"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eventsources.kinds import BUILT_IN, UPSTREAM
 from eventsources.spec import BUILT, KNOWN, EventSourceDocument, check
 from retrain.manifests import load_file, load_text, validate
 
@@ -118,3 +122,40 @@ def test_a_mistyped_field_of_a_built_kind_is_an_error_with_its_line() -> None:
     assert model is None
     assert (finding.line, finding.code) == (7, "unknown-field")
     assert "endpoint" in finding.message
+
+
+@pytest.mark.parametrize("kind", UPSTREAM)
+def test_every_kind_of_argo_events_is_built_or_refused_with_what_to_take_instead(kind: str) -> None:
+    if kind in BUILT:
+        return
+    body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "EventSource", "metadata": {"name": "e"}}
+    (problem,) = check(EventSourceDocument.model_validate({**body, "spec": {kind: {"k": {}}}}))
+
+    assert (problem.path, problem.code) == (("spec", kind), "unsupported-kind")
+    assert f"{kind!r} is not built; instead: " in problem.message
+
+
+@pytest.mark.parametrize("kind", sorted(set(BUILT) - set(UPSTREAM)))
+def test_a_kind_that_argo_events_has_not_is_of_ours_alone(kind: str) -> None:
+    spec = {kind: {"k": {}}}
+
+    assert (f"spec.{kind}", "unknown-field") in problems(spec)
+    assert (f"spec.{kind}", "unknown-field") not in problems(spec, "retrain.dev/v1")
+
+
+def test_knowing_the_kinds_imports_no_client_library() -> None:
+    clients = {"boto3", "minio", "kafka", "redis", "aiomqtt", "aio_pika", "kubernetes", "asyncssh", "azure", "google"}
+    code = f"import sys, eventsources.spec; print(sorted({clients} & set(sys.modules)))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    # `google` is a namespace that other packages share: what matters is what is below it.
+    assert done.stdout.strip() in {"[]", "['google']"}
+
+
+@pytest.mark.parametrize("kind", BUILT)
+def test_the_class_of_every_kind_is_where_its_line_says(kind: str) -> None:
+    module, _, name = BUILT_IN[kind].source.partition(":")
+
+    assert importlib.util.find_spec(module) is not None
+    assert f"class {name}" in Path(str(importlib.util.find_spec(module).origin)).read_text()

@@ -12,7 +12,8 @@ double forks do not get away. Forking a Python costs 2 ms of processor time, so 
 costs up to 2 ms on a disk that much was removed from, so there is one for each step, and a log if it prints.
 
     order    4 bytes of length, then a marshalled dict: home, argv, env, cwd, capture, umask, layout; makes: directories
-             to be made in the home, and it too; script: what to write there; hasty: the answer may wait for the end
+             to be made in the home, and it too; script: what to write there; hasty: the answer may wait for the end;
+             recorded: whether there is a `pid`; fleeting: nobody looks into the home of a step that left nothing there
     answer   "<pid of the step>\n" (0 if it never began), or "!<errno> <text>\n" where there was no room to begin
     end      "E" and the same JSON line as in `pid`, once that is noted
     pid      "<boot id> <pid> <start time> <time of day>\n" of the leader, then "<pid of the step>\n"; from byte 512 on,

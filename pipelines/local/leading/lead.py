@@ -1,7 +1,7 @@
 """A leader: one step after the other, each from its start to its end."""
 
 # No pathlib: it is slow to load, and every leader would carry it.
-# ruff: noqa: PTH102, PTH120, PTH123
+# ruff: noqa: PTH123
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import select
 import signal
 import time
 
+from .homes import Homes, claim, put_script
 from .output import RESULT_BYTES, Log, Stream, open_streams, write_all
-from .record import RECORD_ROOM, Ending, write_end
+from .record import Ending, write_end
 from .root import NoPlace, enter, libc
 
 TYPE_CHECKING = False
@@ -50,8 +51,9 @@ def be_leader(platform: int, boot: bytes) -> None:
         os.setsid()
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         me = b"%s %d %s" % (boot, os.getpid(), start_time())
+        homes = Homes()
         while order := _next_order(platform):
-            _lead(order, platform, me)
+            _lead(order, platform, me, homes)
     except ConnectionResetError:
         pass  # the platform has gone
     finally:
@@ -110,21 +112,17 @@ def _read_exactly(descriptor: int, size: int) -> bytes:
     return found
 
 
-def _lead(order: Order, platform: int, me: bytes) -> None:
+def _lead(order: Order, platform: int, me: bytes, homes: Homes) -> None:
     """One step, from its start to its end."""
     opened: list[int] = []
     teller = _Teller(platform, order["hasty"])
     try:
-        home = _open_home(order, opened)
+        home = homes.open(order, opened)
         log = Log(home, opened)
-        record = _kept(opened, os.open("pid", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640, dir_fd=home))
         ending = Ending(time.time())
-        claim = me + b" %.6f\n" % ending.started
-        # The room for the end is taken before the step begins: a full disk must not hide how it ended.
-        os.write(record, claim.ljust(RECORD_ROOM))
-        os.lseek(record, len(claim), os.SEEK_SET)
+        record = claim(home, me + b" %.6f\n" % ending.started, opened) if order["recorded"] else -1
         if order["script"] is not None:
-            _put(home, "script", order["script"], 0o750)
+            put_script(home, order["script"])
         streams, watched = _begin(order, record, ending)
         teller.begun(_Step.pid)
         if watched is not None:
@@ -132,6 +130,8 @@ def _lead(order: Order, platform: int, me: bytes) -> None:
             if order["capture"]:
                 _keep_result(home, streams[0], ending)
             ending.trouble = ending.trouble or log.trouble
+        if order["fleeting"] and ending.well and not log.opened:
+            homes.spare(order)
         teller.ended(write_end(record, ending))
     except OSError as error:
         teller.refused(error)
@@ -141,46 +141,15 @@ def _lead(order: Order, platform: int, me: bytes) -> None:
             os.close(descriptor)
 
 
-def _open_home(order: Order, opened: list[int]) -> int:
-    """The step's directory; with `makes` it is made first, and these directories in it. Those that are there stay."""
-    place: str = order["home"]
-    if order["makes"]:
-        try:
-            os.mkdir(place, 0o750)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            os.mkdir(place, 0o750)
-    home = _kept(opened, os.open(place, os.O_RDONLY | os.O_DIRECTORY))
-    for name in order["makes"]:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(name, 0o750, dir_fd=home)
-    return home
-
-
-def _put(home: int, name: str, content: bytes, mode: int) -> None:
-    # The home is claimed: nobody else writes there, or reads yet.
-    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode, dir_fd=home)
-    try:
-        write_all(file, content)
-    finally:
-        os.close(file)
-
-
-def _kept(opened: list[int], descriptor: int) -> int:
-    opened.append(descriptor)
-    return descriptor
-
-
-def _begin(order: Order, claim: int, ending: Ending) -> tuple[list[Stream], int | None]:
+def _begin(order: Order, record: int, ending: Ending) -> tuple[list[Stream], int | None]:
     """Start the step: where its output comes from, and a descriptor that tells of its end; None if it did not start."""
     streams = open_streams(order["capture"])
     ends = [stream.write_end for stream in streams]
     try:
         _Step.pid = _spawn_in_root(order, ends) if order["layout"] else _spawn(order, ends)
         watched = os.pidfd_open(_Step.pid)
-        os.write(claim, b"%d\n" % _Step.pid)
+        if record >= 0:
+            os.write(record, b"%d\n" % _Step.pid)
     except (OSError, ValueError) as error:
         ending.never_began(_why(error, os.fsdecode(order["argv"][0])))
         for stream in streams:

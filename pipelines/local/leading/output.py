@@ -28,6 +28,11 @@ class Log:
         self.speaker = b""
         self.trouble = ""
 
+    @property
+    def opened(self) -> bool:
+        """Whether there is a file."""
+        return self._file >= 0
+
     def has_partial(self) -> bool:
         return bool(self._partial)
 

@@ -32,6 +32,10 @@ class Ending:
         self.peak_bytes = 0
         self.trouble = ""
 
+    @property
+    def well(self) -> bool:
+        return self.code == 0 and not self.trouble
+
     def never_began(self, why: str) -> None:
         self.finished = time.time()
         self.trouble = why
@@ -60,9 +64,10 @@ class Ending:
 
 
 def write_end(record: int, ending: Ending) -> bytes:
-    """Note the end, and give what was noted."""
+    """Note the end, if there is a record (not -1), and give what was noted."""
     # In place, in the room that was taken at the start. Whole or not at all: within a page of memory, and a machine
     # that goes down has another boot id afterwards.
     text = ending.to_json().encode()
-    os.pwrite(record, text, END_AT)
+    if record >= 0:
+        os.pwrite(record, text, END_AT)
     return text

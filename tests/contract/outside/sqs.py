@@ -21,6 +21,8 @@ class Outside(World):
     payload = frozenset({"messageId", "messageAttributes", "body"})
     ordered = False
     survives = False
+    many = 200
+    """moto looks at every message of a queue for each request."""
     nowhere = {"endpoint": "http://127.0.0.1:1"}
     bad_entry = {"jsonBody": True}
 

@@ -17,7 +17,6 @@ class Outside(World):
     payload = frozenset({"header", "body"})
     remembers = False
     calls = True
-    many = 3_000  # one client that waits for each answer
 
     def __init__(self, folder: Path, server: Any, version: str) -> None:
         super().__init__(folder, server, version)

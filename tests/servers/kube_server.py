@@ -1,0 +1,87 @@
+"""A real Kubernetes API server, and ways to make and change objects there."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.servers.certificates import Authority
+from tests.servers.launch import free_port
+from tests.servers.program import Program, cache, running
+
+TOKEN = "test-token-of-the-administrator"
+
+
+@dataclass
+class KubeApi(Program):
+    """`kubeconfig()` is the administrator's."""
+
+    authority: Authority = field(default_factory=Authority)
+
+    def __post_init__(self) -> None:
+        self.words = [str(free_port()), str(free_port())]
+
+    def prepare(self) -> None:
+        """Lay down its certificate and who may ask."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        pair = self.authority.sign()
+        (self.data / "tls.crt").write_text(pair.cert)
+        (self.data / "tls.key").write_text(pair.key)
+        (self.data / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
+
+    def kubeconfig(self, token: str = TOKEN, server: str = "") -> str:
+        (self.data / "ca.crt").write_text(self.authority.cert)
+        cluster = {"server": server or f"https://{self.address}", "certificate-authority": str(self.data / "ca.crt")}
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "c", "cluster": cluster}],
+                "users": [{"name": "u", "user": {"token": token}}],
+                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                "current-context": "x",
+            }
+        )
+
+    def ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
+        """One request; the answer's JSON. Raises HTTPError."""
+        request = urllib.request.Request(f"https://{self.address}{path}", method=method)
+        request.add_header("Authorization", f"Bearer {TOKEN}")
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", kind)
+        with urllib.request.urlopen(request, timeout=30, context=self.context()) as answer:
+            return json.load(answer)
+
+    def context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cadata=self.authority.cert)
+
+    def make_namespace(self, name: str) -> None:
+        self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+
+    def _ready(self) -> bool:
+        if not super()._ready():
+            return False
+        try:
+            self.ask("GET", "/api/v1/namespaces/default")  # made a moment after it has begun to answer
+        except (urllib.error.URLError, OSError, ValueError):
+            return False
+        return True
+
+
+@contextmanager
+def kube_api(data: Path) -> Generator[KubeApi]:
+    program = KubeApi("kubeapi", data)
+    program.prepare()
+    there = (cache() / "kubernetes" / "bin" / "kube").exists()
+    with running(program, there=there, how="build the Kubernetes servers as one program, `kube`; see kubeapi.sh"):
+        yield program

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# A Kubernetes API server for tests, with its etcd and nothing else: no scheduler, no controllers, no nodes. No root needed.
+#   kubeapi.sh start PORT DATADIR ETCD PEERS   in the foreground, on loopback; ready when /readyz is answered 200
+# The program is `kube`, the Kubernetes servers and etcd in one binary, at $RETRAIN_SERVERS/kubernetes/bin/kube.
+# DATADIR holds tls.crt, tls.key (the server's) and tokens.csv (who may ask); see kube_server.py.
+set -euo pipefail
+
+cache=${RETRAIN_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/retrain-servers}
+
+install() {
+  [ -x "$cache/kubernetes/bin/kube" ]
+}
+
+start() {
+  local port=$1 data=$2 etcd=$3 peers=$4 kube=$cache/kubernetes/bin/kube
+  [ -f "$data/accounts.key" ] || openssl genrsa -out "$data/accounts.key" 2048 2>/dev/null
+  "$kube" etcd --name=tests --data-dir="$data/etcd" --unsafe-no-fsync --log-level=error \
+    --listen-client-urls="http://127.0.0.1:$etcd" --advertise-client-urls="http://127.0.0.1:$etcd" \
+    --listen-peer-urls="http://127.0.0.1:$peers" --initial-advertise-peer-urls="http://127.0.0.1:$peers" \
+    --initial-cluster="tests=http://127.0.0.1:$peers" &
+  exec "$kube" kube-apiserver --etcd-servers="http://127.0.0.1:$etcd" --bind-address=127.0.0.1 \
+    --advertise-address=127.0.0.1 --secure-port="$port" --tls-cert-file="$data/tls.crt" \
+    --tls-private-key-file="$data/tls.key" --cert-dir="$data" --token-auth-file="$data/tokens.csv" \
+    --service-account-issuer=https://tests --service-account-key-file="$data/accounts.key" \
+    --service-account-signing-key-file="$data/accounts.key" --service-cluster-ip-range=10.96.0.0/16 \
+    --authorization-mode=RBAC --disable-admission-plugins=ServiceAccount --endpoint-reconciler-type=none \
+    --shutdown-delay-duration=0s
+}
+
+"$@"
