@@ -12,7 +12,7 @@ from bench.report import draw
 
 MODULES = (
     *("bus", "webhook", "chain", "evaluation", "sensors", "joins"),
-    *("spawn", "steps", "workflows", "artifacts", "promotion", "footprint"),
+    *("spawn", "steps", "workflows", "artifacts", "promotion", "objects", "footprint"),
 )
 LIMIT_S = 600
 

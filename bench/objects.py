@@ -97,7 +97,8 @@ def measure(rounds: int, puts: int) -> list[Row]:
     """The rows of this measurement."""
     programs = launch.minio_programs()
     if not programs:
-        raise RuntimeError("no MinIO on this machine: run tests/servers/minio.sh install")
+        print("not measured: no MinIO on this machine; run tests/servers/minio.sh install", file=sys.stderr)
+        return []
     with tempfile.TemporaryDirectory(prefix="retrain-bench-minio-") as data:
         for server in launch.started(programs[0], Path(data)):
             client = Minio(server.endpoint, server.access_key, server.secret_key, secure=False, region="us-east-1")

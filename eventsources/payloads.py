@@ -82,7 +82,20 @@ SHAPES: Mapping[str, Shape] = {
 """Kinds whose shape is known. Slack's events have no envelope, and a plugin's kind says nothing of itself."""
 
 
+_OF_OURS: Mapping[str, tuple[str, ...]] = {
+    "file": ("path", "size", "etag"),
+    "kafka": ("offset",),
+    "pubSub": ("orderingKey",),
+    "redisStream": ("valuesEncoding",),
+    "sqs": ("sns", "group"),
+}
+"""Members that only sources of retrain.dev/v1 add, besides `bodyEncoding` beside a body."""
+
+
 def members_of(kind: str) -> Shape:
-    """The shape of a kind's data; None where nothing is known of it."""
+    """The shape of a kind's data, whichever apiVersion its source has; None where nothing is known of it."""
     shape = SHAPES.get(kind)
-    return None if shape is None else {**shape, "metadata": None}
+    if shape is None:
+        return None
+    encoding = {"bodyEncoding": _TEXT} if "body" in shape else {}
+    return {**shape, **encoding, **dict.fromkeys(_OF_OURS.get(kind, ())), "metadata": None}

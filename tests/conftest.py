@@ -10,7 +10,7 @@ import pytest
 from retrain.bus import EmbeddedServer, MemoryBus, NatsBus, embedded, open_nats
 from retrain.store import Store, open_store
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.faults.table"]
 
 
 @pytest.fixture(scope="session")

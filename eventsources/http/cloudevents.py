@@ -123,7 +123,7 @@ def read_events(headers: Headers, body: bytes) -> list[Event]:
             text = (
                 f"{content_type[:80]!r} without ce- headers is no CloudEvent; send {STRUCTURED}, {BATCH} or ce- headers"
             )
-            raise Refusal(415, text, (b"accept-post", f"{STRUCTURED}, {BATCH}".encode()))
+            raise EventError(CONTENT_TYPE, text)
     return [_outside(event) for event in events]
 
 

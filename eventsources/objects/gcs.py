@@ -21,8 +21,8 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 class Gcs(Subscribed):
     """Objects in a bucket, by the notifications that it sends to a topic of Pub/Sub.
 
-    `bucket`: which of the buckets that notify the topic; all if left out. `events`: OBJECT_FINALIZE (an object is there)
-    if left out. `filter`: which objects, by prefix and suffix of their names.
+    `bucket`: which of the buckets that notify the topic; all if left out. `events`: OBJECT_FINALIZE (an object is
+    there) if left out. `filter`: which objects, by prefix and suffix of their names.
     """
 
     bucket: str = ""

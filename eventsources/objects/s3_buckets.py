@@ -102,7 +102,8 @@ class Buckets:
     async def _watch(self, bucket: str) -> Watch:
         with anyio.move_on_after(UP_S):
             while bucket not in self._watches:
-                self._came = anyio.Event()
+                if self._came.is_set():
+                    self._came = anyio.Event()
                 await self._came.wait()
         if bucket not in self._watches:
             raise Transient(f"bucket {bucket!r} cannot be looked at now")

@@ -109,7 +109,9 @@ class Watch:
         self._sets = SetWatch(wanted.rule, self._of_folder, wanted, context) if wanted.rule else None
         self._deaf: str | None = None if wanted.only_listed else "there are none yet"
         self._distrusted_until = 0.0
-        self._listings = self._missed = 0  # listings since notifications came; objects that they did not tell of
+        self._heard_at = 0.0  # when notifications began to come, in seconds since 1970
+        self._missed = 0  # objects that they did not tell of
+        self._taking = anyio.Lock()  # what happens to one key stays in its order
         self._wake = anyio.Event()
         self._lookups = anyio.CapacityLimiter(LOOKUPS)
 
@@ -136,7 +138,7 @@ class Watch:
     def hear(self) -> None:
         """Notifications come from now on; what was before is found by listing."""
         self._deaf = None
-        self._listings = 0
+        self._heard_at = self._context.clock.now().timestamp()
         self._wake.set()
 
     def deafen(self, reason: str) -> None:
@@ -155,9 +157,12 @@ class Watch:
         if self._sets is not None:
             await self._sets.touch([n.version.key for n, _ in found if n.event_name.startswith(CREATED)])
             return
-        events, stamps = await self._events_of(found)
-        await self._tell(events)
-        if self._inventory is not None:
+        if self._inventory is None:
+            await self._tell((await self._events_of(found))[0])
+            return
+        async with self._taking:
+            events, stamps = await self._events_of(found)
+            await self._tell(events)
             await self._inventory.keep(stamps)
 
     def _is_meant(self, notice: Notice) -> bool:
@@ -236,12 +241,11 @@ class Watch:
 
     def _judge(self, missed: int) -> None:
         """Whether the stream can be believed: it should have told of what the listing found."""
-        if self._wanted.judged and self._deaf is None and self._listings and missed:
+        if self._wanted.judged and self._deaf is None and missed:
             self._missed += missed
             self._distrusted_until = anyio.current_time() + DISTRUST_S
             log.warning("objects.stream_missed", source=self._status.name, objects=missed)
             self._on_missed()
-        self._listings += 1
 
     def _pause(self, took_s: float) -> float:
         if self._deaf is None and anyio.current_time() >= self._distrusted_until:
@@ -290,7 +294,7 @@ class Watch:
             yield page
 
     async def _tell_page(self, page: list[ObjectVersion], *, first: bool, skips: bool) -> int:
-        """Tell of a page's versions that were not told; how many are late."""
+        """Tell of a page's versions that were not told; how many of them a stream should have told of."""
         wanted = [one for one in page if wants(self._wanted.events, one.happened)]
         if first:
             old = [one for one in wanted if not (self._wanted.tell_first and one.latest)]
@@ -302,7 +306,7 @@ class Watch:
         await self._tell(fresh.values())
         self._told.listed(fresh)
         late = self._context.clock.now().timestamp() - LATE_S
-        return sum(1 for one in fresh if one.modified and one.modified.timestamp() < late)
+        return sum(1 for one in fresh if one.modified and self._heard_at < one.modified.timestamp() < late)
 
     def _untold(self, version: ObjectVersion) -> bool:
         return self._key(version) not in self._told

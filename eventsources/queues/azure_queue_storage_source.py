@@ -90,14 +90,16 @@ class AzureQueueStorageSource:
 
     async def _settle(self, queue: Queue, messages: list[QueueMessage]) -> None:
         """Make them safe while nobody else sees them; then delete them."""
-        done: Sequence[QueueMessage] | None = None
+        done: Sequence[QueueMessage] = ()
+        safe = False
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_hide, queue, messages)
                 done = await self._make_safe(messages)
+                safe = True
                 tasks.cancel_scope.cancel()
         finally:
-            if done is None:
+            if not safe:
                 with anyio.move_on_after(RELEASE_S, shield=True), suppress(RetrainError):
                     await queue.show(messages, 0)
         with anyio.CancelScope(shield=True), anyio.move_on_after(2 * RELEASE_S):

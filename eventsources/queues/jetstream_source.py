@@ -59,7 +59,6 @@ class JetStreamSource:
         puller = jetstream_pull.Puller(link, spec.stream, self._durable)
         await puller.open()
         self._status.listening()
-        self._status.lag(0)
         try:
             while True:
                 if messages := await puller.take():

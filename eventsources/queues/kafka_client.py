@@ -88,12 +88,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What one poll gave. `positions`: the next offset of each partition read, to be committed once all is safe."""
+    """What one poll gave. `positions`: the next offset of each partition read, to be committed once all is safe.
+
+    `missing`: partitions that the brokers know no offset of, and that wait for `begin`. `gone`: an offset was no more.
+    """
 
     records: list[Any] = field(default_factory=list[Any])
     positions: Mapping[int, int] = field(default_factory=dict[int, int])
     assigned: int = 0
     lag: int | None = None
+    missing: tuple[int, ...] = ()
     gone: bool = False
 
 
@@ -142,11 +146,12 @@ class Consumer:
             try:
                 found = self._consumer.poll(timeout_ms=POLL_MS, max_records=self._plan.most)
             except NoOffsetForPartitionError as error:
-                return Polled(positions=self._begin(error.args[0], oldest=self._plan.oldest), assigned=self._assigned())
+                return Polled(missing=tuple(one.partition for one in error.args[0]), assigned=self._assigned())
             except OffsetOutOfRangeError as error:
                 # Retention has removed it, or the topic was made again: the oldest record there is comes next.
-                return Polled(positions=self._begin(error.args[0], oldest=True), assigned=self._assigned(), gone=True)
-            positions = {one.partition: self._consumer.position(one, timeout_ms=ANSWER_MS) for one in found}
+                self._consumer.seek_to_beginning(*error.args[0])
+                return Polled(positions=self._positions(error.args[0]), assigned=self._assigned(), gone=True)
+            positions = self._positions(found)
             records = [record for part in found.values() for record in part]
             return Polled(records, positions, self._assigned(), self._lag(self._highwaters()))
 
@@ -194,14 +199,34 @@ class Consumer:
                 # A consumer that finds no broker forgets its client, with the sockets open.
                 self._client.close()
 
-    def _begin(self, partitions: Iterable[TopicPartition], *, oldest: bool) -> dict[int, int]:
-        """Where to begin with partitions that have no offset, as positions to be committed at once.
+    def begin(self, partitions: Mapping[int, int | None], *, oldest: bool) -> dict[int, int]:
+        """Where to go on with partitions that have no offset: at the one given, if it is still theirs.
 
-        Else a record that comes between this start and the first commit would be skipped by the next start.
+        Those without one begin with the oldest record, or with what comes next. The result is to be committed at once:
+        else a record that comes between this start and the first commit would be skipped by the next start.
+
+        Raises:
+            Transient: as `open`.
         """
-        these = list(partitions)
-        (self._consumer.seek_to_beginning if oldest else self._consumer.seek_to_end)(*these)
-        return {one.partition: self._consumer.position(one, timeout_ms=ANSWER_MS) for one in these}
+        with self._translated(), self._lock:
+            these = {TopicPartition(self._plan.topic, one): offset for one, offset in partitions.items()}
+            ends = self._consumer.end_offsets(list(these), timeout_ms=ANSWER_MS)
+            for one, offset in these.items():
+                if offset is not None and offset <= ends[one]:
+                    self._consumer.seek(one, offset)
+                elif offset is not None or oldest:
+                    self._consumer.seek_to_beginning(one)
+                else:
+                    self._consumer.seek(one, ends[one])
+            return self._positions(these)
+
+    def partitions(self) -> int:
+        """How many partitions the topic has."""
+        with self._translated(), self._lock:
+            return len(self._consumer.partitions_for_topic(self._plan.topic))
+
+    def _positions(self, partitions: Iterable[TopicPartition]) -> dict[int, int]:
+        return {one.partition: self._consumer.position(one, timeout_ms=ANSWER_MS) for one in partitions}
 
     def _assigned(self) -> int:
         return len(self._consumer.assignment())
@@ -210,15 +235,15 @@ class Consumer:
         return {one: self._consumer.highwater(one) for one in self._consumer.assignment()}
 
     def _lag(self, ends: Mapping[TopicPartition, int | None]) -> int | None:
-        """How far the positions are behind the ends; None while any of them is unknown."""
+        """How far the positions are behind the ends; None while a position is unknown."""
         behind = 0
         for one in self._consumer.assignment():
             # `position` would ask the brokers where none is known yet.
             state = self._consumer._subscription.assignment[one].position
-            end = ends.get(one)
-            if state is None or end is None:
+            if state is None:
                 return None
-            behind += max(0, end - state.offset)
+            # Nothing was fetched of a partition without an end: as far as is known, nothing waits there.
+            behind += max(0, (ends.get(one) or 0) - state.offset)
         return behind
 
     def _keep_client(self, **config: Any) -> KafkaNetClient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from eventsources.queues.kafka_record import KafkaRecord, data_of
 from eventsources.tls import client_context
 from eventsources.trying import keep_trying
 from retrain.errors import Permanent
-from retrain.events import Event
+from retrain.events import Event, JsonValue
 from retrain.manifests.argo import Shape
 
 if TYPE_CHECKING:
@@ -28,9 +29,13 @@ log = structlog.get_logger()
 PROBE_S = 10.0
 """Seconds of silence after which the brokers are asked whether they are still there."""
 
+JOIN_S = 5.0
+"""Seconds for a group to hand out its partitions; a member without any after that is told so."""
+
 CLOSING_S = 3.0
 MOST = 2000
-OFFSETS = "offsets"
+PARTITIONS = "partitions"
+"""How many partitions the topic had at the very first start: what came later is read from its beginning."""
 
 
 @dataclass(slots=True)
@@ -73,11 +78,14 @@ class KafkaSource:
                 await daemon.run_sync(consumer.close)
 
     async def _read(self, consumer: Consumer) -> None:
-        heard = self._context.clock.monotonic()
+        heard = began = self._context.clock.monotonic()
         self._note = "not in the group yet"
         while True:
             polled = await daemon.run_sync(consumer.poll)
-            self._say(polled)
+            if polled.missing:
+                await self._begin(consumer, polled.missing)
+            elif polled.assigned or self._context.clock.monotonic() - began > JOIN_S:
+                self._say(polled)
             if polled.records:
                 await self._take(polled.records)
             if polled.positions:
@@ -119,26 +127,41 @@ class KafkaSource:
                 batch.events.append(self._context.event(record.thing, data, time=record.time if ours else None))
         return batch
 
+    async def _begin(self, consumer: Consumer, missing: tuple[int, ...]) -> None:
+        """Go on where the store says that it was left, or begin, with partitions that the brokers know no offset of."""
+        kept = await self._context.checkpoints.get(self._scope, [PARTITIONS, *map(str, missing)])
+        first = kept.get(PARTITIONS)
+        if not isinstance(first, int):
+            first = await daemon.run_sync(consumer.partitions)
+            await self._context.checkpoints.save(self._scope, {PARTITIONS: first})
+        for oldest in (False, True):
+            these = [one for one in missing if (self._plan().oldest or one >= first) is oldest]
+            where = {one: _offset(kept.get(str(one))) for one in these}
+            if where:
+                positions = await daemon.run_sync(lambda w=where, o=oldest: consumer.begin(w, oldest=o))
+                await self._commit(consumer, positions)
+
     async def _acknowledge(self, consumer: Consumer, polled: Polled) -> None:
-        """Write down how far it is read: with the group's brokers, or in the store for a single partition."""
+        """Write down how far it is read; a stop waits for that."""
         with anyio.CancelScope(shield=True):
-            if self._plan().group is None:
-                positions = {str(partition): offset for partition, offset in polled.positions.items()}
-                await self._context.checkpoints.save(self._scope, {OFFSETS: positions})
-            elif not await daemon.run_sync(consumer.commit, polled.positions):
-                log.info("kafka.partitions_moved", source=self._status.name, partitions=sorted(polled.positions))
+            await self._commit(consumer, polled.positions)
+
+    async def _commit(self, consumer: Consumer, positions: Mapping[int, int]) -> None:
+        """With the group's brokers, and in the store: brokers forget the offsets of topics and of idle groups."""
+        await self._context.checkpoints.save(self._scope, {str(one): offset for one, offset in positions.items()})
+        if self._plan().group is not None and not await daemon.run_sync(consumer.commit, positions):
+            log.info("kafka.partitions_moved", source=self._status.name, partitions=sorted(positions))
 
     async def _position(self, plan: Plan) -> int | None:
         """Where a single partition was left; None at the first start, and with a group."""
         if plan.partition is None:
             return None
-        kept = (await self._context.checkpoints.get(self._scope, [OFFSETS])).get(OFFSETS)
-        found = kept.get(str(plan.partition)) if isinstance(kept, dict) else None
-        return found if isinstance(found, int) else None
+        name = str(plan.partition)
+        return _offset((await self._context.checkpoints.get(self._scope, [name])).get(name))
 
     @property
     def _scope(self) -> str:
-        return f"{self._spec.url}/{self._spec.topic}"
+        return f"{self._plan().group or ''}/{self._spec.topic}"
 
     def _plan(self) -> Plan:
         from eventsources.queues.kafka_client import Plan
@@ -173,3 +196,7 @@ class KafkaSource:
             user=self._context.read(sasl.user_secret),
             password=self._context.read(sasl.password_secret),
         )
+
+
+def _offset(kept: JsonValue) -> int | None:
+    return kept if isinstance(kept, int) else None

@@ -89,7 +89,7 @@ class Subscription(aiomqtt.Client):
         """
         # Retained messages come once, with a new subscription: they are no news with every connection.
         options = SubscribeOptions(qos=qos, retainHandling=1) if self._broker.version == "5" else None
-        codes = await self.subscribe(topic, qos=qos, options=options)
+        codes = await self.subscribe(topic, qos=0 if options else qos, options=options)
         if any((code if isinstance(code, int) else code.value) >= REFUSED for code in codes):
             raise Transient(f"mqtt {self._broker.where}: the broker refuses a subscription to {topic!r}")
 

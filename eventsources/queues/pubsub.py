@@ -1,4 +1,4 @@
-"""What a user writes for a source on Google Cloud Pub/Sub, and what can be wrong with it. `pubsub_source.py` runs it."""
+"""What a user writes for a source on Google Cloud Pub/Sub, and what can be wrong with it: see `pubsub_source.py`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _ENDPOINT = re.compile(r"[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}")
 class Subscribed(Shape):
     """Where messages come from, and as whom they are asked for.
 
-    `project_id`: the subscription's, taken from the login if left out; `topic_project_id`: the topic's, if it is another
-    one. `subscription_id`: one is made of the EventSource's and the event's name if left out; where it is not there, it
-    is made on `topic`. `credential_secret`: the key of a service account, as JSON; the machine's own login if left out.
-    `endpoint` (of retrain.dev/v1): HOST:PORT of an emulator, which is spoken to in plain text and without a login.
+    `project_id`: the subscription's, taken from the login if left out; `topic_project_id`: the topic's, if it is
+    another one. `subscription_id`: one is made of the EventSource's and the event's name if left out; where it is not
+    there, it is made on `topic`. `credential_secret`: the key of a service account, as JSON; the machine's own login if
+    left out. `endpoint` (of retrain.dev/v1): HOST:PORT of an emulator, which is spoken to in plain text and without a
+    login.
     """
 
     project_id: str = Field(default="", alias="projectID")

@@ -227,7 +227,7 @@ def _channel(emulator: str, key: str) -> tuple[grpc.Channel, str]:
 
 
 def _account(key: str) -> tuple[Any, str]:
-    """A service account. Other kinds of credentials may name programs to run and addresses to call: they are refused."""
+    """A service account. Other kinds of credentials may name programs to run and addresses to call: refused."""
     try:
         told = json.loads(key)
         made = service_account.Credentials.from_service_account_info(told, scopes=SCOPES)

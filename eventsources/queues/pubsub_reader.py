@@ -28,6 +28,7 @@ FIRST_S, EVERY_S = 4.0, 6.0
 """A subscription that somebody else has made may hand a message out again after ten seconds."""
 
 RELEASE_S = 2.0
+DELETE_S = 3.0
 _UNFIT = re.compile(r"[^A-Za-z0-9._~+%-]")
 
 
@@ -37,14 +38,17 @@ async def read(context: SourceContext, spec: Subscribed, take: Take) -> None:
     Raises:
         RetrainError: it is away, lacks what is needed, or says no.
     """
-    subscription = await daemon.run_sync(_connect, place_of(context, spec))
+    place = place_of(context, spec)
+    subscription = await daemon.run_sync(_connect, place)
     try:
         context.status.listening()
         while True:
             if messages := await subscription.pull():
                 await _settle(subscription, messages, take)
     finally:
-        await _end(subscription, delete=spec.delete_subscription_on_finish)
+        subscription.close()
+        if spec.delete_subscription_on_finish:
+            await _delete(place)
 
 
 def _connect(place: Callable[[], Place]) -> Subscription:
@@ -110,8 +114,11 @@ async def _keep(subscription: Subscription, messages: Sequence[PubSubMessage]) -
         await anyio.sleep(EVERY_S)
 
 
-async def _end(subscription: Subscription, *, delete: bool) -> None:
-    with anyio.move_on_after(RELEASE_S, shield=True), suppress(RetrainError):
-        if delete:
-            await subscription.delete()
-    subscription.close()
+async def _delete(place: Callable[[], Place]) -> None:
+    """Remove the subscription, over a connection of its own: a pull that is cancelled takes its connection along."""
+    with anyio.move_on_after(DELETE_S, shield=True), suppress(RetrainError):
+        again = await daemon.run_sync(_connect, place)
+        try:
+            await again.delete()
+        finally:
+            again.close()

@@ -1,7 +1,7 @@
 """Runs a source on Redis' channels: a subscription, and batches of what it brings.
 
-Redis tells once and keeps nothing: what is published while nobody is connected is gone, and so is what a process that is
-killed had in its hands.
+Redis tells once and keeps nothing: what is published while nobody is connected is gone, and so is what a process that
+is killed had in its hands.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a user writes for a source on Redis' streams, and what can be wrong with it. `redis_stream_source.py` runs it."""
+"""What a user writes for a source on Redis' streams, and what can be wrong with it: see `redis_stream_source.py`."""
 
 from __future__ import annotations
 

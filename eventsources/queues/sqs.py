@@ -22,9 +22,9 @@ class Sqs(Shape):
     """Messages of one queue of Amazon SQS, or of a server that speaks its protocol.
 
     Without keys, those of the environment, a profile or the machine's role are taken. `wait_time_seconds`: how long one
-    request waits for a message; 0 is 3 in Argo Events' documents and 20 in ours. `dlq`: what cannot be read stays in the
-    queue, so that its redrive policy moves it. `unwrap` is of retrain.dev/v1: the message that SNS has wrapped is the
-    body, and S3's test events are passed over; true if left out.
+    request waits for a message; 0 is 3 in Argo Events' documents and 20 in ours. `dlq`: what cannot be read stays in
+    the queue, so that its redrive policy moves it. `unwrap` is of retrain.dev/v1: the message that SNS has wrapped is
+    the body, and S3's test events are passed over; true if left out.
     """
 
     region: str = ""

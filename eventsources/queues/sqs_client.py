@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-import boto3
+from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
@@ -180,8 +180,8 @@ def _keys(login: Login) -> tuple[dict[str, str], datetime | None]:
 def _client(service: str, login: Login, keys: dict[str, str]) -> Any:
     # One try: whoever reads here tries again, and says so.
     config = Config(connect_timeout=DIAL_S, read_timeout=ANSWER_S, retries={"total_max_attempts": 1})
-    session = boto3.session.Session(region_name=login.region, **keys)
-    return session.client(service, endpoint_url=login.endpoint or None, config=config)  # pyright: ignore[reportCallIssue]
+    session: Any = Session(region_name=login.region, **keys)
+    return session.client(service, endpoint_url=login.endpoint or None, config=config)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from hashlib import sha256
 from itertools import islice
 
 import anyio
+import anyio.to_thread
 import structlog
 from anyio.abc import TaskStatus
 
@@ -175,7 +176,7 @@ class CalendarSource:
             before, now = now, self._clock.now()
             passed, steady = self._clock.monotonic() - steady, self._clock.monotonic()
             if (now - before).total_seconds() - passed > GRACE_S:  # the machine slept, or its clock was set
-                looked = self._without_old(looked, now)
+                looked = await self._without_old(looked, now)
 
     async def _begin(self, now: datetime) -> datetime:
         """Up to when ticks are dealt with. The very first start begins now."""
@@ -184,12 +185,13 @@ class CalendarSource:
             await self._context.checkpoints.save(self._scope, {LOOKED: now.isoformat()})
             return now
         # A clock that was ahead must not keep ticks back; those that were told already are the same events.
-        return self._without_old(min(parse_time(kept), now), now)
+        return await self._without_old(min(parse_time(kept), now), now)
 
-    def _without_old(self, looked: datetime, now: datetime) -> datetime:
+    async def _without_old(self, looked: datetime, now: datetime) -> datetime:
         """Pass over the ticks that are not to be made up for."""
         oldest = now - self._bound.age if self._bound.age < now - datetime.min.replace(tzinfo=now.tzinfo) else looked
-        begin = self._ticks.newest(max(looked, oldest), now, self._bound.most)
+        # In a thread: a year of seconds takes its time to look through.
+        begin = await anyio.to_thread.run_sync(self._ticks.newest, max(looked, oldest), now, self._bound.most)
         first = self._ticks.next(looked)
         if first is not None and first <= begin:
             log.warning(

@@ -206,16 +206,24 @@ class FileSource:
                 await anyio.sleep_forever()
             else:
                 await anyio.wait_readable(reports.fd)
+        try:
+            return self._read(reports) if reports is not None else {}
+        except OSError as error:
+            raise Lost(f"directory {shown(self._directory)!r} cannot be watched: {error.strerror}") from error
+
+    def _read(self, reports: Inotify | InotifyTree) -> dict[str, int] | None:
+        """What has come, all of it: a tree follows its folders by that."""
         hints: dict[str, int] = {}
-        for name, mask in reports.read() if reports is not None else ():
+        lost = False
+        for name, mask in reports.read():
             if mask & GONE:
                 raise Lost(f"directory {shown(self._directory)!r} was removed or renamed")
-            if mask & OVERFLOW:
-                log.warning("file.reports_lost", source=self._status.name)
-                return None
-            if self._matches(name):
+            lost = lost or bool(mask & OVERFLOW)
+            if name and self._matches(name):
                 hints[name] = hints.get(name, 0) | mask
-        return hints
+        if lost:
+            log.info("file.reports_lost", source=self._status.name)
+        return None if lost else hints
 
     def _matches(self, name: str) -> bool:
         if self._pattern is not None:

@@ -117,6 +117,8 @@ def _below(fd: int, folder: str) -> Generator[int]:
     here = os.dup(fd)
     try:
         for part in folder.split("/"):
+            if part == "..":
+                raise ValueError("a name that leads out of the directory")
             if part:
                 deeper = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=here)
                 os.close(here)

@@ -52,7 +52,9 @@ class InotifyTree:
             OSError: the system's limit of folders is reached.
         """
         for number, name, mask in self._inotify.reports():
-            if number < 0:
+            if number < 0:  # also of folders that have come
+                for _ in self._enter(""):
+                    pass
                 yield "", mask
                 continue
             folder = self._folders.get(number)

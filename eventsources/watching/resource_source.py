@@ -93,12 +93,12 @@ class ResourceSource:
                 kept = await self._context.checkpoints.get(self._scope, [VERSION])
                 try:
                     version = kept.get(VERSION)
-                    if not isinstance(version, str):
+                    if not (isinstance(version, str) and version):
                         version = await self._list(server, first=VERSION not in kept)
                     await self._watch(server, version)
                 except Expired:
                     log.info("resource.expired", source=self._context.status.name)
-                    await self._context.checkpoints.save(self._scope, {VERSION: None})
+                    await self._context.checkpoints.save(self._scope, {VERSION: ""})
 
     # --- looking -----------------------------------------------------------------------------------------------------
 

@@ -255,14 +255,15 @@ class Contained:
             ConfigError: the template asks for something that a local process cannot have.
             NotInPath: its program is not on this machine.
         """
-        entry, led = self._image(), isinstance(self.view, HostView)
-        if not led:
+        if not self.is_quick:
+            # First of all: what a private root shows is what is there when it is thought out.
             self.workspace.create()
             self.view.prepare()
             if self.has_source:
                 self.workspace.write_script(self.source)
+        entry = self._image()
         command = self._assembled(self._argv(entry), situation, entry, capture)
-        return replace(command, script=self.source.encode()) if led and self.has_source else command
+        return replace(command, script=self.source.encode()) if self.is_quick and self.has_source else command
 
     @property
     def source(self) -> str:

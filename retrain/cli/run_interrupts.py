@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from pipelines.core.nodes import to_rfc3339
 from pipelines.pictures.reading import OVER, counts, nodes_of
 
 NOTHING_DONE = "interrupted: nothing had begun"
@@ -69,6 +68,8 @@ def open_interrupts() -> Generator[Interrupts]:
 
 def interrupted(workflow: Mapping[str, Any]) -> dict[str, Any]:
     """A Workflow object that went on, as it is now that nobody goes on with it. Its open nodes stay as they are."""
+    from pipelines.core.nodes import to_rfc3339
+
     now = to_rfc3339(datetime.now(UTC))
     status = {**workflow["status"], "phase": "Failed", "message": "interrupted", "finishedAt": now}
     return {**workflow, "status": status}

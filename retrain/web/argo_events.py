@@ -11,16 +11,17 @@ from __future__ import annotations
 from urllib.parse import unquote
 from uuid import uuid4
 
-import anyio
 import orjson
 
+from eventsources.http.answers import Refusal
+from eventsources.http.reading import Gone, read_whole
 from pipelines.host.bindings import SOURCE
 from retrain.bus import Bus
 from retrain.clock import Clock
 from retrain.errors import EventError, Permanent, Transient
 from retrain.events import Event
-from retrain.serving import Receive, Scope, Send, TooLarge, answer, read_body
-from retrain.web.intake import CLOSE, PATIENCE_S, RETRY
+from retrain.serving import Receive, Scope, Send, answer
+from retrain.web.intake import RETRY
 
 PREFIX = "/api/v1/events/"
 DELIVERIES = ("x-github-delivery", "x-gitlab-event-uuid", "x-request-uuid", "x-event-id")
@@ -37,15 +38,12 @@ class ArgoEvents:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with anyio.fail_after(PATIENCE_S):
-                body = await read_body(scope["headers"], receive, self._max_body)
-            if body is None:
-                return
+            body = await read_whole(scope["headers"], receive, self._max_body)
             await self._bus.publish(self._event(scope, body))
-        except TooLarge as error:
-            await answer(send, 413, {"error": str(error)}, CLOSE)
-        except TimeoutError:
-            await answer(send, 408, {"error": f"the body did not come within {PATIENCE_S:.0f} s"}, CLOSE)
+        except Gone:
+            return
+        except Refusal as refusal:
+            await answer(send, refusal.status, {"error": refusal.text}, refusal.headers)
         except (EventError, orjson.JSONDecodeError) as error:
             await answer(send, 400, {"error": f"the body is no JSON that an event can hold: {error}"})
         except Permanent as error:

@@ -16,9 +16,6 @@ from retrain.serving import Receive, Scope, Send, answer
 log = structlog.get_logger()
 
 RETRY = ((b"retry-after", b"1"),)
-CLOSE = ((b"connection", b"close"),)
-PATIENCE_S = 30.0
-"""Seconds in which a whole body must come."""
 
 
 class Intake:

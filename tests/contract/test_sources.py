@@ -5,6 +5,8 @@ A kind says in tests/contract/outside/KIND.py what its protocol can promise; wha
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,11 +34,14 @@ def cases() -> list[Any]:
     ]
 
 
-def _marks(kind: str) -> Any:
+def _marks(kind: str) -> list[Any]:
     try:
-        return pytest.mark.integration if world_of(kind).fixture else ()
+        world = world_of(kind)
     except ModuleNotFoundError:  # its tests fail, and nobody else's
-        return ()
+        return []
+    quiet = ["ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"]
+    marks = [pytest.mark.filterwarnings(*quiet)] if world.leaves_sockets else []
+    return [*marks, pytest.mark.integration] if world.fixture else marks
 
 
 @pytest.fixture(params=cases())
@@ -48,6 +53,10 @@ async def outside(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     await made.prepare()
     yield made
     await made.close()
+    if made.leaves_sockets:
+        with warnings.catch_warnings():  # what the client leaves is collected here, and not in some other test
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ import pytest
 from minio.commonconfig import ENABLED
 from minio.versioningconfig import VersioningConfig
 
-from eventsources.objects import s3_watch
 from eventsources import trying
-from eventsources.objects import minio_client
+from eventsources.objects import minio_client, s3_watch
 from retrain.bus import MemoryBus
 from retrain.store import Store, events
 from retrain.store.events import SeenEvent

@@ -133,6 +133,25 @@ def started(data: Path, port: int | None = None) -> Generator[KafkaServer]:
         yield KafkaServer(program.address, f"127.0.0.1:{tls}", f"127.0.0.1:{sasl}", authority, program)
 
 
+@contextmanager
+def behind(data: Path, proxied: int) -> Generator[tuple[KafkaServer, str]]:
+    """A broker and its second address, which sends clients to the port `proxied`, where a proxy leads to it.
+
+    A broker tells its clients where to go on: a proxy in front of its first address would be left at once.
+    """
+    inner = free_port()
+    properties = data.with_name(f"{data.name}.properties")
+    properties.parent.mkdir(parents=True, exist_ok=True)
+    program = _Broker("kafka", data, free_port(), words=[str(free_port())])
+    program.env = {"KAFKA_LISTENERS": f"PROXIED://127.0.0.1:{inner}", "KAFKA_PROPERTIES": str(properties)}
+    properties.write_text(
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n"
+        f"advertised.listeners=PLAINTEXT://{program.address},PROXIED://127.0.0.1:{proxied}\n"
+    )
+    with running(program, there=_installed(), how="run tests/servers/kafka.sh install (it needs Java 17 and Maven)"):
+        yield KafkaServer(program.address, program=program), f"127.0.0.1:{inner}"
+
+
 def _installed() -> bool:
     return shutil.which("java") is not None and _libs().is_dir()
 

@@ -42,6 +42,8 @@ class World:
     """Events come to the bus in the order in which things happened."""
     survives: ClassVar[bool] = True
     """What happened before its server was killed is not lost by that."""
+    emulated: ClassVar[bool] = False
+    """The server that dies here is an emulator, which keeps in memory what the service keeps for good."""
     redelivers: ClassVar[bool] = True
     """The outside tells again of what was not acknowledged, or waits to be asked."""
     calls: ClassVar[bool] = False
@@ -54,6 +56,8 @@ class World:
     """Values of secrets that others may see, such as the name of a user in a payload."""
     many: ClassVar[int] = 10_000
     """How many things the test of many makes happen; fewer only where the outside itself is slow, with the reason."""
+    leaves_sockets: ClassVar[bool] = False
+    """Its client library leaves sockets of refused connections to the garbage collector, which warns of them."""
     nowhere: ClassVar[dict[str, Any] | None] = None
     """Members of the spec that make it look for a host that is not there. None: there is no host."""
 

@@ -31,6 +31,7 @@ class Outside(World):
     payload = frozenset({"messageID", "insertionTime", "body"})
     ordered = False
     survives = False
+    emulated = True
     """Azurite's own doing: it writes its queues down now and then, and a kill forgets the newest. Azure keeps them."""
     bad_entry = {"jsonBody": True}
     many = 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,7 @@ class Outside(World):
     payload = frozenset({"bucket", "key", "generation", "eventType", "superseded", "size", "contentType", "object"})
     ordered = False
     survives = False
+    emulated = True
     nowhere = {"endpoint": "127.0.0.1:1"}
     many = 1000
     """Each is a request, and a file of the server's."""
@@ -45,11 +47,8 @@ class Outside(World):
         await anyio.to_thread.run_sync(self._prepare)
 
     def _prepare(self) -> None:
-        with self._publisher() as client:
-            try:
-                client.create_topic(request={"name": f"projects/{PROJECT}/topics/{TOPIC}"}, timeout=20)
-            except AlreadyExists:
-                pass
+        with self._publisher() as client, suppress(AlreadyExists):
+            client.create_topic(request={"name": f"projects/{PROJECT}/topics/{TOPIC}"}, timeout=20)
         if not (self.objects.data / self.bucket).exists():
             self.call("POST", f"/storage/v1/b?project={PROJECT}", f'{{"name":"{self.bucket}"}}'.encode())
 

@@ -27,6 +27,7 @@ class Outside(World):
     fixture = "kafka"
     payload = frozenset({"topic", "key", "partition", "body", "timestamp", "headers"})
     nowhere = {"url": "127.0.0.1:1"}
+    leaves_sockets = True
     bad_entry = {"jsonBody": True}
 
     def __init__(self, folder: Path, server: KafkaServer, version: str) -> None:

@@ -26,6 +26,7 @@ class Outside(World):
     payload = frozenset({"id", "body", "attributes", "publishTime"})
     ordered = False
     survives = False
+    emulated = True
     bad_entry = {"jsonBody": True}
 
     def __init__(self, folder: Path, server: Program, version: str) -> None:

@@ -21,6 +21,7 @@ class Outside(World):
     payload = frozenset({"messageId", "messageAttributes", "body"})
     ordered = False
     survives = False
+    emulated = True
     many = 200
     """moto looks at every message of a queue for each request."""
     nowhere = {"endpoint": "http://127.0.0.1:1"}

@@ -40,4 +40,4 @@ def _away(world: type[World]) -> str:
 def _dies(world: type[World]) -> str:
     if world.calls or not (world.fixture or world.nowhere):
         return "-"
-    return "nothing is lost" if world.survives else "it forgets"
+    return "nothing is lost" if world.survives or world.emulated else "it forgets"
