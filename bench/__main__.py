@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.report import draw
 
 MODULES = (
-    *("bus", "webhook", "chain", "evaluation", "sensors", "joins"),
+    *("bus", "webhook", "sources", "chain", "evaluation", "sensors", "joins"),
     *("spawn", "steps", "workflows", "artifacts", "promotion", "objects", "footprint"),
 )
 LIMIT_S = 600

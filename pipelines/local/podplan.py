@@ -201,9 +201,7 @@ class Contained:
             return False
         try:
             # Looked at first: to find out which private root there can be takes longer than to run a small step.
-            rooted = self._mounts or any(
-                path.startswith("/") for path in (*self._paths(), one.get("workingDir") or "")
-            )
+            rooted = self._mounts or any(path.startswith("/") for path in (*self._paths(), one.get("workingDir") or ""))
             return not rooted and isinstance(self.view, HostView)
         except (ConfigError, OSError):
             return False  # it is said where the command is asked for

@@ -37,7 +37,7 @@ DELAY_S = 0.03
 PATIENCE_S = 1.0
 """So long a fault waits for messages of its own to have come."""
 
-CONNECTS_S = 10.0
+CONNECTS_S = 20.0
 """So long a fault waits for a connection that it can spoil."""
 
 

@@ -1,4 +1,4 @@
-"""From queues and buckets to the bus nothing is lost or doubled, whatever the network and the platform do."""
+"""From queues to the bus nothing is lost or doubled, whatever the network and the platform do meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.faults.conftest import Blow
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("kind", ["minio", "redisStream", "sqs"])
-async def test_every_thing_is_one_event_through_a_bad_network_and_kills(blow: Blow, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["redisStream", "sqs"])
+async def test_every_message_is_one_event_through_a_bad_network_and_kills(blow: Blow, kind: str) -> None:
     found = await blow(kind)
     assert (found.lost, found.doubled) == (0, 0), found

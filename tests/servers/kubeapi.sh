@@ -1,24 +1,37 @@
 #!/usr/bin/env bash
 # A Kubernetes API server for tests, with its etcd and nothing else: no scheduler, no controllers, no nodes. No root needed.
+#   kubeapi.sh install                         20 minutes of CPU, once for each machine (Go 1.24.10 or newer); nothing if it is there
 #   kubeapi.sh start PORT DATADIR ETCD PEERS   in the foreground, on loopback; ready when /readyz is answered 200
-# The program is `kube`, the Kubernetes servers and etcd in one binary, at $RETRAIN_SERVERS/kubernetes/bin/kube.
-# DATADIR holds tls.crt, tls.key (the server's) and tokens.csv (who may ask); see kube_server.py.
+# DATADIR holds tls.crt, tls.key (the server's) and tokens.csv (who may ask); see kube_server.py. A machine that has all of
+# Kubernetes as one program at $RETRAIN_SERVERS/kubernetes/bin/kube takes that.
 set -euo pipefail
-
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${RETRAIN_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/retrain-servers}
+version=1.33.13
+program=$cache/kubeapi-$version/kubeapi
+[ -x "$program" ] || [ ! -x "$cache/kubernetes/bin/kube" ] || program=$cache/kubernetes/bin/kube
 
 install() {
-  [ -x "$cache/kubernetes/bin/kube" ]
+  [ -x "$program" ] && return
+  local flags="-s -w" package stamp
+  # Without the stamps the server says v0.0.0, and checks of its own go wrong.
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    for stamp in gitVersion=v$version gitMajor=1 gitMinor=33 gitTreeState=clean; do
+      flags+=" -X $package.$stamp"
+    done
+  done
+  cd "$here/kubeapi"
+  CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -trimpath -tags osusergo,netgo,selinux -ldflags "$flags" -o "$program" .
 }
 
 start() {
-  local port=$1 data=$2 etcd=$3 peers=$4 kube=$cache/kubernetes/bin/kube
+  local port=$1 data=$2 etcd=$3 peers=$4
   [ -f "$data/accounts.key" ] || openssl genrsa -out "$data/accounts.key" 2048 2>/dev/null
-  "$kube" etcd --name=tests --data-dir="$data/etcd" --unsafe-no-fsync --log-level=error \
+  "$program" etcd --name=tests --data-dir="$data/etcd" --unsafe-no-fsync --log-level=error \
     --listen-client-urls="http://127.0.0.1:$etcd" --advertise-client-urls="http://127.0.0.1:$etcd" \
     --listen-peer-urls="http://127.0.0.1:$peers" --initial-advertise-peer-urls="http://127.0.0.1:$peers" \
     --initial-cluster="tests=http://127.0.0.1:$peers" &
-  exec "$kube" kube-apiserver --etcd-servers="http://127.0.0.1:$etcd" --bind-address=127.0.0.1 \
+  exec "$program" kube-apiserver --etcd-servers="http://127.0.0.1:$etcd" --bind-address=127.0.0.1 \
     --advertise-address=127.0.0.1 --secure-port="$port" --tls-cert-file="$data/tls.crt" \
     --tls-private-key-file="$data/tls.key" --cert-dir="$data" --token-auth-file="$data/tokens.csv" \
     --service-account-issuer=https://tests --service-account-key-file="$data/accounts.key" \
