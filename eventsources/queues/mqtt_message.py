@@ -30,6 +30,11 @@ class MqttMessage:
         own = "\x00".join([self.topic, *(part for pair in self.properties for part in pair)])
         return sha256(own.encode() + b"\x00" + self.raw).hexdigest()
 
+    @property
+    def in_hand(self) -> str:
+        """The digest with the broker's number: handed out again in its session, a message has its number again."""
+        return f"{self.digest}/{self.number}"
+
 
 def data_of(message: MqttMessage, json_body: bool | None, *, ours: bool) -> dict[str, JsonValue]:
     """The data of its event. `retained`, and `properties` where there are some, are of retrain.dev/v1.

@@ -42,7 +42,7 @@ class MqttSource:
         self._spec = spec
         self._context = context
         self._status = context.status
-        self._names = InHand(context.checkpoints, f"{spec.url}/{spec.topic}")
+        self._names = InHand(context.checkpoints, f"{spec.url}/{spec.topic}", numbered=True)
         self._qos = 1 if spec.qos is None else spec.qos
         self._dropped = 0
 
@@ -83,7 +83,7 @@ class MqttSource:
     async def _things(self, messages: list[MqttMessage]) -> list[str]:
         """What each message is named. A retained one that comes with every subscription is always the same."""
         passing = [one for one in messages if not one.retained]
-        names = iter(await self._names.name([(one.digest, one.again) for one in passing]) if passing else ())
+        names = iter(await self._names.name([(one.in_hand, one.again) for one in passing]) if passing else ())
         return [
             (await self._names.known(one.digest) or f"retained/{one.digest}") if one.retained else next(names)
             for one in messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from tests.servers.launch import free_port
 from tests.servers.proxy import Proxy, proxy
 
 PLANS = {"few": Plan(500, 2), "all": Plan(5000, 10)}
+FEWER = {"sqs": 5}
+"""Kinds that so many times fewer messages are sent of: moto looks at every message of a queue for each request."""
+
 Blow = Callable[[str], Awaitable[Outcome]]
 
 
@@ -39,7 +43,7 @@ async def blow(
         async def outcome(kind: str) -> Outcome:
             outside, between = await _spoiled(request, tmp_path, stack, kind)
             async with storm(tmp_path, nats, nats_bus, outside, between) as blowing:
-                found = await blowing.blow(plan)
+                found = await blowing.blow(replace(plan, messages=plan.messages // FEWER.get(kind, 1)))
             record_property(ROW, found.row())
             return found
 

@@ -159,6 +159,7 @@ async def test_a_compressed_body_is_unpacked(encoding: str, pack: Any) -> None:
         ("br", b"{}", 415),
         ("gzip, gzip", b"{}", 415),
     ],
+    ids=["a bomb", "two members", "cut off", "not packed", "more behind it", "unknown", "packed twice"],
 )
 async def test_a_compressed_body_is_bounded_after_it_is_unpacked(encoding: str, body: bytes, status: int) -> None:
     async with opened("webhook", maxPayloadSize=1000 if status != 413 or len(body) < 500 else 10_000) as intake:

@@ -225,6 +225,29 @@ async def test_two_messages_that_are_alike_are_two() -> None:
     assert again == first + second
 
 
+async def test_numbered_messages_have_their_names_again_after_many_batches_and_a_crash() -> None:
+    kept = Kept()
+    names = InHand(kept, "q", numbered=True)
+    first = [(await names.name([(f"a/{number}", False)]))[0] for number in range(300)]
+
+    after = await InHand(kept, "q", numbered=True).name([(f"a/{number}", True) for number in range(250, 300)])
+
+    assert after == first[250:]
+    assert len(kept.values) < 5
+
+
+async def test_a_new_message_with_the_number_of_an_old_one_is_named_for_itself() -> None:
+    kept = Kept()
+    names = InHand(kept, "q", numbered=True)
+    first = await names.name([("a/1", False)])
+    second = await names.name([("a/1", False)])
+
+    assert first != second
+    assert await names.name([("a/1", True)]) == second
+    assert await InHand(kept, "q", numbered=True).name([("a/1", True)]) == second
+    assert await InHand(kept, "q", numbered=True).known("a") == second[0]
+
+
 async def test_a_message_handed_out_again_that_nobody_remembers_is_new() -> None:
     (name,) = await InHand(Kept(), "q").name([("a", True)])
 
