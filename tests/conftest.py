@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from retrain.bus import EmbeddedServer, MemoryBus, NatsBus, embedded, open_nats
 from retrain.store import Store, open_store

@@ -94,7 +94,7 @@ def call(words: list[str]) -> int:
         # `retrain ... | head`: the reader has enough. Point stdout away so that the interpreter's flush is silent.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # noqa: BLE001 - the one entry: a bug gets its own status and a whole traceback
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - the one entry: a bug gets a status
         if _was_interrupted(error):
             return 130
         import traceback
@@ -108,6 +108,8 @@ def call(words: list[str]) -> int:
 def _was_interrupted(error: BaseException | None) -> bool:
     """Whether Ctrl-C is at the bottom of an error: libraries wrap it while they are imported."""
     while error is not None:
+        if isinstance(error, BaseExceptionGroup):  # of the tasks that were running
+            return any(_was_interrupted(one) for one in error.exceptions)
         # pydantic-core keeps it as text alone.
         if isinstance(error, KeyboardInterrupt) or (
             type(error).__name__ == "SchemaError" and "KeyboardInterrupt" in str(error)
