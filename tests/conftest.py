@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from hypothesis import settings
 
 from retrain.bus import EmbeddedServer, MemoryBus, NatsBus, embedded, open_nats
 from retrain.store import Store, open_store
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("retrain", deadline=None)
+settings.load_profile("retrain")
+
+# The default draws tracebacks with the values of all variables, which takes seconds for one that a test provokes.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 pytest_plugins = ["tests.servers.fixtures", "tests.faults.table"]
 
@@ -16,6 +30,14 @@ pytest_plugins = ["tests.servers.fixtures", "tests.faults.table"]
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """A test that runs a command in this process, which sends the log to its own captured stderr, does so alone."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

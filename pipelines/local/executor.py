@@ -55,13 +55,15 @@ _TRANSFERS = 8
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`slots`: steps at once. `grace_s`: from SIGTERM to SIGKILL. `leave`: what leaving the executor does to running
-    steps: "kill" ends them, "keep" lets them run, to be found again by the next `start`. `if_killed`: the argument list
+    steps: "kill" ends them, "keep" lets them run, to be found again by the next `start`. `finish_s`: what "kill" gives
+    them before that, to end by themselves: those that do are not to run again. `if_killed`: the argument list
     of a program that is to run if this process is gone without having left it. `fleeting`: the directories of steps go
     with the executor, so no step is to be found in them again, and one that was left empty is used again."""
 
     slots: int = field(default_factory=lambda: 2 * (os.cpu_count() or 1))
     grace_s: float = GRACE_S
     leave: Literal["kill", "keep"] = "kill"
+    finish_s: float = 0.0
     if_killed: tuple[str, ...] = ()
     fleeting: bool = False
 
@@ -290,7 +292,7 @@ async def open_executor(
     async with open_spawner(limits.if_killed) as own, anyio.create_task_group() as group:
         host = Machine(
             spawner or own, clock, limits.grace_s, limits.leave,
-            anyio.CapacityLimiter(_THREADS), anyio.CapacityLimiter(_TRANSFERS), limits.fleeting,
+            anyio.CapacityLimiter(_THREADS), anyio.CapacityLimiter(_TRANSFERS), limits.fleeting, limits.finish_s,
         )  # fmt: skip
         executor = LocalExecutor(group, around, host, slots, (artifacts, agents or {}))
         try:

@@ -35,7 +35,7 @@ class Halted(Exception):
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What runs containers. `leave`: what a cancellation does to those that run. `threads` are for short work,
-    `transfers` for artifacts, which may take long. `fleeting`: see `Limits`."""
+    `transfers` for artifacts, which may take long. `fleeting`, `finish_s`: see `Limits`."""
 
     spawner: Spawner
     clock: Clock
@@ -44,6 +44,7 @@ class Machine:
     threads: anyio.CapacityLimiter
     transfers: anyio.CapacityLimiter
     fleeting: bool = False
+    finish_s: float = 0.0
 
     async def thread(self, work: Callable[[], T]) -> T:
         """Do something that blocks for moments."""
@@ -159,6 +160,10 @@ class Life:
         leader.signal_group(signal.SIGKILL)
 
     async def _cut_off(self, leader: Leader) -> None:
+        if not self.asked.is_set():
+            # It may be about to end: one that has acted, and is cut off all the same, would act twice.
+            with anyio.move_on_after(self.machine.finish_s):
+                await leader.wait()
         # One that has ended already, though nobody has seen it yet, is not to run again.
         self.cut = await self.machine.thread(partial(process.ending, self.home)) is None
         async with anyio.create_task_group() as group:

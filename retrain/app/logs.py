@@ -20,7 +20,7 @@ def prepare(level: str) -> None:
         ConfigError: there is no such level.
     """
     check_level(level)
-    set_up_later(partial(set_up, level))
+    set_up_later(partial(set_up, level, cached=False))
 
 
 def check_level(level: str) -> None:
@@ -32,8 +32,8 @@ def check_level(level: str) -> None:
         raise ConfigError(f"RETRAIN_LOG_LEVEL: {level!r} is none of {', '.join(LEVELS)}")
 
 
-def set_up(level: str) -> None:
-    """Send structlog's and the libraries' lines to stderr, from `level` on.
+def set_up(level: str, *, cached: bool = True) -> None:
+    """Send structlog's and the libraries' lines to stderr, from `level` on. `cached`: to this stderr until the end.
 
     Raises:
         ConfigError: there is no such level.
@@ -56,7 +56,7 @@ def set_up(level: str) -> None:
         processors=[*shared, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=cached,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

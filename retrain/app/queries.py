@@ -287,6 +287,18 @@ def list_deadletters(connection: Connection, cursor: str | None, limit: int) -> 
     return _items(deadletters.listing(connection, cursor=cursor, limit=limit), deadletter)
 
 
+def dead_letter(connection: Connection, letter_id: str) -> deadletters.DeadLetter:
+    """One dead letter.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = deadletters.get(connection, letter_id)
+    if found is None:
+        raise NotFound(f"{letter_id}: no such dead letter; `retrain deadletters list` shows the ids")
+    return found
+
+
 def deadletter(one: deadletters.DeadLetter) -> Json:
     """A dead letter; its body as text, as far as it is text."""
     return {

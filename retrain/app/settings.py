@@ -86,6 +86,8 @@ class PipelinesGroup(Group):
     """Seconds a runner owns a run without renewing."""
     grace_s: Seconds = 10.0
     """Seconds a step has after SIGTERM."""
+    finish_s: Annotated[float, Field(ge=0)] = 3.0
+    """Seconds a running step has to end by itself, before SIGTERM, when the platform stops."""
     rung: Literal["rewrite", "namespace", "container"] | None = None
     """How steps are kept apart; None: the best that the machine has without a container engine."""
     images: dict[str, str | dict[str, str]] = {}

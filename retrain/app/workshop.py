@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -141,9 +141,9 @@ def _surroundings(ground: Ground, settings: PipelinesGroup) -> Surroundings:
 
 
 def _options(settings: PipelinesGroup, owner: str) -> RunnerOptions:
-    limits = Limits(grace_s=settings.grace_s)
+    limits = Limits(grace_s=settings.grace_s, finish_s=settings.finish_s)
     if settings.max_steps is not None:
-        limits = Limits(slots=settings.max_steps, grace_s=settings.grace_s)
+        limits = replace(limits, slots=settings.max_steps)
     agents = AgentSettings(http_private=settings.http_private)
     return RunnerOptions(settings.max_runs, settings.lease_s, limits, owner, agents=agents)
 

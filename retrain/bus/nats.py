@@ -13,7 +13,7 @@ from retrain.bus.paging import read_page
 from retrain.bus.port import Bounds, Published, Record
 from retrain.bus.publisher import Publisher
 from retrain.bus.settings import BusSettings
-from retrain.bus.stream import bounds, ensure_stream
+from retrain.bus.stream import bounds, ensure_stream, groups
 from retrain.bus.tailing import Tail
 from retrain.events import Event
 
@@ -105,7 +105,7 @@ class NatsBus:
 
     async def _prepare(self, connection: Connection) -> None:
         await ensure_stream(connection, self._settings)
-        await self._publisher.attach(connection)
+        await self._publisher.attach(connection, grouped=groups(connection, self._settings))
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ a connection broke is sent again on the next one: the stream knows a key that it
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -15,6 +14,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from retrain.bus.connection import Connection, Link
+from retrain.bus.grouping import BATCH, Groups, Waiting
 from retrain.bus.port import Published
 from retrain.bus.subjects import subject_of
 from retrain.bus.wire import encode
@@ -28,15 +28,6 @@ TOO_BIG = 10054
 """JetStream: message size exceeds maximum allowed."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    ack: asyncio.Future[Published]
-    deadline: float
-    subject: str
-    key: str
-    body: bytes
-
-
 class Publisher:
     """Sends events and gives a future for each. All on one event loop."""
 
@@ -46,19 +37,24 @@ class Publisher:
         self._max_waiting_bytes = max_waiting_bytes
         self._loop = asyncio.get_running_loop()
         self._connection: Connection | None = None
+        self._groups: Groups | None = None
         self._max_payload = 1024 * 1024
         self._inbox = ""
         self._next = 0
-        self._waiting: dict[str, _Waiting] = {}  # in the order of their deadlines: all wait equally long
+        self._waiting: dict[str, Waiting] = {}  # in the order of their deadlines: all wait equally long
         self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def attach(self, connection: Connection) -> None:
-        """Use a new connection, and send what still waits on it."""
+    async def attach(self, connection: Connection, *, grouped: bool) -> None:
+        """Use a new connection, and send what still waits on it. `grouped`: in batches, which its stream takes."""
+        self._detach()
         self._inbox = connection.client.new_inbox()
         self._max_payload = connection.max_payload
         await connection.client.subscribe(f"{self._inbox}.*", cb=self._on_ack, pending_msgs_limit=0)
         self._connection = connection
+        if grouped:
+            self._groups = Groups(connection, self._inbox, self._waiting, self._send, self._settle)
+            return
         for token, waiting in tuple(self._waiting.items()):
             if not waiting.ack.done():  # else whoever waited was cancelled
                 await self._send(token, waiting)
@@ -77,7 +73,7 @@ class Publisher:
             raise BusError(f"{self._waiting_bytes} bytes wait for the bus already: {self._state()}")
         self._next += 1
         token = str(self._next)
-        waiting = _Waiting(
+        waiting = Waiting(
             ack=self._loop.create_future(),
             deadline=self._loop.time() + self._timeout_s,
             subject=subject_of(event.source, event.subject),
@@ -88,17 +84,26 @@ class Publisher:
         self._waiting_bytes += len(body)
         if self._timer is None:
             self._timer = self._loop.call_at(waiting.deadline, self._expire)
-        await self._send(token, waiting)
+        if self._groups is not None:
+            self._groups.add(token)
+        else:
+            await self._send(token, waiting)
         return waiting.ack
 
     def close(self) -> None:
         """End what still waits with a BusError."""
+        self._detach()
         if self._timer is not None:
             self._timer.cancel()
         for token in tuple(self._waiting):
             self._settle(token, BusError("the bus was closed before it confirmed; publish it again"))
 
-    async def _send(self, token: str, waiting: _Waiting) -> None:
+    def _detach(self) -> None:
+        if self._groups is not None:
+            self._groups.close()
+            self._groups = None
+
+    async def _send(self, token: str, waiting: Waiting) -> None:
         """Hand the message to the client, which buffers: this never blocks. On a broken connection it stays waiting."""
         if self._connection is None or self._connection.lost:
             return
@@ -114,10 +119,14 @@ class Publisher:
         token = message.subject.rpartition(".")[2]
         if token in self._waiting:
             self._settle(token, _outcome(message))
+        elif self._groups is not None and token.startswith(BATCH):
+            self._groups.answered(token, message.data)
 
     def _settle(self, token: str, outcome: Published | RetrainError) -> None:
         waiting = self._waiting.pop(token)
         self._waiting_bytes -= len(waiting.body)
+        if self._groups is not None:
+            self._groups.gone(token)
         if waiting.ack.done():  # whoever waited was cancelled
             return
         if isinstance(outcome, Published):

@@ -24,6 +24,8 @@ async def ensure_stream(connection: Connection, settings: BusSettings) -> None:
         BusError: JetStream is not there, or refused.
     """
     wanted = _wanted(settings)
+    if groups(connection, settings):
+        wanted["allow_atomic"] = True
     try:
         info = await _ask(connection, "INFO", settings, {})
     except ApiError as error:
@@ -37,6 +39,12 @@ async def ensure_stream(connection: Connection, settings: BusSettings) -> None:
     if changed:
         await _ask(connection, "UPDATE", settings, {**config, **changed})
         log.info("bus.stream_updated", stream=settings.stream, changed=sorted(changed))
+
+
+def groups(connection: Connection, settings: BusSettings) -> bool:
+    """Whether events go in atomic batches: each acknowledgement waits for the disk, and the server knows how."""
+    version = connection.client.connected_server_version
+    return settings.sync == "always" and (version.major, version.minor) >= (2, 12)
 
 
 async def bounds(connection: Connection, settings: BusSettings) -> Bounds:

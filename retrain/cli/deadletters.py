@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
 
 from retrain.cli.client import Client, list_options, quoted, server_option
 from retrain.cli.output import Column, age, emit, more, output_option, table
-from retrain.errors import NotFound
 
 COLUMNS: tuple[Column, ...] = (
     ("AGE", lambda d: age(d["created"])),
@@ -40,14 +40,16 @@ def list_(server: str | None, output: str, **words: Any) -> None:
 
 @deadletters.command()
 @click.argument("letter_id")
+@click.option("--raw", is_flag=True, help="Write the bytes of its body as they came, and nothing else")
 @server_option
 @output_option
-def show(letter_id: str, server: str | None, output: str) -> None:
+def show(letter_id: str, raw: bool, server: str | None, output: str) -> None:
     """Show one dead letter with its body."""
-    page = Client(server).get("/api/v1/deadletters", limit=1000)
-    found = next((one for one in page["items"] if one["id"] == letter_id), None)
-    if found is None:
-        raise NotFound(f"{letter_id}: no such dead letter; `retrain deadletters list` shows the ids")
+    client, path = Client(server), f"/api/v1/deadletters/{quoted(letter_id)}"
+    if raw:
+        client.save(f"{path}/body", sys.stdout.buffer)
+        return
+    found = client.get(path)
     emit(found, output, name=lambda d: d["id"], table=lambda d: click.echo(json.dumps(d, indent=2, ensure_ascii=False)))
 
 

@@ -197,6 +197,16 @@ def _rest(api: FastAPI, services: Services) -> None:
     async def list_deadletters(cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
         return await services.ask(queries.list_deadletters, cursor, limit)
 
+    @api.get("/api/v1/deadletters/{letter_id}")
+    async def show_deadletter(letter_id: str) -> dict[str, Any]:
+        return queries.deadletter(await services.ask(queries.dead_letter, letter_id))
+
+    @api.get("/api/v1/deadletters/{letter_id}/body")
+    async def deadletter_body(letter_id: str) -> Response:
+        body = (await services.ask(queries.dead_letter, letter_id)).body
+        # Whatever it is, a browser keeps it and does not show it: it came from outside.
+        return Response(body, media_type="application/octet-stream", headers={"Content-Disposition": "attachment"})
+
     @api.post("/api/v1/reload")
     async def reload() -> Any:
         return await _act(services, "project.reload")

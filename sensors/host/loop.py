@@ -369,22 +369,22 @@ class SensorHost:
 
     async def _reconcile(self) -> None:
         """Once, at the end of the log: firings that are over though nobody told it leave their lanes."""
-        while not await self._patience.insist("the log", self._is_at_end):  # noqa: ASYNC110 - nobody tells the end
+        while not await self._patience.insist("the log", self._mend_lanes):  # noqa: ASYNC110 - nobody tells the end
             await anyio.sleep(END_S)
+
+    async def _mend_lanes(self) -> bool:
+        """False if something of what ended may still be on its way here: it is no loss, and has a time of its own."""
         async with self._turn:
             names = [name for name, kinds in self._memory.counts.items() if kinds.get("lane")]
-            over = await self._patience.insist("the store", lambda: self._store.read(lambda c: find_over(c, names)))
+            over = await self._store.read(lambda c: None if outbox.pending(c, 1) else find_over(c, names))
+            # In this order: what has ended by that look, and has left the outbox, is in the log by now.
+            if over is None or await self._bus.read(self._cursor.position, limit=1):
+                return False
             if over:
-                now, places = self._live.now or self.clock.now(), self._live.places
                 log.warning("sensors.lanes_mended", lanes=len(over), firings=sum(map(len, over.values())))
-                fill = partial(let_go, over=over, places=places, now=now)
+                fill = partial(let_go, over=over, places=self._live.places, now=self._live.now or self.clock.now())
                 await self._write_live(self.ledger.work(fill, self._live), small=False)
-
-    async def _is_at_end(self) -> bool:
-        position = self._cursor.position
-        if await self._bus.read(position, limit=1) or await self._store.read(lambda c: outbox.pending(c, 1)):
-            return False
-        return self._cursor.position == position
+            return True
 
     async def _expire(self, most: int) -> int:
         """Delete cells whose end has come, by the time of the log."""

@@ -1,7 +1,7 @@
 """Firings that are over though their lanes do not know: who was to tell it died, or the log lost it.
 
 Looked for once, when the log has been read to its end and nothing waits to be published: what is still to be told is no
-loss.
+loss, and lets the next one go at the time at which it arrives.
 """
 
 from __future__ import annotations

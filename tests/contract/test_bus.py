@@ -22,15 +22,20 @@ DEADLINE_S = 30
 
 
 @asynccontextmanager
-async def nats_bus(directory: Path) -> AsyncGenerator[NatsBus]:
-    async with embedded(directory) as server, open_nats(server.url, server.settings) as bus:
+async def nats_bus(directory: Path, settings: BusSettings | None = None) -> AsyncGenerator[NatsBus]:
+    async with embedded(directory, settings) as server, open_nats(server.url, server.settings) as bus:
         yield bus
 
 
-KINDS = {"memory": lambda directory: MemoryBus(), "nats": nats_bus}
+def synced_bus(directory: Path) -> AbstractAsyncContextManager[NatsBus]:
+    """It flushes to the disk before it acknowledges, and so takes events in groups."""
+    return nats_bus(directory, BusSettings(sync="always"))
 
 
-@pytest.fixture(params=[pytest.param("memory"), pytest.param("nats", marks=pytest.mark.integration)])
+KINDS = {"memory": lambda directory: MemoryBus(), "nats": nats_bus, "synced": synced_bus}
+
+
+@pytest.fixture(params=["memory", *(pytest.param(kind, marks=pytest.mark.integration) for kind in ("nats", "synced"))])
 async def bus(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bus]:
     opened: AbstractAsyncContextManager[Bus] = KINDS[request.param](tmp_path / "bus")
     async with opened as bus:

@@ -89,16 +89,23 @@ async def test_what_was_in_hand_when_the_platform_was_killed_is_one_event(
     if not (outside.redelivers or outside.remembers):
         pytest.skip("the outside tells once, whether anybody has heard it or not")
     platform = Platform(nats_bus, store)
+    told = anyio.Event()
+
+    async def happen() -> None:
+        await outside.happen("a.csv")
+        told.set()
+
     with child(tmp_path, nats, outside, fault) as first:
         await first.listens()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(outside.happen, "a.csv")
+            tasks.start_soon(happen)
             assert await first.dies() == -9
             with child(tmp_path, nats, outside, None) as second:
                 await second.listens()
                 await platform.records(1)
                 await outside.happen("b.csv")
                 await platform.records(2)
+                await told.wait()  # whoever calls goes on until it is answered
                 found = await platform.all()
 
     assert sorted(outside.name_in(record.event) for record in found) == ["a.csv", "b.csv"]

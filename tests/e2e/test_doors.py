@@ -137,6 +137,8 @@ def test_one_thing_of_each_noun_can_be_shown(platform: Platform) -> None:
         ("promotions", "show", "nothing"),
         ("promotions", "release", "model"),
         ("deadletters", "redrive", "nothing"),
+        ("deadletters", "show", "nothing"),
+        ("deadletters", "show", "nothing", "--raw"),
         ("sensors", "show", "nothing"),
         ("sources", "show", "nothing"),
         ("trace", "nothing"),

@@ -58,6 +58,21 @@ def test_a_signal_ends_it_with_0_and_leaves_nothing_running(
         world.await_settled(1)
 
 
+def test_a_step_that_ends_soon_after_the_signal_is_not_cut_off_and_not_run_again(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    world, folder = working(tmp_path, receiver, {"RETRAIN_PIPELINES_FINISH_S": "30"})
+    with world.platform as platform:
+        begun(world, folder)
+        os.kill(platform.pid, signal.SIGTERM)
+        platform.wait(lambda: "platform.stopping" in platform.last_lines(50), "it has heard the signal")
+        (folder / "go").touch()
+        assert platform.await_death() == 0
+        platform.start()
+        world.await_settled(1)
+    assert len(list(folder.glob("began-*"))) == 1
+
+
 def test_after_the_first_signal_nothing_is_taken_in_while_the_work_in_hand_is_bounded(
     tmp_path: Path, receiver: Receiver
 ) -> None:

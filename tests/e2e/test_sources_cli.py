@@ -50,6 +50,10 @@ def test_a_platform_tells_how_its_sources_are_doing(tmp_path: Path, mounted: Pat
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         for rows in (20, 5):
             assert platform.post("/orders", {"rows": rows}, headers=bearer).taken
+        assert platform.post("/orders", {"rows": "many"}, headers=bearer).taken, "what the filter cannot judge is kept"
+        (letter,) = platform.items("deadletters")
+        raw = platform.command("deadletters", "show", letter["id"], "--raw")
+        told = json.loads(platform.command("deadletters", "show", letter["id"], "-o", "json"))
         platform.wait(lambda: _rows(platform)["lake"]["errors"] >= 1, "the bucket is missed")
         rows = _rows(platform)
         shown = platform.command("sources", "show", "shop/lake")
@@ -57,6 +61,8 @@ def test_a_platform_tells_how_its_sources_are_doing(tmp_path: Path, mounted: Pat
         ready = json.dumps(platform.get("/readyz"))
         figures = platform.get("/metrics")
 
+    assert json.loads(raw)["data"]["body"] == {"rows": "many"}
+    assert told == letter
     assert (rows["orders"]["state"], rows["orders"]["filtered"]) == ("listening", 1)
     assert rows["lake"]["state"] == "waiting"
     assert "is not reached" in rows["lake"]["lastError"]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import nats
@@ -20,6 +21,7 @@ from pydantic import SecretStr
 from retrain.bus import BusSettings, NatsBus, Record, embedded, open_nats
 from retrain.bus.datadir import servers
 from retrain.bus.embedded import config_file
+from retrain.bus.port import Published
 from retrain.errors import BusError, ConfigError, Refused
 from retrain.events import Event
 
@@ -111,7 +113,10 @@ async def test_a_client_that_closes_without_a_word_is_replaced(tmp_path: Path) -
         assert second.position == first.position + 1
 
 
-async def test_kill_9_of_the_server_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sync", ["interval", "always"])
+async def test_kill_9_of_the_server_under_load_loses_and_doubles_nothing(
+    tmp_path: Path, sync: Literal["interval", "always"]
+) -> None:
     acknowledged: dict[str, int] = {}
     followed: list[Record] = []
     halfway = anyio.Event()
@@ -131,7 +136,7 @@ async def test_kill_9_of_the_server_under_load_loses_and_doubles_nothing(tmp_pat
                 if len({record.event.id for record in followed}) == 6000:
                     return
 
-    async with embedded(tmp_path) as server, open_nats(server.url, server.settings) as bus:
+    async with embedded(tmp_path, BusSettings(sync=sync)) as server, open_nats(server.url, server.settings) as bus:
         url, token = server.url, server.token
         with anyio.fail_after(DEADLINE_S):
             async with anyio.create_task_group() as group:
@@ -385,7 +390,28 @@ async def test_every_acknowledged_event_is_synced_when_that_is_asked_for(tmp_pat
     settings = BusSettings(sync="always")
     async with embedded(tmp_path, settings) as server, open_nats(server.url, server.settings) as bus:
         assert len(await bus.publish_many([event(number) for number in range(50)])) == 50
+        admin = await nats.connect(server.url, token=server.token.get_secret_value())
+        stored = await admin.jsm().get_msg("RETRAIN", 30)
+        await admin.close()
     assert 'sync_interval: "always"' in config_file(tmp_path).read_text()
+    assert stored.headers
+    assert stored.headers["Nats-Batch-Sequence"] == "30", "they went together"
+
+
+async def test_a_group_with_events_that_are_there_already_keeps_the_others(tmp_path: Path) -> None:
+    """JetStream refuses such a batch as a whole."""
+    async with (
+        embedded(tmp_path, BusSettings(sync="always")) as server,
+        open_nats(server.url, server.settings) as bus,
+    ):
+        first = await bus.publish_many([event(number) for number in range(0, 200, 2)])
+        again = await bus.publish_many([event(number) for number in range(200)])
+        assert [one.duplicate for one in again] == [number % 2 == 0 for number in range(200)]
+        assert again[::2] == [Published(one.position, duplicate=True) for one in first]
+        records = await everything(bus)
+        assert {record.event.id: record.position for record in records} == {
+            str(number): one.position for number, one in enumerate(again)
+        }
 
 
 async def test_a_stream_that_vanished_is_a_bus_error_not_a_hang(tmp_path: Path) -> None:

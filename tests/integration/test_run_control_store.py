@@ -22,7 +22,7 @@ from pipelines.local.leaf import Surroundings, passed_on
 from pipelines.local.machine import SlotsSettings
 from retrain.clock import SystemClock
 from retrain.errors import ConfigError, Refused
-from retrain.store import Store, firings, open_store, outbox, runs
+from retrain.store import Store, firings, open_store, outbox, run_requests, runs
 from retrain.store.firings import FiringRow, FiringState
 from retrain.store.runs import RunFilter, RunRow
 
@@ -73,6 +73,12 @@ class Place:
         self.store.signals.notify("runs")
         return done
 
+    async def heard(self, run_id: str = "r-0") -> None:
+        """The runner has taken in all that was asked of a run."""
+        with anyio.fail_after(60):
+            while await self.store.read(lambda c: run_requests.of_run(c, run_id)):  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+
     async def get(self, run_id: str = "r-0") -> RunRow:
         row = await self.store.read(lambda c: runs.get(c, run_id))
         assert row is not None
@@ -113,6 +119,7 @@ async def test_a_suspended_run_lets_its_step_end_and_starts_no_other_until_it_is
             while not place.lines:  # noqa: ASYNC110
                 await anyio.sleep(0.02)
         await place.ask(lambda c, run: control.ask(c, run, "suspend"))
+        await place.heard()
         (place.root / "go").touch()
         held = await place.until(parked)
         assert (held.phase, place.lines) == ("Running", ["a"])

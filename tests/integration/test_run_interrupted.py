@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from retrain.store import open_store, runs
@@ -153,8 +154,8 @@ def test_what_nobody_could_take_away_goes_with_the_next_command(place: Place) ->
     place.await_hanging()
     process.send_signal(signal.SIGSTOP)
     wait(lambda: ") T " in Path(f"/proc/{process.pid}/stat").read_text())  # else it starts another one in time
-    spawner = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in (*map(int, spawner), process.pid):
+    spawners = psutil.Process(process.pid).children()
+    for pid in (*(one.pid for one in spawners), process.pid):
         os.kill(pid, signal.SIGKILL)
     process.communicate()
     assert any("sleep" in one for one in place.processes())

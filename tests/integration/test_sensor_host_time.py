@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import pytest
 
+from retrain.bus import MemoryBus, Record
 from retrain.store import Store, cells, firings
 from retrain.store.firings import FiringState
 from sensors.host.upkeep import Keep
@@ -143,6 +146,55 @@ async def test_a_firing_of_which_nobody_told_that_it_is_over_leaves_its_lane_at_
     async with here.running(one_at_a_time):
         rows = await here.fired(2)
     assert {row.events for row in rows} == {(event("a", "1").key,), (event("a", "2").key,)}
+
+
+class LateBus:
+    """A bus whose followers wait until they may, as on a busy machine; `meanwhile` happens after the next look at its
+    end."""
+
+    def __init__(self, bus: MemoryBus, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self._bus = bus
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+        self.may_follow = anyio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bus, name)
+
+    async def read(self, after: int, *, limit: int = 500) -> list[Record]:
+        found = await self._bus.read(after, limit=limit)
+        if not found and (meanwhile := self._meanwhile) is not None:
+            self._meanwhile = None
+            await meanwhile()
+        return found
+
+    @asynccontextmanager
+    async def tail(self, after: int, *, limit: int = 500) -> AsyncIterator[AsyncIterator[list[Record]]]:
+        await self.may_follow.wait()
+        async with self._bus.tail(after, limit=limit) as batches:
+            yield batches
+
+
+async def test_a_firing_that_is_over_just_at_the_start_lets_the_next_one_go_when_that_is_told(here: World) -> None:
+    """Not before: a replay of the log knows no other moment."""
+    one_at_a_time = sensor(triggers={"t": {"concurrency": {"limit": 1}}})
+    async with here.running(one_at_a_time) as host:
+        await here.publish(event("a", "1"), event("a", "2"))
+        await here.reach(host)
+    (first,) = await here.fired()
+    here.clock.advance(5)
+
+    async def end() -> None:
+        gone = firings.Settled(first.id, FiringState.DONE, 1)
+        await here.store.write(lambda c: (firings.claim(c, "me", at(9), at(99), 9), firings.settle(c, "me", [gone])))
+        await here.publish(told("firing.done", first))
+
+    late = LateBus(here.bus, end)
+    async with replace(here, bus=late).running(one_at_a_time):  # type: ignore[arg-type]
+        await anyio.sleep(0.1)
+        assert len(await here.fired()) == 1
+        late.may_follow.set()
+        rows = await here.fired(2)
+    assert [row.created for row in rows] == [at(0), at(5)]
 
 
 async def test_replacing_takes_back_the_firing_that_has_not_acted(here: World) -> None:

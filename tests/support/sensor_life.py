@@ -237,4 +237,5 @@ def _check_replay(life: Life, log: Sequence[Record]) -> None:
         (one.id, names[one.id], one.trigger, one.key, (one.created - EPOCH) // timedelta(microseconds=1))
         for one in fired.values()
     }
-    assert set(rows) == again
+    there = set(rows)
+    assert there == again, f"only in the store: {sorted(there - again)}\nonly in the replay: {sorted(again - there)}"

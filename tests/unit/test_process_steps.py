@@ -314,6 +314,43 @@ async def test_leaving_the_executor_leaves_no_process(bench: Bench) -> None:
     await _all_gone(bench.mark)
 
 
+async def test_who_leaves_lets_a_step_that_is_about_to_end_do_so_and_it_does_not_run_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Limits(grace_s=0.3, finish_s=30))
+    source = (
+        "trap 'echo heard' TERM; echo + >> $RETRAIN_PROJECT/log; "
+        "while [ ! -e $RETRAIN_PROJECT/go ]; do sleep 0.01; done; echo saved"
+    )
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            async with open_executor(bench.around, SystemClock(), bench.limits) as executor:
+                bench.take(executor, script(source))
+                await _exists(bench.project / "log")
+                group.start_soon(_let_go_on, bench.project)  # begins once this waits for its end
+    assert bench.results == {}
+
+    result = await bench.run(script(source))
+    assert (result.phase, result.result) == (Phase.Succeeded, "saved")
+    assert (bench.project / "log").read_text() == "+\n"
+
+
+async def test_who_leaves_waits_for_no_step_that_goes_on_and_on_and_it_runs_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Limits(grace_s=0.3, finish_s=0.1))
+    source = (
+        "echo + >> $RETRAIN_PROJECT/log; [ -e $RETRAIN_PROJECT/again ] && exit; touch $RETRAIN_PROJECT/again; sleep 99"
+    )
+    with anyio.fail_after(30):
+        async with open_executor(bench.around, SystemClock(), bench.limits) as executor:
+            bench.take(executor, script(source))
+            await _exists(bench.project / "again")
+
+    assert (await bench.run(script(source))).phase is Phase.Succeeded
+    assert (bench.project / "log").read_text() == "+\n+\n"
+
+
+async def _let_go_on(project: Path) -> None:
+    (project / "go").touch()
+
+
 async def test_two_hundred_steps_run_at_most_so_many_at_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Limits(slots=8))
     source = 'echo + >> "$RETRAIN_PROJECT/log"; echo - >> "$RETRAIN_PROJECT/log"; echo said'
