@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS := -n 4 --dist loadgroup --no-loadscope-reorder
 UV_VERSION := 0.13.8
 
 .PHONY: demo test test-fast check format bench lint-imports schemas setup clean
@@ -10,10 +11,10 @@ demo: setup  ## run the whole story on real data: it arrives, a model follows, G
 	@$(BIN)/python -m examples.digits.demo
 
 test: setup  ## all tests; those that need a server which this machine lacks say so
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile tests
+	$(BIN)/python -m pytest -q $(WORKERS) tests
 
 test-fast: setup  ## the tests that take seconds
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile -m "not slow and not integration" tests
+	$(BIN)/python -m pytest -q $(WORKERS) -m "not slow and not integration" tests
 
 check: setup  ## style, types and the import contracts
 	$(BIN)/ruff format --check .

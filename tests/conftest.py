@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -25,6 +26,19 @@ structlog.configure(
 )
 
 pytest_plugins = ["tests.servers.fixtures", "tests.faults.table"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests go to one worker, which shares what they start; those over all kinds of sources, kind by kind."""
+    for item in items:
+        name = str(item.path.relative_to(item.config.rootpath))
+        called: Any = getattr(item, "callspec", None)  # what a parametrized test is called with
+        match called and called.params.get("outside"):
+            case str(kind) | (str(kind), _):
+                name += f":{kind}"
+            case _:
+                pass
+        item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ spec:
           payload: [{src: {dependencyName: committed, dataKey: candidate.digest}, dest: digest}]
 """
 
-# `learn` is what gets killed and may run again; `mark` fails if it ever runs twice, and is no one's victim: `kill -9` of
+# `learn` is what gets killed and may run again; `mark` fails if it ever runs twice, and is no one's victim: who kills
 # the platform leaves it alone, and a platform that stops gives it time to end.
 WORKFLOW = """\
 apiVersion: argoproj.io/v1alpha1

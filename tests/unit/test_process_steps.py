@@ -321,11 +321,11 @@ async def test_who_leaves_lets_a_step_that_is_about_to_end_do_so_and_it_does_not
         "while [ ! -e $RETRAIN_PROJECT/go ]; do sleep 0.01; done; echo saved"
     )
     with anyio.fail_after(30):
-        async with anyio.create_task_group() as group:
-            async with open_executor(bench.around, SystemClock(), bench.limits) as executor:
-                bench.take(executor, script(source))
-                await _exists(bench.project / "log")
-                group.start_soon(_let_go_on, bench.project)  # begins once this waits for its end
+        opened = open_executor(bench.around, SystemClock(), bench.limits)
+        async with anyio.create_task_group() as group, opened as executor:
+            bench.take(executor, script(source))
+            await _exists(bench.project / "log")
+            group.start_soon(_let_go_on, bench.project)  # begins once this waits for its end
     assert bench.results == {}
 
     result = await bench.run(script(source))
