@@ -135,7 +135,8 @@ def is_json(content_type: str | None) -> bool:
 
 def format_time(time: datetime) -> str:
     """RFC 3339 in UTC with `Z`, microseconds only where there are some."""
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return f"{utc.isoformat()[:-6]}Z"  # without +00:00
 
 
 def parse_time(text: str) -> datetime:
