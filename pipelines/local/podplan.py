@@ -356,7 +356,14 @@ class Contained:
         found = around.images.find(str(self.container.get("image") or ""))
         more = (found.venv,) if found is not None and found.venv is not None else ()
         paths = (around.project, around.data, self.pod.run.home, Path(sys.prefix), Path(sys.base_prefix), *more)
-        return tuple(path.absolute() for path in paths)
+        return (*(path.absolute() for path in paths), *self._modules())
+
+    def _modules(self) -> Iterator[Path]:
+        """Where Python modules lie that the container is told of, as the file of a workflow in Python is."""
+        for one in self.declared.get("PYTHONPATH", "").split(":"):
+            # Not all of /tmp: that is the step's own.
+            if len((path := Path(one)).parts) > 2 and path.is_absolute() and path.is_dir():
+                yield path
 
     def _environment(self, situation: Situation, entry: Image) -> dict[str, str]:
         pod, around = self.pod, self.pod.around

@@ -176,11 +176,12 @@ class Groups:
         except NatsError:
             return not self._connection.client.is_connected  # if it is not they wait for the next connection
         # Without an answer the events' own deadlines end the wait.
-        done, _ = await asyncio.wait(
-            {self._answer, landed := asyncio.ensure_future(self._landed.wait())}, return_when=asyncio.FIRST_COMPLETED
-        )
-        landed.cancel()
-        if self._answer not in done:
+        landed = asyncio.ensure_future(self._landed.wait())
+        try:
+            await asyncio.wait({self._answer, landed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            landed.cancel()
+        if not self._answer.done():
             return True
         answer = self._answer.result()
         if answer.get("count") != len(group):

@@ -89,10 +89,10 @@ class Platform:
             with anyio.fail_after(5, shield=True):
                 await done.wait()
 
-    async def records(self, count: int = 1) -> list[Record]:
+    async def records(self, count: int = 1, deadline_s: float = DEADLINE_S) -> list[Record]:
         """All events of the log, once there are `count` at least."""
         found: list[Record] = []
-        with anyio.fail_after(DEADLINE_S):
+        with anyio.fail_after(deadline_s):
             async with self.bus.tail(0) as batches:
                 while len(found) < count:
                     found += await anext(batches)

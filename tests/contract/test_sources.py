@@ -257,7 +257,7 @@ async def test_many_things_come_each_once_and_in_order(platform: Platform, outsi
         async with platform.running(outside.document()) as host, anyio.create_task_group() as tasks:
             await state(host, "listening")
             tasks.start_soon(outside.happen_many, wanted)
-            await until(lambda: host.states()[0].received >= len(wanted), deadline_s=480)
+            await platform.records(len(wanted), deadline_s=480)
         found = await everything(platform, outside)
 
     assert (found if outside.ordered else sorted(found)) == wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from base64 import b64encode
 from collections.abc import Generator
@@ -52,6 +53,11 @@ class HttpServer:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             block_on_close = False
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Who asks may go away before it has the answer."""
+                if not isinstance(sys.exception(), ConnectionError):
+                    super().handle_error(request, client_address)
 
         self._server = Server(("127.0.0.1", self.port), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
