@@ -243,6 +243,8 @@ def _group_call(call: Call) -> Call:
 def _connect(walk: Walk, frame: Frame, graph: Graph, task: str) -> None:
     """A task is a child of the last nodes of what it depends on; of the DAG if it depends on nothing."""
     name = walk.id_of(f"{frame.name}.{task}")
+    if walk.adopting and name in walk.nodes:
+        return  # it is, and a second look could find other last nodes: those of what came after a group that failed
     needs = graph.needs(task)
     if not needs:
         walk.add_children(frame.node_id, [name])

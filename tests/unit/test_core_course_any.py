@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.core.engine import Decision, Run, begin, restore, step, unfinished
@@ -187,8 +187,19 @@ def test_the_same_happenings_make_the_same_nodes(manifest: Any, seed: int) -> No
     assert again.children == run.children
 
 
+AFTER_A_FAILED_GROUP = [
+    {"name": "t0", "template": "fast", "withItems": []},
+    {"name": "t1", "template": "fast", "withItems": ["a"]},
+    {"name": "t2", "template": "fast", "withItems": ["a"]},
+    {"name": "t3", "template": "flaky", "withItems": [], "depends": "t0 || t1 || t2"},
+    {"name": "t4", "template": "fast"},
+    {"name": "t5", "template": "fast", "withItems": [], "when": "a == b"},
+]
+
+
 @settings(max_examples=60, deadline=None)
 @given(workflows(), st.integers(0, 99), st.integers(0, 30))
+@example(workflow({"name": "main", "dag": {"tasks": AFTER_A_FAILED_GROUP}}), 0, 11)
 def test_a_run_that_is_restored_after_any_prefix_goes_on_to_the_same_end(manifest: Any, seed: int, crash: int) -> None:
     whole = rehearse(start(manifest), now=T, world=world(seed))
     count = 0
