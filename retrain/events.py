@@ -33,6 +33,9 @@ REQUIRED = ("specversion", "id", "source", "type")
 MAX_ATTRIBUTE = 4096
 """Characters of one attribute. The specification sets no bound; a header line of 8 KiB is what HTTP servers take."""
 
+OBJECT = "retrainobject"
+"""The extension attribute in which a source names the thing that an event tells of: `s3://bucket/key`, `file:///path`."""
+
 OWN_SOURCE = "retrain"
 """The source of what the platform tells of itself."""
 OWN_EVENTS = ("run.", "promotion.", "approval.", "firing.", "sensor.", "cron.")

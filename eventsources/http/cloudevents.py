@@ -16,11 +16,10 @@ from eventsources.http.doorway import Doorway, Taken, check_guarded, check_hook,
 from eventsources.http.request import Request
 from eventsources.port import SourceContext, SourceState
 from retrain.errors import EventError
-from retrain.events import OWN_SOURCE, Event, batch_from_json, from_binary, from_json
+from retrain.events import OBJECT, OWN_SOURCE, Event, batch_from_json, from_binary, from_json
 from retrain.manifests import Problem
 from retrain.manifests.argo import Shape
 from retrain.serving import Headers
-from retrain.store.events import OBJECT
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"

@@ -14,9 +14,8 @@ from eventsources.port import SourceContext, SourceState
 from eventsources.queues import pubsub_reader
 from eventsources.trying import keep_trying
 from retrain.errors import Permanent
-from retrain.events import MAX_ATTRIBUTE, Event
+from retrain.events import MAX_ATTRIBUTE, OBJECT, Event
 from retrain.manifests.argo import Shape
-from retrain.store.events import OBJECT
 
 if TYPE_CHECKING:
     from eventsources.queues.pubsub_client import PubSubMessage

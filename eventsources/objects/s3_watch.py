@@ -34,8 +34,7 @@ from eventsources.objects.sets import Rule
 from eventsources.objects.sets_watch import SetWatch
 from eventsources.port import SourceContext
 from retrain.errors import Transient
-from retrain.events import MAX_ATTRIBUTE, Event, EventKey, JsonValue
-from retrain.store.events import OBJECT
+from retrain.events import MAX_ATTRIBUTE, OBJECT, Event, EventKey, JsonValue
 
 log = structlog.get_logger()
 

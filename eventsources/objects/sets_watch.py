@@ -15,8 +15,7 @@ import anyio
 from eventsources.objects.s3_records import ObjectVersion
 from eventsources.objects.sets import DataSet, Known, Rule, Walk
 from eventsources.port import SourceContext
-from retrain.events import MAX_ATTRIBUTE, Event, JsonValue
-from retrain.store.events import OBJECT
+from retrain.events import MAX_ATTRIBUTE, OBJECT, Event, JsonValue
 
 if TYPE_CHECKING:
     from eventsources.objects.s3_watch import Wanted

@@ -38,10 +38,9 @@ from eventsources.watching.file_changes import CREATE, REMOVE, WRITE, decide, ev
 from eventsources.watching.folder import Folder, Found, Lost, restored, shown, stored
 from eventsources.watching.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
 from eventsources.watching.inotify_tree import InotifyTree
-from retrain.events import MAX_ATTRIBUTE, Event, JsonValue
+from retrain.events import MAX_ATTRIBUTE, OBJECT, Event, JsonValue
 from retrain.manifests import Problem
 from retrain.manifests.argo import Shape
-from retrain.store.events import OBJECT
 
 log = structlog.get_logger()
 

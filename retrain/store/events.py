@@ -11,12 +11,10 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, func, select
 
 from retrain.errors import ConfigError
-from retrain.events import Event, from_json
+from retrain.events import OBJECT, Event, from_json
 from retrain.store.rows import MAX_PAGE, Page, dialect_of, insert_new, insert_raw
 from retrain.store.tables import event_refs, events, to_microseconds
 
-OBJECT = "retrainobject"
-"""The extension attribute in which a source names the thing that an event tells of: `s3://bucket/key`, `file:///path`."""
 CHUNK = 500
 """Keys of one `IN (...)`; SQLite's bound on variables is far above."""
 

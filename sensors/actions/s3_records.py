@@ -14,8 +14,7 @@ from urllib.parse import quote, unquote, unquote_plus
 
 import orjson
 
-from retrain.events import MAX_ATTRIBUTE, Event, JsonValue
-from retrain.store.events import OBJECT
+from retrain.events import MAX_ATTRIBUTE, OBJECT, Event, JsonValue
 from sensors.filtering.content import Content, ContentError
 
 MAX_INNER = 256 * 1024

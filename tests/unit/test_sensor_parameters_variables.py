@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.events import Event, EventKey
-from retrain.store.events import OBJECT
+from retrain.events import OBJECT, Event, EventKey
 from sensors.actions.about import about
 from sensors.actions.match import Match
 from sensors.actions.parameters import RenderError
