@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import faulthandler
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 
 from retrain.bus import EmbeddedServer, MemoryBus, NatsBus, embedded, open_nats
@@ -39,6 +41,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             case _:
                 pass
         item.add_marker(pytest.mark.xdist_group(name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None, object, object]:
+    """A test that its alarm does not end (an event loop may swallow it) ends the run, with a traceback."""
+    stderr = item.config.stash[fault_handler_stderr_fd_key]
+    faulthandler.dump_traceback_later(settings.timeout + 30, exit=True, file=stderr)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_cancel_timer() -> Generator[None, object, object]:
+    faulthandler.cancel_dump_traceback_later()
+    return (yield)
+
+
+class _Told:
+    """Says at once what failed: a run that is ended before its summary would not tell."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            reason = str(report.longrepr).strip().splitlines()[-1:] or [""]
+            self._terminal.write_line(f"\n{report.nodeid} ({report.when}): {reason[0]}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:  # xdist's workers have none
+        config.pluginmanager.register(_Told(terminal), "retrain-told")
 
 
 @pytest.fixture(scope="session")

@@ -164,10 +164,10 @@ class Link:
         self._closed = True
         self.waiting_for = "the bus is closed"
         self._up.set()
-        if self._task is not None:
+        # Told until it ends: nats-py swallows a cancellation that meets it while it flushes.
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task], timeout=LOOK_S)
 
     async def _run(self) -> None:
         attempts = 0

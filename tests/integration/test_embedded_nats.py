@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ import pytest
 from pydantic import SecretStr
 
 from retrain.bus import BusSettings, NatsBus, Record, embedded, open_nats
+from retrain.bus.connection import Connection, Link
 from retrain.bus.datadir import servers
 from retrain.bus.embedded import config_file
 from retrain.bus.port import Published
@@ -85,7 +87,7 @@ async def everything(bus: NatsBus) -> list[Record]:
 
 async def until_published(bus: NatsBus, wanted: Event) -> None:
     while True:
-        with suppress(BusError):
+        with contextlib.suppress(BusError):
             await bus.publish(wanted)
             return
         await anyio.sleep(0.01)
@@ -124,7 +126,7 @@ async def test_kill_9_of_the_server_under_load_loses_and_doubles_nothing(
     async def publish(bus: NatsBus, lane: int) -> None:
         for number in range(lane, 6000, 40):
             while str(number) not in acknowledged:
-                with suppress(BusError):
+                with contextlib.suppress(BusError):
                     acknowledged[str(number)] = (await bus.publish(event(number))).position
             if len(acknowledged) > 1500:
                 halfway.set()
@@ -275,6 +277,24 @@ async def test_nobody_connects_without_the_credential(tmp_path: Path) -> None:
             with pytest.raises(BusError, match="refused the credentials"):
                 async with open_nats(server.url, BusSettings(connect_timeout_s=0.5, token=token)):
                     pass
+
+
+async def test_a_link_closes_though_a_cancellation_was_swallowed_on_its_way(tmp_path: Path) -> None:
+    """As nats-py does while it flushes, and `asyncio.wait_for` of Python 3.11 when its future is done already."""
+    reached = anyio.Event()
+
+    async def deaf(_: Connection) -> None:
+        reached.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await anyio.sleep_forever()
+
+    async with embedded(tmp_path) as server:
+        link = Link(server.url, server.settings, deaf)
+        link.start()
+        with anyio.fail_after(DEADLINE_S):
+            await reached.wait()
+            await link.aclose()
+        assert link.current is None
 
 
 async def test_the_credential_is_in_no_command_line_log_or_message(
