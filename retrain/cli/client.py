@@ -1,25 +1,27 @@
 """How commands talk to a running platform: plain HTTP, found by --server or beside the project.
 
-The standard library's client: these commands make one request, and start in half the time.
+The standard library's client: these commands make one request, and start in half the time. It is imported when one is
+made: a fifth of what a command without one takes to start.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
 from retrain.app.holding import address
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, RetrainError, Transient
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 TIMEOUT_S = 30.0
 JSON = {"Accept": "application/json"}
@@ -70,31 +72,33 @@ class Client:
 
     def save(self, path: str, to: BinaryIO) -> None:
         """Write the bytes that the platform sends, as they come. Errors as `get`."""
-        try:
-            with self._open("GET", path, {}, headers={"Accept": "application/octet-stream"}, timeout=None) as response:
-                shutil.copyfileobj(response, to)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._away(error) from error
+        headers = {"Accept": "application/octet-stream"}
+        with self._reaching(), self._open("GET", path, {}, headers=headers, timeout=None) as response:
+            shutil.copyfileobj(response, to)
 
     def lines(self, path: str, *, accept: str = "text/plain", **words: Any) -> Generator[str]:
         """The lines of a text that the platform sends, as they come; `accept` is the type that is asked for."""
-        try:
+        with self._reaching():
             for line in self._open("GET", path, words, headers={"Accept": accept}, timeout=None):
                 yield line.decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
-            raise self._away(error) from error
 
     def _answer(self, response: Any) -> Any:
+        with self._reaching():
+            content = response.read()
         try:
-            return json.loads(response.read())
-        except (OSError, http.client.HTTPException) as error:
-            raise self._away(error) from error
+            return json.loads(content)
         except ValueError as error:
             raise Transient(f"what answers at {self.url} is no Retrain platform: it does not speak JSON") from error
 
-    def _away(self, error: Exception) -> Transient:
-        reason = getattr(error, "reason", error)
-        return Transient(f"cannot reach a platform at {self.url}: {reason}; is `retrain up` running?")
+    @contextmanager
+    def _reaching(self) -> Generator[None]:
+        import http.client
+
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise Transient(f"cannot reach a platform at {self.url}: {reason}; is `retrain up` running?") from error
 
     def _open(
         self,
@@ -105,24 +109,26 @@ class Client:
         headers: Mapping[str, str] = JSON,
         timeout: float | None = TIMEOUT_S,
     ) -> Any:
-        query = urllib.parse.urlencode({name: value for name, value in words.items() if value is not None})
+        from urllib.error import HTTPError
+        from urllib.request import Request, urlopen
+
+        query = urlencode({name: value for name, value in words.items() if value is not None})
         url = f"{self.url}{path}" + (f"?{query}" if query else "")
-        request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - http(s), checked above
+        request = Request(url, data=body, method=method)  # noqa: S310 - http(s), checked above
         for name, value in headers.items():
             request.add_header(name, value)
         if token := os.environ.get("RETRAIN_SERVER_TOKEN"):
             request.add_header("Authorization", f"Bearer {token}")
-        try:
-            return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
-        except urllib.error.HTTPError as error:
-            _raise(error)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._away(error) from error
+        with self._reaching():
+            try:
+                return urlopen(request, timeout=timeout)  # noqa: S310
+            except HTTPError as error:
+                _raise(error)
 
 
 def _is_url(text: str) -> bool:
     try:
-        parts = urllib.parse.urlsplit(text)
+        parts = urlsplit(text)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # the port is no number, or a bracket is not closed
         return False
@@ -130,10 +136,12 @@ def _is_url(text: str) -> bool:
 
 def quoted(name: str) -> str:
     """A name as one part of a path."""
-    return urllib.parse.quote(name, safe="")
+    return quote(name, safe="")
 
 
-def _raise(error: urllib.error.HTTPError) -> NoReturn:
+def _raise(error: HTTPError) -> NoReturn:
+    import http.client
+
     try:
         answer = json.loads(error.read())
         message = answer.get("error") or json.dumps(answer.get("detail", answer))
