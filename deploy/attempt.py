@@ -9,9 +9,8 @@ from pathlib import Path
 from deploy import derive
 from deploy import record as records
 from deploy.derive import Derived, Intent
-from deploy.git import Git
+from deploy.git import Author, Git, Repository
 from deploy.names import resolve_url
-from deploy.repository import Author, Repository
 from deploy.spec import PromotionDocument
 from retrain import faults
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from deploy import edit as editing
 from deploy import record as records
-from deploy import render, selector, spec
+from deploy import render
 from deploy.candidate import Candidate
-from deploy.edit import Change, EditRefused, Target, Value
+from deploy.edits import edit as editing
+from deploy.edits import selector
+from deploy.edits.edit import Change, EditRefused, Target, Value
 from deploy.gates import Evidence, Kind, Verdict
+from deploy.gates import spec as gate_specs
 from deploy.record import EditMade, Live, Made, Record, StepBack
 from deploy.spec import Edit, PromotionDocument
 from retrain.errors import ConfigError, Refused
@@ -199,7 +201,7 @@ def _judge(
         champion_unknown=f"what is live is not known: {changed}" if changed else "",
         rescored=candidate.rescored,
     )
-    return [_ask(kind, gate, evidence) for kind, gate in spec.gates(document)]
+    return [_ask(kind, gate, evidence) for kind, gate in gate_specs.build(document.spec.gates)]
 
 
 def _ask(kind: Kind, gate: Any, evidence: Evidence) -> Verdict:

@@ -13,11 +13,11 @@ from hashlib import sha256
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from deploy import selector
-from deploy.edit import Change
+from deploy.edits import selector
+from deploy.edits.edit import Change
+from deploy.edits.scalars import Scalar
 from deploy.gates import Measured, Verdict
 from deploy.names import check_file, one_line
-from deploy.scalars import Scalar
 from retrain.errors import ConfigError, Refused
 from retrain.events import JsonValue
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from deploy.edits.scalars import Scalar
 from deploy.names import one_line
-from deploy.scalars import Scalar
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 

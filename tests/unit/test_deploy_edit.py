@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy import edit, selector
-from deploy.edit import EditRefused, Target, Value
-from deploy.scalars import is_bare
+from deploy.edits import edit, selector
+from deploy.edits.edit import EditRefused, Target, Value
+from deploy.edits.scalars import is_bare
 from retrain.errors import ConfigError
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data/edits/cases.json").read_text())

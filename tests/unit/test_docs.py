@@ -16,7 +16,7 @@ from pydantic import BaseModel
 import eventsources
 import triggers
 from deploy import gates
-from deploy import spec as promotion_spec
+from deploy.gates import spec as gate_spec
 from eventsources import spec as source_spec
 from pipelines.checks import unsupported
 from retrain.app import queries
@@ -396,7 +396,7 @@ def refused() -> dict[str, set[str]]:
         "Workflows": {
             name for group in ("_SPEC", "_TEMPLATE", "CONTAINER", "_LOCATIONS") for name in getattr(unsupported, group)
         },
-        "Promotions": set(promotion_spec.NOT_BUILT),
+        "Promotions": set(gate_spec.NOT_BUILT),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from yaml.cyaml import CParser  # pyright: ignore[reportAttributeAccessIssue] - a compiled module's
 
-from deploy.scalars import Scalar
+from deploy.edits.scalars import Scalar
 from retrain.manifests import scalars
 
 MAX_DEPTH = 100

@@ -12,10 +12,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from deploy import selector
-from deploy.scalars import Scalar, Style, write
-from deploy.selector import Index, Key, Step, Where
-from deploy.tree import Node, Tree, Unparsable, parse
+from deploy.edits import selector
+from deploy.edits.scalars import Scalar, Style, write
+from deploy.edits.selector import Index, Key, Step, Where
+from deploy.edits.tree import Node, Tree, Unparsable, parse
 from retrain.errors import Refused
 from retrain.manifests import scalars
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from deploy.git import Git, GitFailed, Race, Rejected, classify, scrub
+from deploy.git.command import Git, GitFailed, Race, Rejected, classify, scrub
 from retrain.errors import Refused, Transient
 
 _REF = "refs/retrain/base"
