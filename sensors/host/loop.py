@@ -369,7 +369,12 @@ class SensorHost:
 
     async def _reconcile(self) -> None:
         """Once, at the end of the log: firings that are over though nobody told it leave their lanes."""
-        while not await self._patience.insist("the log", self._mend_lanes):  # noqa: ASYNC110 - nobody tells the end
+        while True:
+            try:
+                if await self._patience.insist("the log", self._mend_lanes):
+                    return
+            except Moved:
+                await self._start_over()
             await anyio.sleep(END_S)
 
     async def _mend_lanes(self) -> bool:

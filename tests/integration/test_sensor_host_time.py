@@ -10,10 +10,12 @@ from typing import Any
 
 import anyio
 import pytest
+from sqlalchemy import Connection
 
 from retrain.bus import MemoryBus, Record
-from retrain.store import Store, cells, firings
+from retrain.store import Store, cells, cursors, firings
 from retrain.store.firings import FiringState
+from sensors.host.ledger import CURSOR
 from sensors.host.upkeep import Keep
 from tests.integration.sensor_world import NOON, World, at, event, sensor, told, until, world
 
@@ -195,6 +197,27 @@ async def test_a_firing_that_is_over_just_at_the_start_lets_the_next_one_go_when
         late.may_follow.set()
         rows = await here.fired(2)
     assert [row.created for row in rows] == [at(0), at(5)]
+
+
+async def test_lanes_are_mended_though_another_process_moves_on_at_that_moment(here: World) -> None:
+    one_at_a_time = sensor(triggers={"t": {"concurrency": {"limit": 1}}})
+    async with here.running(one_at_a_time) as host:
+        await here.publish(event("a", "1"), event("a", "2"))
+        await here.reach(host)
+    (first,) = await here.fired()
+    gone = firings.Settled(first.id, FiringState.DONE, 1)
+    await here.store.write(lambda c: (firings.claim(c, "me", at(9), at(99), 9), firings.settle(c, "me", [gone])))
+
+    def move(connection: Connection) -> None:
+        seen = cursors.place(connection, CURSOR)
+        assert seen is not None
+        assert cursors.move(connection, CURSOR, seen, seen.position, seen.now) is not None
+
+    late = LateBus(here.bus, lambda: here.store.write(move))
+    late.may_follow.set()
+    async with replace(here, bus=late).running(one_at_a_time):  # type: ignore[arg-type]
+        rows = await here.fired(2)
+    assert {row.events for row in rows} == {(event("a", "1").key,), (event("a", "2").key,)}
 
 
 async def test_replacing_takes_back_the_firing_that_has_not_acted(here: World) -> None:
