@@ -1,9 +1,12 @@
 """The approved model becomes a commit in the Git repository that Argo CD or Flux deploys from.
 
-A `Promotion` names the repository, the fields to edit and the gates. `submit` writes a candidate down; the `Promoter`
-judges it against what Git says is live, commits with plumbing, and pushes with a lease, over again from the branch's
-new tip whenever somebody was faster. Pure parts: `edit` (YAML, byte for byte), `gates`, `derive`, `record`. Parts that
-do I/O: `git`, `repository`, `attempt`, `promoter`.
+A `Promotion` names the repository, the environments in order, the fields to edit and the gates. `submit` writes a
+candidate down; the `Promoter` judges it against what Git says is live, waits for people and times (`barrier`), commits
+with plumbing, and pushes with a lease, over again from the branch's new tip whenever somebody was faster. `desk` takes
+what people ask for; `follower` takes models to their next environment.
+
+Pure parts: `edits`, `gates`, `derive`, `record`, `states`, `clearance`, `approvals`, `freeze`. Those with I/O: `git`,
+`attempt`, `promoter`, `follower`, `people`.
 """
 
 from deploy.plan import place, plan

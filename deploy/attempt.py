@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy import derive
+from deploy import derive, trailers
+from deploy import provenance as provenances
 from deploy import record as records
 from deploy.derive import Derived, Intent
 from deploy.git import Author, Git, Repository
+from deploy.git.access import Secrets, Vault, resolve
+from deploy.git.signing import GpgSigner, Signer, SshSigner, load_key
+from deploy.git.spec import Sign
+from deploy.git.writing import tag as tag_object
 from deploy.names import resolve_url
 from deploy.spec import PromotionDocument
 from retrain import faults
@@ -17,15 +22,41 @@ from retrain import faults
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where this machine keeps its part: caches under `data`; paths in manifests start at `root`."""
+    """Where this machine keeps its part: caches under `data`; paths in manifests start at `root`.
+
+    `secrets`: where `secretKeyRef` looks; None: nowhere.
+    """
 
     git: Git
     data: Path
     root: Path
+    secrets: Secrets | None = None
+
+    @property
+    def vault(self) -> Vault:
+        """Reads the secrets that manifests name, as they are now."""
+        return Vault(self.secrets, self.git.environment, self.root)
 
     def repository(self, document: PromotionDocument) -> Repository:
-        """The document's deployment repository."""
-        return Repository(self.git, resolve_url(document.spec.repo.url, self.root), self.data / "git")
+        """The document's deployment repository, with what its secrets hold now.
+
+        Raises:
+            Transient: a secret is not there.
+            ConfigError: one holds what it cannot.
+        """
+        repo = document.spec.repo
+        url = resolve_url(repo.url, self.root)
+        return Repository(
+            self.git, url, self.data / "git", resolve(repo, self.vault), self._signer(document.spec.commit.sign)
+        )
+
+    def _signer(self, sign: Sign | None) -> Signer | None:
+        if sign is None:
+            return None
+        if sign.ssh is not None:
+            return SshSigner(self.vault.read(sign.ssh.key))
+        assert sign.gpg is not None
+        return GpgSigner(self.vault.read(sign.gpg.key), sign.gpg.keyId)
 
 
 def look(place: Place, document: PromotionDocument, intent: Intent) -> tuple[str, Derived]:
@@ -72,15 +103,50 @@ def run(
         base, derived = _derive(repository, document, intent)
         if derived.outcome != "commit":
             return base, None, derived
-        commit = document.spec.commit
-        author = Author(commit.name, commit.email, int(intent.created.timestamp()))
+        derived = _with_provenance(place, document, derived)
+        author = author_of(document, intent)
+        faults.point("promotion.before_commit")
         sha = repository.commit(base, derived.files, derived.message, author)
         if not before_push(derived, base, sha):
             return base, None, Derived("refused", "", derived.verdicts, derived.edits)
         faults.point("promotion.before_push")
-        repository.push(base, sha, document.spec.repo.branch)
+        repository.push(base, sha, document.spec.repo.branch, _tag(document, derived, sha, author))
         faults.point("promotion.after_push")
         return base, sha, derived
+
+
+def author_of(document: PromotionDocument, intent: Intent) -> Author:
+    """Who the commit is by, and when: the promotion's own time, so that it is the same commit every time."""
+    commit = document.spec.commit
+    return Author(commit.name, commit.email, int(intent.created.timestamp()))
+
+
+def _with_provenance(place: Place, document: PromotionDocument, derived: Derived) -> Derived:
+    """The same with an attested origin of the model, where that is asked for and a model goes live."""
+    wish = document.spec.commit.provenance
+    if wish is None or wish.key is None or derived.rolled_back is not None:
+        return derived
+    record = _record(document, derived)
+    if record.live is None:
+        return derived
+    key = load_key(place.vault.read(wish.key), "commit.provenance.key")
+    payload = provenances.statement(record, wish.builder, record.gateReport)
+    file = provenances.file_of(document.record_file, record.live.digest)
+    message = trailers.added(derived.message, [("Provenance-Digest", provenances.digest(payload))])
+    return replace(derived, files={**derived.files, file: provenances.seal(payload, key)}, message=message)
+
+
+def _tag(document: PromotionDocument, derived: Derived, sha: str, author: Author) -> tuple[str, bytes] | None:
+    if not document.spec.commit.tag:
+        return None
+    name = f"{document.name}@{document.spec.environment}/{_record(document, derived).number}"
+    return name, tag_object(name, sha, derived.message, author)
+
+
+def _record(document: PromotionDocument, derived: Derived) -> records.Record:
+    record = records.read(derived.files[document.record_file], document.record_file)
+    assert record is not None
+    return record
 
 
 def _derive(repository: Repository, document: PromotionDocument, intent: Intent) -> tuple[str, Derived]:

@@ -2,65 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
-from deploy.gates import Measured
-from deploy.names import check_digest, check_uri
+from deploy.evaluation import Evaluation, Table, from_text, is_digest, optional_from_text
+from deploy.gates import Facts, Given, Measured
+from deploy.gates.canonical import digest_of
+from deploy.gates.evidence import plain
+from deploy.names import check_uri
+from deploy.shape import Shape
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 
 
-def _from_text(value: Any) -> Any:
-    """Outputs of workflow steps are text: a JSON object in a string is that object, an empty string is nothing."""
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
-        return {}
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"is text that is not JSON: {error}") from None
+class Source(Shape):
+    """The commit that the model was trained from; Argo CD shows it beside the promotion's.
+
+    Source: https://argo-cd.readthedocs.io/en/stable/user-guide/source-hydrator/ (`Argocd-reference-commit-*`)
+    """
+
+    commit: str = Field(pattern=r"^(?:[0-9a-f]{40}|[0-9a-f]{64})$")
+    repoUrl: str = Field(default="", max_length=2048)
+    author: str = Field(default="", max_length=200)
+    subject: str = Field(default="", max_length=500)
+    body: str = Field(default="", max_length=10_000)
+    date: str = Field(default="", max_length=100)
+
+    @property
+    def trailers(self) -> dict[str, str | None]:
+        """By key. Argo CD reads the body as a JSON string, which keeps its line ends on one line."""
+        names = ("sha", "repourl", "author", "subject", "date")
+        values = (self.commit, self.repoUrl, self.author, self.subject, self.date)
+        body = orjson.dumps(self.body[:200]).decode() if self.body else None
+        fields = {f"Argocd-reference-commit-{name}": value for name, value in zip(names, values, strict=True)}
+        return {**fields, "Argocd-reference-commit-body": body}
 
 
-def _optional_from_text(value: Any) -> Any:
-    return _from_text(value) or None
-
-
-def _digest(value: str) -> str:
-    if why := check_digest(value):
-        raise ValueError(f"{value[:80]!r} {why}")
-    return value
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Rescored(_Model):
-    """The live model's metrics, measured by the candidate's run on the candidate's data."""
-
-    digest: str
-    metrics: dict[str, JsonValue]
-
-    _is_digest = field_validator("digest")(_digest)
-    _metrics = field_validator("metrics", mode="before")(_from_text)
-
-
-class Evaluation(_Model):
-    """Metrics on a named data set. Where it has metrics they count, not the candidate's own."""
-
-    dataset: str | None = Field(default=None, max_length=500)
-    metrics: dict[str, JsonValue] = Field(default_factory=dict)
-    champion: Rescored | None = None
-
-    _metrics = field_validator("metrics", mode="before")(_from_text)
-    _champion = field_validator("champion", mode="before")(_optional_from_text)
-
-
-class Candidate(_Model):
+class Candidate(Shape):
     """A model by its digest, and what is known about it. Metrics may be numbers or text that spells them."""
 
     digest: str
@@ -71,10 +51,11 @@ class Candidate(_Model):
     run: str | None = Field(default=None, max_length=200)
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     events: tuple[str, ...] = Field(default=(), max_length=100)
+    source: Source | None = None
 
-    _objects = field_validator("metrics", "parameters", mode="before")(_from_text)
-    _evaluation = field_validator("evaluation", mode="before")(_optional_from_text)
-    _is_digest = field_validator("digest")(_digest)
+    _objects = field_validator("metrics", "parameters", mode="before")(from_text)
+    _evaluation = field_validator("evaluation", mode="before")(optional_from_text)
+    _is_digest = field_validator("digest")(is_digest)
 
     @field_validator("uri")
     @classmethod
@@ -88,7 +69,9 @@ class Candidate(_Model):
         """Its metrics as gates want them."""
         evaluation = self.evaluation
         metrics = evaluation.metrics if evaluation and evaluation.metrics else self.metrics
-        return Measured(self.digest, metrics, evaluation.dataset if evaluation else None)
+        if evaluation is None:
+            return Measured(self.digest, metrics)
+        return Measured(self.digest, metrics, evaluation.dataset, evaluation.code, evaluation.signature)
 
     @property
     def rescored(self) -> Measured | None:
@@ -96,7 +79,39 @@ class Candidate(_Model):
         champion = self.evaluation.champion if self.evaluation else None
         if champion is None or self.evaluation is None:
             return None
-        return Measured(champion.digest, champion.metrics, self.evaluation.dataset)
+        evaluation = self.evaluation
+        return Measured(champion.digest, champion.metrics, evaluation.dataset, evaluation.code, champion.signature)
+
+    @property
+    def facts(self) -> Facts:
+        """What else the run says, as gates want it."""
+        evaluation = self.evaluation or Evaluation()
+        given = evaluation.examples
+        table = given.digest if isinstance(given, Table) else digest_of(plain(given)) if given is not None else None
+        return Facts(
+            uri=self.uri,
+            parameters=self.parameters,
+            slices={name: one.model_dump() for name, one in evaluation.slices.items()},
+            latency=evaluation.latency,
+            size=evaluation.size,
+            features=evaluation.features,
+            curves=evaluation.curves,
+            data_time=evaluation.dataTime,
+            samples=evaluation.samples,
+            examples_digest=table,
+        )
+
+    def with_table(self, given: Given) -> Given:
+        """What was fetched, with the table of examples if the candidate has it in itself."""
+        evaluation = self.evaluation
+        if evaluation is None or evaluation.examples is None or given.examples is not None or given.examples_problem:
+            return given
+        try:
+            if (table := evaluation.table) is not None:
+                return replace(given, examples=table)
+        except ConfigError as error:
+            return replace(given, examples_problem=str(error))
+        return replace(given, examples_problem="the table of examples was not read yet", examples_again=True)
 
 
 def read(body: JsonValue) -> Candidate:

@@ -9,20 +9,23 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
+from deploy import approvals, render
 from deploy import record as records
-from deploy import render
+from deploy.approvals import NO_CHAMPION, Binding
 from deploy.candidate import Candidate
 from deploy.edits import edit as editing
-from deploy.edits import selector
-from deploy.edits.edit import Change, EditRefused, Target, Value
-from deploy.gates import Evidence, Kind, Verdict
+from deploy.edits import selector, serving
+from deploy.edits.edit import Change, EditRefused, Remove, Target, Value
+from deploy.edits.spec import Edit
+from deploy.gates import Evidence, Given, Verdict, ask_all, overall
 from deploy.gates import spec as gate_specs
 from deploy.record import EditMade, Live, Made, Record, StepBack
-from deploy.spec import Edit, PromotionDocument
+from deploy.spec import PromotionDocument
 from retrain.errors import ConfigError, Refused
 from retrain.events import JsonValue
+from retrain.store.approvals import Approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,19 @@ class Intent:
     firing_id: str | None = None
     reason: str = ""
     actor: str = ""
+    approvals: tuple[Approval, ...] = ()
+    given: Given = field(default_factory=Given)
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What it comes to. `files` are the commit's new contents, the record among them."""
+    """What it comes to. `files` are the commit's new contents, the record among them.
 
-    outcome: Literal["commit", "noop", "landed", "refused"]
+    `unjudged`: a gate could not say yet; asking again may help. `subject`: the digest of what approvals bind to.
+    `approvals`: those that the commit names. `warnings`: what a serving system would ignore or refuse of the edits.
+    """
+
+    outcome: Literal["commit", "noop", "landed", "refused", "unjudged"]
     reason: str = ""
     verdicts: Sequence[Verdict] = ()
     edits: Sequence[EditMade] = ()
@@ -52,6 +61,9 @@ class Derived:
     diff: str = ""
     message: str = ""
     rolled_back: Live | None = None
+    subject: str = ""
+    approvals: tuple[Approval, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def changes(self) -> list[dict[str, JsonValue]]:
@@ -85,13 +97,14 @@ def promote(document: PromotionDocument, intent: Intent, contents: Mapping[str, 
     facts = _facts(document, intent, candidate)
     wanted = [(edit, _value(edit, facts)) for edit in document.spec.edits]
     files, edits = _edit(wanted, contents)
-    verdicts = _judge(document, candidate, record, contents)
-    diff = _diff(contents, files)
+    verdicts = _judge(document, intent, record, contents)
+    diff, warned = _diff(contents, files), _warnings(document, {**contents, **files})
     if not files:
-        return Derived("noop", "the manifests say so already", verdicts, edits)
+        return Derived("noop", "the manifests say so already", verdicts, edits, warnings=warned)
     if refusals := [verdict for verdict in verdicts if not verdict.ok]:
         reason = "; ".join(f"gate {v.name} {_SAID[v.verdict]}: {v.reason}" for v in refusals)
-        return Derived("refused", reason, verdicts, edits, diff=diff)
+        outcome = "unjudged" if _may_change(refusals) else "refused"
+        return Derived(outcome, reason, verdicts, edits, diff=diff, warnings=warned)
     live = Live(
         digest=candidate.digest,
         uri=candidate.uri,
@@ -100,14 +113,42 @@ def promote(document: PromotionDocument, intent: Intent, contents: Mapping[str, 
         run=candidate.run,
         dataset=candidate.measured.dataset,
         metrics=dict(candidate.measured.metrics),
+        code=candidate.measured.code,
+        signature=candidate.measured.signature,
     )
     known = record.live if record and not _drifted(record.edits, contents) else None
     way_back = [StepBack(live=known, edits=tuple(edits)), *(record.wayBack if record else ())]
-    made = Made(_identity(document, intent), live, edits, verdicts, before, way_back)
+    subject = _binding(document, candidate, record, verdicts, edits).subject
+    approved = tuple(one for one in intent.approvals if one.subject == subject)
+    named = approvals.to_record(approved)
+    made = Made(_identity(document, intent), live, edits, verdicts, before, way_back, approvals=named)
     message = records.message(
-        render.render_message(document.spec.commit.message, facts), _trailers(document, intent, live, known)
+        render.render_message(document.spec.commit.message, facts),
+        _trailers(document, intent, live, known, verdicts),
+        approvals.trailers(approved),
     )
-    return Derived("commit", "", verdicts, edits, {**files, document.record_file: records.write(made)}, diff, message)
+    new = {**files, document.record_file: records.write(made)}
+    return Derived(
+        "commit", "", verdicts, edits, new, diff, message, subject=subject, approvals=approved, warnings=warned
+    )
+
+
+def _binding(
+    document: PromotionDocument,
+    candidate: Candidate,
+    record: Record | None,
+    verdicts: Sequence[Verdict],
+    edits: Sequence[EditMade],
+) -> Binding:
+    """What approvals of this promotion are for."""
+    repo = document.spec.repo
+    return Binding(
+        model=candidate.digest,
+        target=(repo.url, repo.branch, document.spec.environment, document.name),
+        gates=approvals.report_digest(verdicts),
+        champion=record.live.digest if record and record.live else NO_CHAMPION,
+        edits=edits,
+    )
 
 
 def rollback(document: PromotionDocument, intent: Intent, contents: Mapping[str, bytes | None]) -> Derived:
@@ -127,9 +168,8 @@ def rollback(document: PromotionDocument, intent: Intent, contents: Mapping[str,
     step = record.wayBack[0]
     if changed := _drifted(step.edits, contents):
         raise Refused(f"{changed}; nothing was rolled back")
-    wanted = [
-        (Edit(file=e.file, path=e.path, value="", resource=e.resource), Value(e.old, e.oldText)) for e in step.edits
-    ]
+    # The last edit first: it may stand in what an earlier one made.
+    wanted = [(made, made.back) for made in reversed(step.edits)]
     files, edits = _edit(wanted, contents)
     made = Made(_identity(document, intent), step.live, edits, (), before, record.wayBack[1:], rolled_back=record.live)
     to = step.live.digest if step.live else "what was there before"
@@ -146,6 +186,12 @@ def rollback_files(record: Record | None) -> list[str]:
     return list(dict.fromkeys(e.file for e in step.edits)) if step else []
 
 
+def _may_change(refusals: Sequence[Verdict]) -> bool:
+    """Whether the same gates may let the same model through later: an answer is to come, and no gate said no."""
+    said = overall(refusals)
+    return said == "pending" or (said == "error" and any(verdict.again for verdict in refusals))
+
+
 _SAID = {"fail": "failed", "error": "could not be judged", "pending": "is pending"}
 
 
@@ -157,15 +203,17 @@ def _facts(document: PromotionDocument, intent: Intent, candidate: Candidate) ->
     }
 
 
-def _value(edit: Edit, facts: Mapping[str, JsonValue]) -> Value:
+def _value(edit: Edit, facts: Mapping[str, JsonValue]) -> editing.Edit:
+    if edit.value is None:
+        return Remove()
     try:
-        return Value(render.render(edit.value, facts))
+        return Value(render.render(edit.value, facts), create=edit.create)
     except ConfigError as error:
         raise ConfigError(f"{edit.file}: {edit.path}: {error}") from error
 
 
 def _edit(
-    wanted: Sequence[tuple[Edit, Value]], contents: Mapping[str, bytes | None]
+    wanted: Sequence[tuple[Edit | EditMade, editing.Edit]], contents: Mapping[str, bytes | None]
 ) -> tuple[dict[str, bytes], list[EditMade]]:
     """The files that change, and the edits in the order asked."""
     changed: dict[str, bytes] = {}
@@ -187,32 +235,50 @@ def _edit(
     return changed, made
 
 
+def _warnings(document: PromotionDocument, contents: Mapping[str, bytes | None]) -> tuple[str, ...]:
+    """What the edited files say that would not work. `contents` are those after the edits."""
+    return tuple(
+        warning
+        for file in files_of(document)
+        for warning in serving.warnings(
+            contents[file] or b"", file, [_target(edit) for edit in document.spec.edits if edit.file == file]
+        )
+    )
+
+
 def _target(edit: Edit | EditMade) -> Target:
     return Target(selector.parse(edit.path), edit.resource)
 
 
-def _judge(
-    document: PromotionDocument, candidate: Candidate, record: Record | None, contents: Mapping[str, bytes | None]
-) -> list[Verdict]:
+def evidence(document: PromotionDocument, intent: Intent, contents: Mapping[str, bytes | None]) -> Evidence:
+    """What the gates of a promotion judge by on this commit. `contents` as in `promote`.
+
+    Raises:
+        Refused: the record is damaged.
+    """
+    record = records.read(contents[document.record_file], document.record_file)
+    return _evidence(intent, record, contents)
+
+
+def _evidence(intent: Intent, record: Record | None, contents: Mapping[str, bytes | None]) -> Evidence:
+    candidate = intent.candidate
+    assert candidate is not None
     changed = _drifted(record.edits, contents) if record else ""
-    evidence = Evidence(
+    return Evidence(
         candidate=candidate.measured,
         champion=record.live.measured if record and record.live and not changed else None,
         champion_unknown=f"what is live is not known: {changed}" if changed else "",
         rescored=candidate.rescored,
+        facts=candidate.facts,
+        given=candidate.with_table(intent.given),
+        now=intent.given.at or intent.created,
     )
-    return [_ask(kind, gate, evidence) for kind, gate in gate_specs.build(document.spec.gates)]
 
 
-def _ask(kind: Kind, gate: Any, evidence: Evidence) -> Verdict:
-    try:
-        verdict = kind.judge(gate, evidence)
-    # Gates come from other packages, too: one that breaks has not judged, and the promotion ends with its reason.
-    except Exception as error:  # noqa: BLE001
-        return Verdict(gate.name, gate.kind, "error", f"the gate crashed: {type(error).__name__}: {error}")
-    if isinstance(verdict, Verdict):
-        return verdict
-    return Verdict(gate.name, gate.kind, "error", f"the gate gave no Verdict but a {type(verdict).__name__}")
+def _judge(
+    document: PromotionDocument, intent: Intent, record: Record | None, contents: Mapping[str, bytes | None]
+) -> list[Verdict]:
+    return ask_all(gate_specs.build(document.spec.gates), _evidence(intent, record, contents))
 
 
 def _drifted(edits: Sequence[EditMade], contents: Mapping[str, bytes | None]) -> str:
@@ -222,11 +288,11 @@ def _drifted(edits: Sequence[EditMade], contents: Mapping[str, bytes | None]) ->
         if data is None:
             continue
         try:
-            now = editing.read(data, _target(made), made.file)
+            changed = editing.drifted(data, _target(made), made.file, made.made, made.new)
         except EditRefused as error:
             return str(error)
-        if type(now) is not type(made.new) or now != made.new:
-            return f"{made.file}: {made.path} is {now!r}, the record says {made.new!r}: somebody changed it by hand"
+        if changed:
+            return f"{made.file}: {made.path} {changed}: somebody changed it by hand"
     return ""
 
 
@@ -248,9 +314,14 @@ def _identity(document: PromotionDocument, intent: Intent) -> dict[str, JsonValu
 
 
 def _trailers(
-    document: PromotionDocument, intent: Intent, live: Live | None, previous: Live | None
+    document: PromotionDocument,
+    intent: Intent,
+    live: Live | None,
+    previous: Live | None,
+    verdicts: Sequence[Verdict] = (),
 ) -> dict[str, str | None]:
     candidate = intent.candidate
+    report = records.report_digest([verdict.to_dict() for verdict in verdicts])
     return {
         "Retrain-Promotion": intent.id,
         "Retrain-Intent": intent.key,
@@ -263,7 +334,11 @@ def _trailers(
         "Model-Digest": live.digest if live else None,
         "Model-Uri": live.uri if live else None,
         "Model-Version": live.version if live else None,
+        "Model-Dataset": live.dataset if live else None,
+        "Gate-Report-Digest": report,
         "Previous-Model-Digest": previous.digest if previous else None,
+        "Previous-Model-Version": previous.version if previous else None,
+        **(candidate.source.trailers if candidate and candidate.source else {}),
     }
 
 

@@ -62,6 +62,13 @@ def _check_remote(scheme: str, url: str) -> str | None:
     return "has no path" if parts.path in {"", "/"} else None
 
 
+def scheme(url: str) -> str:
+    """`https`, `ssh` or `path`: how an address that `check_url` lets through is reached."""
+    if match := _SCHEME.match(url):
+        return "path" if match[1].lower() == "file" else match[1].lower()
+    return "ssh" if _SCP.fullmatch(url) else "path"
+
+
 def local_path(url: str) -> Path | None:
     """The path on this machine that an address means, None if it means a server."""
     if url.lower().startswith("file://"):

@@ -13,21 +13,32 @@ from deploy import candidate as candidates
 from deploy.attempt import Place
 from deploy.derive import Intent
 from deploy.git import Git
+from deploy.git.access import Secrets
 from deploy.spec import PromotionDocument
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 
 
-def place(data: Path, root: Path, environment: Mapping[str, str] | None = None) -> Place:
-    """A place for git under `data`: its home and the caches. `environment`: see `git.PASSED_ON`."""
-    return Place(Git(data.absolute() / "git" / "home", environment or {}), data.absolute(), root.absolute())
+def place(
+    data: Path, root: Path, environment: Mapping[str, str] | None = None, secrets: Secrets | None = None
+) -> Place:
+    """A place for git under `data`: its home and the caches. `environment`: see `git.PASSED_ON`; `secrets`: `Place`."""
+    git = Git(data.absolute() / "git" / "home", environment or {})
+    return Place(git, data.absolute(), root.absolute(), secrets)
 
 
 async def plan(
-    where: Place, document: PromotionDocument, candidate: Mapping[str, JsonValue], clock: Clock | None = None
+    where: Place,
+    document: PromotionDocument,
+    candidate: Mapping[str, JsonValue],
+    clock: Clock | None = None,
+    environment: str | None = None,
 ) -> dict[str, JsonValue]:
-    """`{"outcome", "reason", "changes", "diff", "gates", "base", "message"}`; `outcome` is commit, noop or refused.
+    """`{"outcome", "reason", "changes", "diff", "gates", "base", "message", "environment",
+    "warnings"}`.
+
+    `outcome` is commit, noop or refused. `environment`: None is where candidates enter.
 
     Raises:
         ConfigError: the candidate or the document is wrong.
@@ -36,6 +47,7 @@ async def plan(
     """
     if problems := [problem.message for problem in spec.check(document) if problem.severity == "error"]:
         raise ConfigError("; ".join(problems))
+    document = document.at(environment or document.entry)
     model = candidates.read(dict(candidate))
     key = proposals.intent_key(document, model.digest, "promote")
     # No id of a real promotion: a plan for a model that is live already says what the next one would come to.
@@ -49,4 +61,6 @@ async def plan(
         "gates": derived.gates,
         "base": base,
         "message": derived.message,
+        "environment": document.spec.environment,
+        "warnings": [*derived.warnings],
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.from_thread
@@ -17,21 +18,28 @@ import structlog
 from anyio.abc import TaskStatus
 from sqlalchemy import Connection
 
-from deploy import attempt, proposals
+from deploy import asked, attempt, barrier, follower, gates, proposals
 from deploy.attempt import Place
-from deploy.derive import Derived
+from deploy.barrier import Pushing
+from deploy.clearance import Clearance, held
+from deploy.derive import Derived, Intent
+from deploy.desk import Desk
+from deploy.gates import Given, Tools
 from deploy.git import Race
-from deploy.names import one_line
 from deploy.outcomes import Ending, emit
+from deploy.people import People
 from deploy.plan import plan
 from deploy.spec import PromotionDocument
+from deploy.states import into
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, Transient
 from retrain.events import JsonValue
+from retrain.identity import nobody_known
 from retrain.store import Store, promotions
-from retrain.store.promotions import Hold, PromotionRow
+from retrain.store.promotions import PromotionRow
 
 T = TypeVar("T")
+OpenTools = Callable[[], AbstractAsyncContextManager[Tools]]
 log = structlog.get_logger()
 
 TOPIC = "promotions"
@@ -41,6 +49,8 @@ POLL_S = 1.0
 """How often to look for promotions that are due again, or that another process wrote."""
 RACES = 20
 """Lost races before a promotion waits like after any other trouble."""
+UNJUDGED = 20
+"""Times in a row that a gate may be in error before its promotion is refused."""
 LONGEST_S = 300.0
 PROBE_S = 15.0
 
@@ -58,7 +68,7 @@ class Promoter:
     """Works off the store's promotions. Build it, then `await run()` in a task group; the rest may be called any time.
 
     `environment` is what git may see of the process's own (see `git.PASSED_ON`); `root` is where relative
-    repository paths start; caches lie under `data`.
+    repository paths start; caches lie under `data`. `tools`: what gates ask with; held while it runs.
     """
 
     def __init__(
@@ -69,6 +79,7 @@ class Promoter:
         *,
         clock: Clock | None = None,
         settings: Settings | None = None,
+        tools: OpenTools | None = None,
     ) -> None:
         self.documents = dict(documents)
         self._store = store
@@ -76,18 +87,30 @@ class Promoter:
         self._clock = clock or SystemClock()
         self._settings = settings or Settings()
         self._active: set[str] = set()
+        self._parked: set[str] = set()
+        self._unjudged: dict[str, int] = {}
+        self._open_tools = tools
+        self._tools: Tools | None = None
         self._trouble: dict[str, str] = {}
         # Waiting for a repository's turn takes a task, not a thread.
         self._turns: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._limiter = anyio.CapacityLimiter(AT_ONCE + 4)
+        self.people = People(store, Desk(lambda: self.documents), place, self._clock, self._limiter)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled. Git commands in hand are killed then; what they did is found again by the next run."""
         await self._store.write(lambda c: promotions.release(c, self._settings.owner))
+        async with AsyncExitStack() as stack:
+            if self._open_tools is not None:
+                self._tools = await stack.enter_async_context(self._open_tools())
+            await self._work(task_status)
+
+    async def _work(self, task_status: TaskStatus[None]) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_git)
             group.start_soon(self._renew)
             group.start_soon(self._probe)
+            group.start_soon(follower.run, self._store, lambda: self.documents, self._clock)
             task_status.started()
             while True:
                 rows = await self._claim()
@@ -102,75 +125,28 @@ class Promoter:
             name: {"ready": name not in self._trouble, "reason": self._trouble.get(name, "")} for name in self.documents
         }
 
-    async def plan(self, document: PromotionDocument, candidate: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    async def plan(
+        self, document: PromotionDocument, candidate: Mapping[str, JsonValue], environment: str | None = None
+    ) -> dict[str, JsonValue]:
         """What a promotion would change and what its gates say. Nothing changes.
 
         Raises:
             ConfigError, Refused: it could not be made.
             Transient, Permanent: the repository is away, or says no.
         """
-        return await plan(self._place, document, candidate, self._clock)
+        return await plan(self._place, document, candidate, self._clock, environment)
 
     async def rollback(self, name: str, *, reason: str = "", actor: str = "") -> str:
-        """Go back to what was live before, by a new commit, and hold the target; the id of the promotion that does it.
-
-        Raises:
-            NotFound: no promotion has that name.
-            Refused: nothing is on record to go back to.
-            Transient, Permanent: the repository is away, or says no.
-        """
-        document = self._document(name)
-        record = await self._in_thread(partial(attempt.current, self._place, document))
-        if record is None or record.live is None or not record.wayBack:
-            raise Refused(f"{name}: there is nothing on record to go back to in {document.spec.environment}")
-        digest = record.live.digest
-        now = self._clock.now()
-        row = PromotionRow(
-            id="",
-            intent_key=proposals.intent_key(document, digest, "rollback"),
-            name=name,
-            environment=document.spec.environment,
-            candidate={"digest": digest, "uri": record.live.uri, "reason": one_line(reason), "actor": one_line(actor)},
-            created=now,
-            updated=now,
-            next_attempt=now,
-            action="rollback",
-        )
-        hold = Hold(name, document.spec.environment, reason or f"rolled back from {digest}", actor, now)
-
-        def work(connection: Connection) -> str:
-            # The hold comes first: nothing may be promoted between the wish and the commit.
-            promotions.hold(connection, hold)
-            return proposals.propose(connection, row)
-
-        promotion_id = await self._store.write(work)
-        self._store.signals.notify(TOPIC)
-        return promotion_id
+        """Go back to what was live before. As `people.rollback`, for whoever sits at this machine."""
+        return await self.people.rollback(name, reason=reason, by=nobody_known(actor or "somebody"))
 
     async def hold(self, name: str, *, reason: str = "", actor: str = "") -> None:
-        """Keep automation from promoting until `release`.
-
-        Raises:
-            NotFound: no promotion has that name.
-        """
-        document = self._document(name)
-        hold = Hold(name, document.spec.environment, reason, actor, self._clock.now())
-        await self._store.write(lambda c: promotions.hold(c, hold))
+        """Keep automation from promoting until `release`. As `people.hold`, for whoever sits at this machine."""
+        await self.people.hold(name, reason=reason, by=nobody_known(actor or "somebody"))
 
     async def release(self, name: str) -> bool:
-        """Let automation promote again; False if nothing held it.
-
-        Raises:
-            NotFound: no promotion has that name.
-        """
-        document = self._document(name)
-        return await self._store.write(lambda c: promotions.release_hold(c, name, document.spec.environment))
-
-    def _document(self, name: str) -> PromotionDocument:
-        document = self.documents.get(name)
-        if document is None:
-            raise NotFound(f"no promotion is named {name!r}; there are {', '.join(sorted(self.documents)) or 'none'}")
-        return document
+        """Let automation promote again; False if nothing held it. As `people.release`."""
+        return await self.people.release(name, by=nobody_known("somebody"))
 
     async def _claim(self) -> list[PromotionRow]:
         free = AT_ONCE - len(self._active)
@@ -224,11 +200,17 @@ class Promoter:
         with anyio.CancelScope(shield=True):
             try:
                 await self._conclude(row)
+                # Not before: one that people make due meanwhile would be taken up by the work that is about to end.
+                self._active.discard(row.id)
+                if row.id in self._parked:
+                    await self._store.write(lambda c: promotions.let_go(c, self._settings.owner, row.id))
             except Transient as error:  # the store itself: the lease runs out, and somebody takes it up again
                 log.warning("promotion.unsaved", promotion_id=row.id, error=str(error))
             finally:
                 self._active.discard(row.id)
-                self._store.signals.notify(TOPIC)
+                self._parked.discard(row.id)
+                for topic in (TOPIC, follower.TOPIC):
+                    self._store.signals.notify(topic)
 
     async def _conclude(self, row: PromotionRow) -> None:
         try:
@@ -236,6 +218,8 @@ class Promoter:
         except Transient as error:
             self._note_trouble(row.name, error)
             await self._later(row, error)
+        except _Over as over:
+            await self._end(row, over.ending)
         except (Refused, NotFound) as error:
             await self._end(row, Ending("refused", str(error)))
         except (Permanent, ConfigError) as error:
@@ -246,7 +230,7 @@ class Promoter:
 
     async def _advance(self, row: PromotionRow) -> None:
         document = self.documents.get(row.name)
-        if document is None or document.spec.environment != row.environment:
+        if document is None or row.environment not in document.environments:
             raise ConfigError(f"no Promotion is named {row.name!r} for {row.environment!r} any more")
         for tries in range(RACES):
             try:
@@ -258,12 +242,15 @@ class Promoter:
         raise Transient(f"lost {RACES} races for {document.spec.repo.branch} of {document.spec.repo.url}")
 
     async def _try_once(self, row: PromotionRow, document: PromotionDocument) -> None:
+        target = document.at(row.environment)
+        wish = await self._store.write(partial(self._begin, row=row))
+        if isinstance(wish, Ending):
+            await self._end(row, wish)
+            return
+        wish = await self._asked(target, wish)
         async with self._turns[document.spec.repo.url]:
-            if refusal := await self._store.write(partial(self._begin, row=row)):
-                await self._end(row, refusal)
-                return
-            work = partial(attempt.run, self._place, document, proposals.intent(row), partial(self._before_push, row))
-            base, commit, derived = await self._in_thread(work)
+            before_push = partial(self._before_push, row, document, wish.given.at or row.created)
+            base, commit, derived = await self._in_thread(partial(attempt.run, self._place, target, wish, before_push))
         self._trouble.pop(row.name, None)
         match derived.outcome:
             case "commit" | "landed":
@@ -271,53 +258,87 @@ class Promoter:
             case "noop" | "refused":
                 if derived.outcome == "noop" or derived.reason:
                     await self._end(row, Ending(derived.outcome, derived.reason, base, None, derived))
+            case "unjudged":
+                await self._judge_later(row, Ending("refused", derived.reason, base, None, derived))
 
-    def _begin(self, connection: Connection, row: PromotionRow) -> Ending | None:
-        """Enter `gating`; what stops the promotion instead, if something does."""
-        hold = promotions.holding(connection, row.name, row.environment)
+    async def _asked(self, target: PromotionDocument, wish: Intent) -> Intent:
+        """The wish with what its gates have asked others."""
+        if not asked.needs_asking(target, wish):
+            return wish
+        if self._tools is None:
+            raise ConfigError("a gate of this promotion asks others, and here is nothing to ask with")
+        return await asked.ask(self._place, target, wish, self._tools, wish.given.at)
+
+    async def _judge_later(self, row: PromotionRow, ending: Ending) -> None:
+        """Ask the gates again after a while, in the end no more: an error is no pass, however often it comes."""
+        assert ending.derived is not None
+        waits_for_answer = gates.overall(ending.derived.verdicts) == "pending"
+        self._unjudged[row.id] = 0 if waits_for_answer else self._unjudged.get(row.id, 0) + 1
+        if self._unjudged[row.id] < UNJUDGED:
+            await self._later(row, Transient(ending.reason), gates=ending.derived.gates)
+            return
+        del self._unjudged[row.id]
+        await self._end(row, ending)
+
+    def _begin(self, connection: Connection, row: PromotionRow) -> Intent | Ending:
+        """Enter `gating`: what is wanted, with the approvals so far; what stops it instead, if something does."""
+        fresh = promotions.get(connection, row.id) or row
         # A commit that may have been pushed before a crash is looked for even under a hold.
-        if hold is not None and row.action == "promote" and row.commit_sha is None:
-            return held(hold)
-        if row.commit_sha is None:
-            promotions.save(connection, self._settings.owner, row.id, self._clock.now(), state="gating")
-        return None
-
-    def _before_push(self, row: PromotionRow, derived: Derived, base: str, commit: str) -> bool:
-        """Write down what is about to be pushed (from the worker thread); False if it must not be."""
-
-        def work(connection: Connection) -> Ending | bool | None:
+        if row.commit_sha is None and row.action == "promote":
             hold = promotions.holding(connection, row.name, row.environment)
-            if hold is not None and row.action == "promote":
-                return held(hold)
-            return promotions.save(
-                connection,
-                self._settings.owner,
-                row.id,
-                self._clock.now(),
-                state="committing",
-                base_sha=base,
-                commit_sha=commit,
-                gates=derived.gates,
-                changes=derived.changes,
-                diff=derived.diff,
-            )
+            if hold is not None and fresh.state != "awaiting":
+                return Ending("refused", held(hold))
+            if (no := barrier.rejected(connection, row)) is not None:
+                return Ending("refused", no)
+        if row.commit_sha is None and fresh.state != "awaiting":
+            now = self._clock.now()
+            promotions.save(connection, self._settings.owner, row.id, now, was=into("gating"), state="gating")
+        target, now = self.documents[row.name].at(row.environment), self._clock.now()
+        wish = proposals.intent(row, barrier.countable(connection, target, fresh, now))
+        return replace(wish, given=Given(at=barrier.asked_at(target, fresh, now)))
 
-        answer = anyio.from_thread.run(self._store.write, work)
-        if isinstance(answer, Ending):
-            raise Refused(answer.reason)
-        if not answer:
-            log.warning("promotion.lease_lost", promotion_id=row.id)
-        return bool(answer)
+    def _before_push(
+        self,
+        row: PromotionRow,
+        document: PromotionDocument,
+        asked_at: datetime,
+        derived: Derived,
+        base: str,
+        commit: str,
+    ) -> bool:
+        """Write down what is about to be pushed (from the worker thread); False if it must not be.
 
-    async def _later(self, row: PromotionRow, error: Transient) -> None:
+        Raises:
+            Race: approvals came or went meanwhile; derive again.
+        """
+        seen = barrier.look_behind(self._place, document, row.environment, base) if row.action == "promote" else []
+        pushing = Pushing(self._settings.owner, row, document, derived, base, commit, asked_at, seen)
+        answer = anyio.from_thread.run(self._store.write, partial(barrier.ask, pushing=pushing, now=self._clock.now()))
+        match answer:
+            case "go":
+                return True
+            case "again":
+                raise Race(f"the approvals of {row.id} have changed meanwhile")
+            case "lost":
+                log.warning("promotion.lease_lost", promotion_id=row.id)
+            case Ending():
+                raise _Over(answer)
+            case Clearance():
+                self._parked.add(row.id)
+                anyio.from_thread.run_sync(self._store.signals.notify, "outbox")
+                log.info("promotion.awaits", promotion_id=row.id, reason=answer.reason)
+        return False
+
+    async def _later(self, row: PromotionRow, error: Transient, **more: Any) -> None:
         now = self._clock.now()
         wait = min(LONGEST_S, self._settings.first_wait_s * 2 ** min(row.attempts, 10))
         wait *= 0.5 + _spread(row.id, row.attempts) / 2
-        waiting = {
+        waiting: dict[str, Any] = {
             "reason": str(error),
             "next_attempt": now + timedelta(seconds=wait),
             "owner": None,
             "lease_until": None,
+            **more,
         }
         await self._store.write(lambda c: promotions.save(c, self._settings.owner, row.id, now, **waiting))
         log.info("promotion.waits", promotion_id=row.id, seconds=round(wait, 1), reason=str(error))
@@ -332,10 +353,12 @@ class Promoter:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
 
-def held(hold: Hold) -> Ending:
-    """What a promotion that meets a hold comes to."""
-    why = f" ({hold.reason})" if hold.reason else ""
-    return Ending("refused", f"held by {hold.actor or 'somebody'} since {hold.created:%Y-%m-%dT%H:%M:%SZ}{why}")
+class _Over(Exception):
+    """What the last word before the push ended a promotion with."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.reason)
+        self.ending = ending
 
 
 def _spread(promotion_id: str, tries: int) -> float:

@@ -12,34 +12,29 @@ from sqlalchemy import Connection
 from deploy import candidate as candidates
 from deploy.derive import Intent
 from deploy.spec import PromotionDocument
+from deploy.states import OPEN
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 from retrain.store import promotions
-from retrain.store.promotions import OPEN, PromotionRow
-
-LEGAL: dict[str, frozenset[str]] = {
-    "proposed": frozenset({"gating", "refused", "failed"}),
-    "gating": frozenset({"gating", "committing", "committed", "refused", "failed", "noop"}),
-    "committing": frozenset({"gating", "committing", "committed", "refused", "failed", "noop"}),
-    "committed": frozenset({"rolled-back"}),
-    "refused": frozenset(),
-    "failed": frozenset(),
-    "noop": frozenset(),
-    "rolled-back": frozenset(),
-}
-"""A promotion's states and where each may go. `gating` again is what a lost race leads to."""
+from retrain.store.approvals import Approval
+from retrain.store.promotions import PromotionRow
 
 _DONE = ("committed", "noop", "rolled-back")
 
 
 @dataclass(frozen=True, slots=True)
 class PromotionRequest:
-    """A firing's wish: this candidate, by that Promotion. `depth`: lineage, as events count it."""
+    """A wish: this candidate, by that Promotion. `depth`: lineage, as events count it.
+
+    `environment`: None is where candidates enter. `actor`: who asks, "" where a firing does.
+    """
 
     promotion: str
     candidate: Mapping[str, JsonValue]
     firing_id: str | None = None
     depth: int = 0
+    environment: str | None = None
+    actor: str = ""
 
 
 def submit(connection: Connection, document: PromotionDocument, request: PromotionRequest, now: datetime) -> str:
@@ -49,16 +44,17 @@ def submit(connection: Connection, document: PromotionDocument, request: Promoti
     promotion. A model that was refused or failed may be proposed again by another firing: that is a new one.
 
     Raises:
-        ConfigError: the candidate is none, or names another promotion.
+        ConfigError: the candidate is none, or names another promotion or an environment that it has not.
     """
     if request.promotion != document.name:
         raise ConfigError(f"the request is for promotion {request.promotion!r}, the document is {document.name!r}")
+    target = document.at(request.environment or document.entry)
     candidate = candidates.read(dict(request.candidate))
     row = PromotionRow(
         id="",
-        intent_key=intent_key(document, candidate.digest, "promote"),
+        intent_key=intent_key(target, candidate.digest, "promote"),
         name=document.name,
-        environment=document.spec.environment,
+        environment=target.spec.environment,
         candidate=candidate.model_dump(mode="json"),
         created=now,
         updated=now,
@@ -66,6 +62,8 @@ def submit(connection: Connection, document: PromotionDocument, request: Promoti
         firing_id=request.firing_id,
         run_id=candidate.run,
         depth=request.depth,
+        actor=request.actor,
+        route=list(document.environments),
     )
     return propose(connection, row)
 
@@ -91,8 +89,62 @@ def propose(connection: Connection, row: PromotionRow) -> str:
         turn += 1
 
 
+def follow(
+    connection: Connection, document: PromotionDocument, parent: PromotionRow, environment: str, now: datetime
+) -> str | None:
+    """Propose what is live in one environment to the next, once; the new promotion's id, None if it was done before."""
+    if promotions.child(connection, parent.id, environment) is not None:
+        return None
+    target = document.at(environment)
+    row = replace(
+        _fresh(parent, now),
+        intent_key=intent_key(target, candidates.read(parent.candidate).digest, "promote"),
+        environment=environment,
+        parent=parent.id,
+        depth=parent.depth + 1,
+        route=list(document.environments),
+    )
+    # A person may have proposed it meanwhile: then that one is the child, and it keeps its own lineage.
+    promotion_id = propose(connection, row)
+    made = promotions.get(connection, promotion_id)
+    assert made is not None
+    if made.parent is None:
+        promotions.adopt(connection, promotion_id, parent.id)
+    return promotion_id
+
+
+def again(connection: Connection, row: PromotionRow, actor: str, now: datetime) -> str:
+    """Propose what has ended once more because a person says so; the new promotion's id."""
+    fresh = replace(_fresh(row, now), retry_of=row.id, actor=actor, parent=row.parent, route=row.route)
+    turn = 1
+    while promotions.get(connection, _id(row.intent_key, turn)) is not None:
+        turn += 1
+    return promotions.propose(connection, replace(fresh, id=_id(row.intent_key, turn)))
+
+
+def _fresh(row: PromotionRow, now: datetime) -> PromotionRow:
+    """The same wish, not yet worked on."""
+    return PromotionRow(
+        id="",
+        intent_key=row.intent_key,
+        name=row.name,
+        environment=row.environment,
+        candidate=row.candidate,
+        created=now,
+        updated=now,
+        next_attempt=now,
+        firing_id=row.firing_id,
+        run_id=row.run_id,
+        depth=row.depth,
+    )
+
+
 def _is_same(known: PromotionRow, row: PromotionRow) -> bool:
-    if known.state in OPEN or (row.firing_id is not None and known.firing_id == row.firing_id):
+    if known.state in OPEN:
+        return True
+    if row.parent is not None:
+        return known.parent == row.parent
+    if row.firing_id is not None and known.firing_id == row.firing_id:
         return True
     return row.run_id is not None and known.run_id == row.run_id and known.state in _DONE
 
@@ -101,8 +153,8 @@ def _id(key: str, turn: int) -> str:
     return f"p-{(key if turn == 1 else sha256(f'{key}#{turn}'.encode()).hexdigest())[:20]}"
 
 
-def intent(row: PromotionRow) -> Intent:
-    """A stored promotion as what is wanted.
+def intent(row: PromotionRow, approvals: tuple[Approval, ...] = ()) -> Intent:
+    """A stored promotion as what is wanted. `approvals`: what people said of it.
 
     Raises:
         ConfigError: its candidate is not one.
@@ -119,4 +171,14 @@ def intent(row: PromotionRow) -> Intent:
             actor=str(wish.get("actor") or ""),
         )
     candidate = candidates.read(row.candidate)
-    return Intent(row.id, row.intent_key, "promote", candidate.digest, row.created, candidate, row.firing_id)
+    return Intent(
+        row.id,
+        row.intent_key,
+        "promote",
+        candidate.digest,
+        row.created,
+        candidate,
+        row.firing_id,
+        actor=row.actor,
+        approvals=approvals,
+    )

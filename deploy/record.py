@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from deploy.edits import edit as editing
 from deploy.edits import selector
-from deploy.edits.edit import Change
+from deploy.edits.edit import Anchor, Change, Remove, Undo, Value
 from deploy.edits.scalars import Scalar
-from deploy.gates import Measured, Verdict
+from deploy.gates import Measured, Verdict, written
 from deploy.names import check_file, one_line
+from deploy.trailers import message as message
 from retrain.errors import ConfigError, Refused
 from retrain.events import JsonValue
 
@@ -39,15 +42,28 @@ class Live(_Part):
     run: str | None = None
     dataset: str | None = None
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
+    code: str | None = None
+    signature: JsonValue = None
 
     @property
     def measured(self) -> Measured:
         """Its metrics as gates want them."""
-        return Measured(self.digest, self.metrics, self.dataset)
+        return Measured(self.digest, self.metrics, self.dataset, self.code, self.signature)
+
+
+class Stood(_Part):
+    """Where in the file a value stood that was created or removed: `deploy.edits.anchoring.Anchor`."""
+
+    side: Literal["in", "parent", "after", "before", "head"]
+    gap: str
+    sibling: str | int | None = None
 
 
 class EditMade(_Part):
-    """One value that a commit changed. The texts are the file's own characters."""
+    """One value that a commit changed. The texts are the file's own characters.
+
+    `made`: what was created has no old value, what was removed no new one; `stood` is the way back to its place.
+    """
 
     file: str
     path: str
@@ -56,6 +72,15 @@ class EditMade(_Part):
     oldText: str
     newText: str
     resource: dict[str, str] = Field(default_factory=dict)
+    made: editing.Made = "set"
+    stood: Stood | None = None
+
+    @property
+    def back(self) -> editing.Edit:
+        """The edit that takes it back."""
+        if self.made == "set" or self.stood is None:
+            return Remove() if self.made == "created" else Value(self.old, self.oldText)
+        return Undo(self.made, self.oldText, self.newText, Anchor(**self.stood.model_dump()))
 
     @field_validator("file")
     @classmethod
@@ -83,13 +108,19 @@ class StepBack(_Part):
 
 
 class Record(_Part):
-    """The record file. `promotion` names this commit's promotion; `rolledBack` what it took out."""
+    """The record file. `promotion` names this commit's promotion; `rolledBack` what it took out.
+
+    `number`: the how manieth of its target this is, from 1. `gateReport`: the digest of `gates`.
+    """
 
     schema_: str = Field(alias="schema")
     promotion: dict[str, JsonValue]
     live: Live | None
     edits: tuple[EditMade, ...] = ()
     gates: tuple[dict[str, JsonValue], ...] = ()
+    approvals: tuple[dict[str, JsonValue], ...] = ()
+    number: int = Field(default=1, ge=1)
+    gateReport: str | None = None
     previousRecord: str | None = None
     rolledBack: Live | None = None
     wayBack: tuple[StepBack, ...] = ()
@@ -122,6 +153,18 @@ def digest(body: bytes | None) -> str | None:
     return None if body is None else f"sha256:{sha256(body).hexdigest()}"
 
 
+def report_digest(gates: Sequence[Mapping[str, JsonValue]]) -> str | None:
+    """The digest of what the gates said, as canonical JSON; None where none was asked."""
+    return written([dict(gate) for gate in gates])[1] if gates else None
+
+
+def _number(previous: bytes | None) -> int:
+    if previous is None:
+        return 0
+    number = orjson.loads(previous).get("number")
+    return number if isinstance(number, int) and number > 0 else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """What a new record is made of."""
@@ -133,16 +176,21 @@ class Made:
     previous: bytes | None
     way_back: Sequence[StepBack]
     rolled_back: Live | None = None
+    approvals: Sequence[dict[str, JsonValue]] = ()
 
 
 def write(made: Made) -> bytes:
     """The record file's bytes: JSON for people, in a fixed order."""
+    gates = tuple(verdict.to_dict() for verdict in made.verdicts)
     record = Record(
         schema=SCHEMA,
         promotion=dict(made.promotion),
         live=made.live,
         edits=tuple(made.edits),
-        gates=tuple(verdict.to_dict() for verdict in made.verdicts),
+        gates=gates,
+        approvals=tuple(made.approvals),
+        number=_number(made.previous) + 1,
+        gateReport=report_digest(gates),
         previousRecord=digest(made.previous),
         rolledBack=made.rolled_back,
         wayBack=tuple(made.way_back)[:STEPS_BACK],
@@ -153,27 +201,14 @@ def write(made: Made) -> bytes:
 
 def edit_made(file: str, path: str, resource: Mapping[str, str], change: Change) -> EditMade:
     """A change with its place."""
-    fields = asdict(change)
     return EditMade(
         file=file,
         path=path,
         resource=dict(resource),
-        old=fields["old"],
-        new=fields["new"],
-        oldText=fields["old_text"],
-        newText=fields["new_text"],
+        old=change.old,
+        new=change.new,
+        oldText=change.old_text,
+        newText=change.new_text,
+        made=change.made,
+        stood=Stood(**asdict(change.anchor)) if change.anchor else None,
     )
-
-
-def trailers(fields: Mapping[str, str | None]) -> str:
-    """A block of commit trailers, one line each: no value can begin another. Empty values are left out."""
-    return "".join(f"{key}: {one_line(value)}\n" for key, value in fields.items() if value and one_line(value))
-
-
-def message(text: str, fields: Mapping[str, str | None]) -> str:
-    """A commit message that ends with trailers. The text is what the user's template gave."""
-    lines = [line.rstrip() for line in text.strip().splitlines()]
-    lines[0] = one_line(lines[0], 200)
-    # "---" would end the message for git's trailer parser.
-    body = "\n".join(" " + line if line.startswith("---") else line for line in lines)
-    return f"{body}\n\n{trailers(fields)}"

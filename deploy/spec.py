@@ -3,39 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from deploy import render
+from deploy import environments, render
 from deploy.edits import selector
-from deploy.edits.spec import Edit
+from deploy.environments import NAME, Environment, Terms
 from deploy.gates import spec as gate_specs
+from deploy.git import spec as git_specs
 from deploy.git.spec import Commit, Repo
 from deploy.names import RECORDS
 from deploy.shape import Shape
+from retrain.errors import ConfigError
 from retrain.manifests import Problem
-
-_NAME = r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$"
 
 
 class Metadata(Shape):
     """The promotion's name is part of every path and trailer, hence its narrow alphabet."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     namespace: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
-class Spec(Shape):
-    """What is promoted where, under which conditions."""
+class Spec(Terms):
+    """What is promoted where, under which conditions.
+
+    Either one `environment` with its `edits` and terms, or several `environments` in order. `environment` is "" then.
+    """
 
     repo: Repo
-    environment: str = Field(pattern=_NAME)
-    edits: tuple[Edit, ...] = Field(min_length=1, max_length=100)
-    gates: tuple[gate_specs.Gate, ...] = ()
+    environment: str = Field(default="", pattern=NAME)
+    environments: tuple[Environment, ...] = Field(default=(), max_length=20)
     commit: Commit = Field(default_factory=Commit)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        given = self.model_fields_set
+        if "environments" in given:
+            if both := sorted(given & {"environment", *Terms.model_fields}):
+                names = ", ".join(f"spec.{name}" for name in both)
+                raise ValueError(f"{names} beside spec.environments: write what belongs to one into each of them")
+            if not self.environments:
+                raise ValueError("spec.environments is empty: name one at least")
+        elif "environment" not in given:
+            raise ValueError("write spec.environment with spec.edits, or spec.environments")
+        elif not self.edits:
+            raise ValueError("spec.edits is missing: at least one edit makes a promotion")
+        return self
 
 
 class PromotionDocument(Shape):
@@ -53,27 +71,87 @@ class PromotionDocument(Shape):
 
     @property
     def record_file(self) -> str:
-        """The record's path in the deployment repository. Stable whatever the edits are."""
-        return f"{RECORDS}/{self.name}/{self.spec.environment}.json"
+        """The record's path in the deployment repository. Stable whatever the edits are. Of one environment."""
+        return self.record_of(self.spec.environment)
+
+    def record_of(self, environment: str) -> str:
+        """The path of that environment's record."""
+        return f"{RECORDS}/{self.name}/{environment}.json"
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The names of its environments, as written."""
+        names = [one.name for one in self.spec.environments]
+        return tuple(names or [self.spec.environment])
+
+    @property
+    def entry(self) -> str:
+        """The environment that candidates enter at."""
+        return next(name for name in self.environments if not self.before(name))
+
+    def before(self, environment: str) -> tuple[str, ...]:
+        """The environments that a model must have been live in before it goes to this one."""
+        return environments.order(self.spec.environments).get(environment, ())
+
+    def following(self, environment: str) -> tuple[str, ...]:
+        """The environments that come right after this one."""
+        return tuple(name for name in self.environments if environment in self.before(name))
+
+    def soak(self, environment: str) -> timedelta:
+        """How long a model stays in that environment before it goes on."""
+        found = next((one.soak for one in self.spec.environments if one.name == environment), None)
+        return found or timedelta()
+
+    def at(self, environment: str) -> PromotionDocument:
+        """The promotion to one of its environments, as if it were its only one.
+
+        Raises:
+            ConfigError: it has no such environment.
+        """
+        if environment == self.spec.environment:
+            return self
+        one = next((one for one in self.spec.environments if one.name == environment), None)
+        if one is None:
+            there = ", ".join(self.environments)
+            raise ConfigError(f"promotion {self.name} has no environment {environment[:80]!r}; it has {there}")
+        short = {"environment": environment, "environments": (), **environments.terms_of(one)}
+        return self.model_copy(update={"spec": self.spec.model_copy(update=short)})
 
 
 def check(document: PromotionDocument) -> Iterable[Problem]:
     """What pydantic cannot see: known but not built fields and kinds, templates, edits that meet."""
-    if document.spec.repo.credentials is not None:
-        message = "repo.credentials is not built yet; use a path, a public https repository or the ssh agent"
-        yield Problem(("spec", "repo", "credentials"), "unsupported-field", message)
-    yield from gate_specs.check(document.spec.gates)
-    yield from _check_edits(document)
-    if why := render.check(document.spec.commit.message):
+    spec = document.spec
+    yield from git_specs.check(spec.repo, spec.commit)
+    if spec.environments:
+        yield from environments.check(spec.environments)
+        for index, one in enumerate(spec.environments):
+            yield from _check_terms(one, ("spec", "environments", index))
+    else:
+        yield from environments.check_freezes(spec.freeze, ("spec",))
+        yield from _check_terms(spec, ("spec",))
+    yield from _check_message(spec.commit.message)
+
+
+def _check_terms(terms: Terms, here: tuple[str | int, ...]) -> Iterator[Problem]:
+    for problem in gate_specs.check(terms.gates):
+        # Gates know the short form only.
+        yield Problem((*here, *problem.path[1:]), problem.code, problem.message, problem.severity)
+    if not terms.edits:
+        yield Problem((*here, "edits"), "no-edits", "at least one edit makes a promotion")
+    yield from _check_edits(terms, here)
+
+
+def _check_message(message: str) -> Iterator[Problem]:
+    if why := render.check(message):
         yield Problem(("spec", "commit", "message"), "bad-template", why)
-    if not document.spec.commit.message.strip():
+    if not message.strip():
         yield Problem(("spec", "commit", "message"), "bad-template", "the message is empty")
 
 
-def _check_edits(document: PromotionDocument) -> Iterator[Problem]:
+def _check_edits(terms: Terms, start: tuple[str | int, ...]) -> Iterator[Problem]:
     seen: set[tuple[Any, ...]] = set()
-    for index, edit in enumerate(document.spec.edits):
-        here = ("spec", "edits", index)
+    for index, edit in enumerate(terms.edits):
+        here = (*start, "edits", index)
         if isinstance(edit.value, str) and (why := render.check(edit.value)):
             yield Problem((*here, "value"), "bad-template", why)
         place = (edit.file, selector.parse(edit.path), tuple(sorted(edit.resource.items())))

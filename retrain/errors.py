@@ -4,6 +4,7 @@
     ├── ConfigError     tell the user; nothing was applied          exit 2, HTTP 422
     │   └── EventError  the bytes are no CloudEvent                 HTTP 400
     ├── Refused         the answer is no, and stays no              exit 1, HTTP 409
+    │   └── Forbidden   to this person it is                        HTTP 403
     ├── NotFound        there is no such thing                      exit 1, HTTP 404
     ├── Transient       try again later, with backoff               exit 4, HTTP 503
     │   └── BusError    the bus did not take or give it
@@ -34,6 +35,10 @@ class EventError(ConfigError):
 
 class Refused(RetrainError):
     """The answer is no: a gate failed, a state does not allow it, someone else holds it."""
+
+
+class Forbidden(Refused):
+    """Whoever asks may not: they lack a role, or have not said who they are."""
 
 
 class NotFound(RetrainError):

@@ -36,8 +36,11 @@ POINTS = frozenset(
         "binding.after_commit",
         "outbox.before_publish",
         "outbox.after_publish",
+        "promotion.before_commit",
         "promotion.before_push",
         "promotion.after_push",
+        "promotion.before_next",
+        "approval.before_commit",
     }
 )
 

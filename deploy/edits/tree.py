@@ -1,160 +1,126 @@
-"""A YAML text as nodes that know their span, built from libyaml's events.
+"""A document as nodes that know their span, whatever language it is written in.
 
-Events and not `yaml.compose`, which forgets where aliases stand and overruns the C stack on deep nesting.
+`signatures` say what must not change: one for each thing that a reader of the text is told, in the order of the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
-import yaml
-from yaml.cyaml import CParser  # pyright: ignore[reportAttributeAccessIssue] - a compiled module's
+from yaml.events import MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
 
 from deploy.edits.scalars import Scalar
 from retrain.manifests import scalars
 
+Language = Literal["yaml", "json", "toml"]
+Kind = Literal["scalar", "mapping", "sequence", "alias", "other"]
+Signature = tuple[Any, ...]
+"""An event's class, and for those that begin something its anchor, tag, implicit, value (or flow style) and style."""
+
 MAX_DEPTH = 100
-_TAG = "tag:yaml.org,2002:"
 
 
 class Unparsable(ValueError):
-    """The text is not the YAML that can be edited. `line` and `column` count from 1."""
+    """The text is not what can be edited. `at` is the character."""
 
-    def __init__(self, line: int, column: int, message: str) -> None:
+    def __init__(self, at: int, message: str) -> None:
         super().__init__(message)
-        self.line, self.column = line, column
+        self.at = at
 
 
 @dataclass(slots=True)
 class Node:
-    """One value. `start` and `end` are its span in characters, anchor and tag included.
+    """One value. `start` and `end` are its span in characters, anchor and tag included; `first` and `stop` bound its
+    signatures.
 
-    `pairs` of a mapping are in the file's order, with duplicates; an alias has `alias` and nothing else. `shared`: an
-    alias somewhere in the document means this very node.
+    `children` of a mapping are key, value, key, value, with duplicates; an alias has `alias` and nothing else.
+    `used_at`: where an alias means this very node, else -1. `other`: one value that is not edited (a date of TOML's).
     """
 
-    kind: str
+    kind: Kind
     start: int
     end: int
-    line: int
-    column: int
-    event: int
+    first: int
+    stop: int
     value: str = ""
     style: str | None = None
     tag: str | None = None
     anchor: str | None = None
     alias: str | None = None
-    pairs: list[tuple[Node, Node]] = field(default_factory=list)
-    items: list[Node] = field(default_factory=list)
-    shared: bool = False
+    flow: bool = False
+    children: list[Node] = field(default_factory=list)
+    used_at: int = -1
 
     @property
     def scalar(self) -> Scalar:
         """What a scalar means to Kubernetes; text where it means nothing."""
-        if self.kind != "scalar":
-            return None
-        if self.style and self.tag is None:
-            return self.value
-        try:
-            return scalars.to_json(scalars.resolve(self.value, self.tag))
-        except ValueError:
-            return self.value
+        return meaning(self.value, self.style, self.tag) if self.kind == "scalar" else None
 
-    def get(self, key: str) -> list[Node]:
-        """The values under a key: one, none, or several where the key is there twice."""
-        return [value for name, value in self.pairs if name.kind == "scalar" and name.value == key]
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is written where the value would be."""
+        return self.kind == "scalar" and self.start == self.end
+
+    def get(self, key: str) -> list[int]:
+        """Where the values under a key are among the children: one, none, or several if the key is there twice."""
+        children = self.children
+        return [at + 1 for at in range(0, len(children), 2) if children[at].value == key and not children[at].children]
 
     def names(self) -> list[str]:
         """The mapping's plain keys."""
-        return [name.value for name, _ in self.pairs if name.kind == "scalar"]
+        return [key.value for key in self.children[::2] if key.kind == "scalar"]
 
 
-Signature = tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Tree:
-    """All documents of a text, and one signature for each event: what must not change."""
+    """All documents of a text."""
 
-    documents: list[Node]
+    language: Language
+    text: str
     signatures: list[Signature]
+    grow: Callable[[], list[Node]]
+
+    @cached_property
+    def documents(self) -> list[Node]:
+        """The root of each document."""
+        return self.grow()
 
 
-def parse(text: str) -> Tree:
-    """Read all documents.
+Reading = tuple[Any, ...]
 
-    Raises:
-        Unparsable: it is no YAML, or nests too deep.
-    """
-    builder = _Builder(text)
+
+def meaning(value: str, style: str | None, tag: str | None) -> Scalar:
+    """What a scalar means, given its text, its quotes and its tag."""
+    if style and tag is None:
+        return value
     try:
-        return Tree(list(builder.documents()), builder.signatures)
-    except yaml.YAMLError as error:
-        mark: Any = getattr(error, "problem_mark", None)
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        why = str(getattr(error, "problem", None) or error).splitlines()[0]
-        hint = "; this is a template, edit the values file instead" if "{{" in text else ""
-        raise Unparsable(line, column, f"is not YAML: {why}{hint}") from error
+        return scalars.to_json(scalars.resolve(value, tag))
+    except ValueError:
+        return value
 
 
-class _Builder:
-    def __init__(self, text: str) -> None:
-        self.parser = CParser(text)
-        self.signatures: list[Signature] = []
-        self.anchors: dict[str, Node] = {}
-
-    def next(self) -> Any:
-        event: Any = self.parser.get_event()
-        signature: Signature = (type(event).__name__, *(getattr(event, name, None) for name in _SIGNED))
-        self.signatures.append(signature)
-        return event
-
-    def documents(self) -> Iterator[Node]:
-        while True:
-            event = self.next()
-            if event is None or isinstance(event, yaml.StreamEndEvent):
-                return
-            if isinstance(event, yaml.DocumentStartEvent):
-                self.anchors = {}
-                yield self.node(self.next(), 0)
-
-    def node(self, event: Any, depth: int) -> Node:
-        start = event.start_mark
-        if depth > MAX_DEPTH:
-            raise Unparsable(start.line + 1, start.column + 1, f"nests deeper than {MAX_DEPTH} levels")
-        node = Node(
-            "alias", start.index, event.end_mark.index, start.line + 1, start.column + 1, len(self.signatures) - 1
-        )
-        if isinstance(event, yaml.AliasEvent):
-            node.alias = event.anchor
-            if target := self.anchors.get(event.anchor):
-                target.shared = True
-            return node
-        node.anchor, node.tag = event.anchor, event.tag
-        if node.anchor is not None:
-            self.anchors[node.anchor] = node
-        if isinstance(event, yaml.ScalarEvent):
-            node.kind, node.value, node.style = "scalar", event.value, event.style
-        elif isinstance(event, yaml.SequenceStartEvent):
-            self.sequence(node, depth)
-        else:
-            self.mapping(node, depth)
-        return node
-
-    def sequence(self, node: Node, depth: int) -> None:
-        node.kind = "sequence"
-        while not isinstance(event := self.next(), yaml.SequenceEndEvent):
-            node.items.append(self.node(event, depth + 1))
-        node.end = event.end_mark.index
-
-    def mapping(self, node: Node, depth: int) -> None:
-        node.kind = "mapping"
-        while not isinstance(event := self.next(), yaml.MappingEndEvent):
-            key = self.node(event, depth + 1)
-            node.pairs.append((key, self.node(self.next(), depth + 1)))
-        node.end = event.end_mark.index
+def reads(signature: Signature) -> Reading:
+    """What a signature says: the class, anchor and tag, and for a scalar its value with its type."""
+    kind = signature[0]
+    if kind is ScalarEvent:
+        now = meaning(signature[4], signature[5], signature[2])
+        return (kind, signature[1], signature[2], type(now), now)
+    return signature[:3]
 
 
-_SIGNED = ("anchor", "tag", "implicit", "value", "style", "flow_style", "explicit", "version", "tags")
+def scalar(value: Scalar, anchor: str | None = None, tag: str | None = None) -> Reading:
+    """What a scalar should read."""
+    return (ScalarEvent, anchor, tag, type(value), value)
+
+
+def mapping(inside: Iterable[Reading] = ()) -> list[Reading]:
+    """What a mapping should read."""
+    return [(MappingStartEvent, None, None), *inside, (MappingEndEvent,)]
+
+
+def sequence(inside: Iterable[Reading] = ()) -> list[Reading]:
+    """What a list should read."""
+    return [(SequenceStartEvent, None, None), *inside, (SequenceEndEvent,)]

@@ -7,12 +7,32 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationInfo, model_validator
 
-from deploy.gates import KINDS, Kind, champion, threshold
+from deploy.duration import Duration
+from deploy.gates import (
+    KINDS,
+    Kind,
+    budget,
+    calibration,
+    champion,
+    drift,
+    expr,
+    fairness,
+    freshness,
+    http,
+    infra,
+    schema,
+    slices,
+    threshold,
+    workflow,
+)
+from deploy.gates.asking import Built
 from retrain.errors import ConfigError
 from retrain.manifests import Problem, problems
 from retrain.manifests.advice import nearest
 
-NOT_BUILT = frozenset({"approval", "infra", "attestation", "latency", "schema"})
+NOT_BUILT = frozenset({"approval", "attestation"})
+INSTEAD = {"approval": "people approve by the environment's approvals, not by a gate", "latency": "budget"}
+"""What to write instead."""
 
 
 class OtherGate(BaseModel):
@@ -22,6 +42,8 @@ class OtherGate(BaseModel):
 
     name: str = Field(min_length=1, max_length=63)
     kind: str
+    advisory: bool = False
+    validFor: Duration | None = None
 
     _plugin: Kind | None = PrivateAttr(default=None)
     _known: tuple[str, ...] = PrivateAttr(default=())
@@ -35,6 +57,12 @@ class OtherGate(BaseModel):
     def known(self) -> tuple[str, ...]:
         """Which kinds there are."""
         return (*KINDS, *self._known)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What the kind's own model reads: without what every gate has, unless it wants that too."""
+        mine = {"advisory", "validFor"} - set(self._plugin.Spec.model_fields if self._plugin else ())
+        return self.model_dump(exclude=mine)
 
     @model_validator(mode="after")
     def _look_up(self, info: ValidationInfo) -> Self:
@@ -51,18 +79,29 @@ class OtherGate(BaseModel):
 
 def _gate_kind(value: Any) -> str:
     kind: Any = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return kind if kind in {"threshold", "champion"} else "other"
+    return kind if kind in KINDS else "other"
 
 
 Gate = Annotated[
-    Annotated[threshold.Spec, Tag("threshold")]
+    Annotated[budget.Spec, Tag("budget")]
+    | Annotated[calibration.Spec, Tag("calibration")]
     | Annotated[champion.Spec, Tag("champion")]
+    | Annotated[drift.Spec, Tag("drift")]
+    | Annotated[expr.Spec, Tag("expr")]
+    | Annotated[fairness.Spec, Tag("fairness")]
+    | Annotated[freshness.Spec, Tag("freshness")]
+    | Annotated[http.Spec, Tag("http")]
+    | Annotated[infra.Spec, Tag("infra")]
+    | Annotated[schema.Spec, Tag("schema")]
+    | Annotated[slices.Spec, Tag("slices")]
+    | Annotated[threshold.Spec, Tag("threshold")]
+    | Annotated[workflow.Spec, Tag("workflow")]
     | Annotated[OtherGate, Tag("other")],
     Discriminator(_gate_kind),
 ]
 
 
-def build(gates: Sequence[Gate]) -> list[tuple[Kind, Any]]:
+def build(gates: Sequence[Gate]) -> list[Built]:
     """The gates: each one's kind, and what the user wrote as the kind's own model has it.
 
     Raises:
@@ -74,17 +113,21 @@ def build(gates: Sequence[Gate]) -> list[tuple[Kind, Any]]:
     return [_build(gate) for gate in gates]
 
 
-def _build(gate: Gate) -> tuple[Kind, Any]:
+def _build(gate: Gate) -> Built:
+    common = (gate.advisory, gate.validFor)
     if not isinstance(gate, OtherGate):
-        return KINDS[gate.kind], gate
+        return Built(gate.name, gate.kind, KINDS[gate.kind], gate, *common)
     assert gate.plugin is not None
-    return gate.plugin, gate.plugin.Spec.model_validate(gate.model_dump())
+    return Built(gate.name, gate.kind, gate.plugin, gate.plugin.Spec.model_validate(gate.body), *common)
 
 
 def check(gates: Sequence[Gate]) -> Iterator[Problem]:
+    """What pydantic cannot see: names that are taken, kinds that nobody has, gates that name others."""
     names: set[str] = set()
-    if not gates:
-        yield Problem(("spec", "gates"), "no-gates", "without gates every candidate is promoted", "warning")
+    if not any(not gate.advisory for gate in gates):
+        words = "all gates are advisory" if gates else "without gates"
+        yield Problem(("spec", "gates"), "no-gates", f"{words}: every candidate is promoted", "warning")
+    measuring = {gate.name for gate in gates if gate.kind == "infra"}
     for index, gate in enumerate(gates):
         here = ("spec", "gates", index)
         if gate.name in names:
@@ -92,16 +135,20 @@ def check(gates: Sequence[Gate]) -> Iterator[Problem]:
         names.add(gate.name)
         if isinstance(gate, OtherGate):
             yield from _check_other(gate, here)
+        if isinstance(gate, budget.Spec) and gate.of is not None and gate.of not in measuring:
+            there = ", ".join(sorted(measuring)) or "none"
+            yield Problem((*here, "of"), "unknown-gate", f"no infra gate is named {gate.of!r}; there are {there}")
 
 
 def _check_other(gate: OtherGate, here: tuple[str | int, ...]) -> Iterator[Problem]:
     if gate.plugin is not None:
-        for one in problems(gate.plugin.Spec, gate.model_dump(), here):
+        for one in problems(gate.plugin.Spec, gate.body, here):
             yield Problem(one.path, one.code, f"gate {gate.name!r}: {one.message}")
     elif gate.kind in NOT_BUILT:
-        message = f"gate kind {gate.kind!r} is not built yet; there are {', '.join(sorted(gate.known))}"
-        yield Problem((*here, "kind"), "unsupported-kind", message)
+        there = f"there are {', '.join(sorted(gate.known))}"
+        why = INSTEAD.get(gate.kind, f"is not built yet; {there}")
+        yield Problem((*here, "kind"), "unsupported-kind", f"gate kind {gate.kind!r}: {why}")
     else:
-        near = nearest(gate.kind, list(gate.known))
+        near = INSTEAD.get(gate.kind) or nearest(gate.kind, list(gate.known))
         hint = f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(gate.known))}"
         yield Problem((*here, "kind"), "unsupported-kind", f"gate kind {gate.kind!r} is not known; {hint}")

@@ -1,72 +1,88 @@
-"""What a gate says, and what it gets to judge by."""
+"""What a gate says, and the parts that every kind of gate has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from deploy.duration import Duration
+from deploy.shape import Shape
 from retrain.events import JsonValue
 
 Outcome = Literal["pass", "fail", "error", "pending", "skipped"]
-"""`fail`: judged, and no. `error`: could not be judged, which never passes."""
+"""`fail`: judged, and no. `error`: could not be judged, which never passes. `pending`: an answer is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One gate's report, as the command line shows it. `figures` are what it was judged by, as JSON."""
+    """One gate's report, as the command line shows it. `figures` are what it was judged by, as JSON.
+
+    `advisory`: reported, decides nothing. `expires_at`: ISO time after which it must be judged again. `evidence`:
+    digest of what it was judged by. `again`: it could not be judged now, and asking again may help.
+    """
 
     name: str
     kind: str
     verdict: Outcome
     reason: str
     figures: Mapping[str, JsonValue] = field(default_factory=dict)
+    advisory: bool = False
+    expires_at: str | None = None
+    evidence: str | None = None
+    again: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether the promotion may go on as far as this gate is asked."""
-        return self.verdict in {"pass", "skipped"}
+        return self.advisory or self.verdict in {"pass", "skipped"}
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """The report as JSON."""
-        return {
+        """The report as JSON. What is not so is left out: `advisory`, `expires_at`, `evidence`."""
+        body: dict[str, JsonValue] = {
             "name": self.name,
             "kind": self.kind,
             "verdict": self.verdict,
             "reason": self.reason,
             "figures": dict(self.figures),
         }
+        more = {"advisory": self.advisory, "expires_at": self.expires_at, "evidence": self.evidence}
+        return body | {name: value for name, value in more.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A model and its metrics on one data set (by digest; None where nobody said which)."""
+def overall(verdicts: Sequence[Verdict]) -> Literal["pass", "fail", "error", "pending"]:
+    """What all gates come to, in any order: one `fail` is no; then `error`; then `pending`; else they passed."""
+    said = {verdict.verdict for verdict in verdicts if not verdict.ok}
+    for outcome in ("fail", "error", "pending"):
+        if outcome in said:
+            return outcome
+    return "pass"
 
-    digest: str
-    metrics: Mapping[str, JsonValue]
-    dataset: str | None = None
+
+class GateSpec(Shape):
+    """What users write of every gate."""
+
+    name: str = Field(min_length=1, max_length=63)
+    kind: Any
+    advisory: bool = False
+    """Report only: whatever it says, it keeps nothing back."""
+    validFor: Duration | None = None
+    """How long the verdict holds; then the gate is asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What gates judge by.
-
-    `champion`: what Git says is live at the commit that the promotion would follow; None if nothing is on record.
-    `champion_unknown`: why it cannot be told (then `champion` is None). `rescored`: the champion's metrics as the
-    candidate's run measured them on the candidate's own data.
-    """
-
-    candidate: Measured
-    champion: Measured | None = None
-    champion_unknown: str = ""
-    rescored: Measured | None = None
+def say(spec: GateSpec, verdict: Outcome, reason: str, **figures: JsonValue) -> Verdict:
+    """A verdict of this gate."""
+    return Verdict(spec.name, spec.kind, verdict, reason, figures)
 
 
 class Kind(Protocol):
-    """One kind of gate: the model of what users write, and the judgement."""
+    """One kind of gate: the model of what users write, and the judgement.
+
+    A kind that must ask somebody has `async gather(spec, evidence, tools) -> JsonValue`, too (see `gathering`).
+    """
 
     @property
     def Spec(self) -> type[BaseModel]: ...
@@ -77,19 +93,23 @@ class Kind(Protocol):
         ...
 
 
-def number(metrics: Mapping[str, JsonValue], name: str) -> Decimal | None:
-    """A metric as an exact decimal; None if it is missing, not a number, infinite or NaN.
+def exact(value: object) -> Decimal | None:
+    """A value as an exact decimal; None if it is not a number, infinite or NaN.
 
     Text that spells a number counts: outputs of workflow steps are text.
     """
-    value = metrics.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        exact = Decimal(str(value).strip())
-    except InvalidOperation:
+        number_ = Decimal(str(value).strip()) if len(str(value)) <= 400 else None
+    except (InvalidOperation, ValueError):
         return None
-    return exact if exact.is_finite() else None
+    return number_ if number_ is not None and number_.is_finite() and abs(number_) < Decimal("1e300") else None
+
+
+def number(metrics: Mapping[str, JsonValue], name: str) -> Decimal | None:
+    """A metric as an exact decimal; None if it is missing, not a number, infinite or NaN."""
+    return exact(metrics.get(name))
 
 
 def missing(metrics: Mapping[str, JsonValue], name: str) -> str:

@@ -4,7 +4,9 @@
 writes of both.
 """
 
-from deploy.git.command import AuthFailed, Git, GitFailed, Race, Rejected, classify, scrub
-from deploy.git.repository import Author, Repository
+from deploy.git.command import Git
+from deploy.git.errors import AuthFailed, GitFailed, Race, Rejected, classify, scrub
+from deploy.git.repository import Repository
+from deploy.git.writing import Author
 
 __all__ = ["AuthFailed", "Author", "Git", "GitFailed", "Race", "Rejected", "Repository", "classify", "scrub"]

@@ -8,17 +8,16 @@ call it from a worker thread.
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.names import one_line
-from retrain.errors import Permanent, Transient
+from deploy.git.errors import classify
+from retrain.errors import ConfigError, Transient
 
 LOCAL_S = 60.0
 NETWORK_S = 300.0
@@ -50,73 +49,9 @@ _SETTINGS = (
     "push.followTags=false",
     "protocol.version=2",
     "advice.detachedHead=false",
+    "core.fsync=none",  # the cache may be thrown away at any time
 )
-_SSH = "ssh -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=10 -oServerAliveCountMax=3"
-
-
-class Race(Transient):
-    """Somebody else moved the branch first: derive everything again from where it is now."""
-
-
-class Rejected(Permanent):
-    """The server said no, by a rule; `str()` holds its words."""
-
-
-class AuthFailed(Rejected):
-    """The server does not know us, or does not let us."""
-
-
-class GitFailed(Permanent):
-    """A git command failed for a reason that none of the classes above covers."""
-
-
-_RACE = re.compile(
-    r"non-fast-forward|fetch first|stale info|cannot lock ref|incorrect old value provided|failed to update ref"
-    r"|reference already exists",
-    re.IGNORECASE,
-)
-_AUTH = re.compile(
-    r"invalid username or (?:password|token)|permission denied \(|authentication failed|could not read (?:user|pass)"
-    r"|returned error: 401|host key verification failed|terminal prompts disabled",
-    re.IGNORECASE,
-)
-_POLICY = re.compile(
-    r"pre-receive hook declined|update hook declined|hook declined|protected branch|GH006|GH013|TF401027"
-    r"|does not follow the pattern|can only push your own|returned error: 403|refusing to allow|denyNonFastForwards"
-    r"|denied by|prohibited by|push declined|not allowed to push|branch is currently checked out|read-only"
-    r"|transport '[^']*' not allowed",
-    re.IGNORECASE,
-)
-_TRANSIENT = re.compile(
-    r"could not resolve host|timed out|early EOF|RPC failed|returned error: (?:429|5\d\d)|remote end hung up"
-    r"|unexpected disconnect|connection (?:refused|reset|closed)|couldn't connect|failed to connect|no route to host"
-    r"|network is unreachable|temporarily unavailable|does not appear to be a git repository|repository .*not found"
-    r"|returned error: 404|could not read from remote repository|unable to access|does not exist|the remote end"
-    r"|low speed|unable to create temporary|died of signal",
-    re.IGNORECASE,
-)
-_SECRET = re.compile(r"(://)[^/@\s]+@")
-
-
-def classify(text: str) -> Transient | Permanent:
-    """The error that git's words mean. Rules come before causes: a declined hook also says `failed to push`."""
-    words = scrub(text)
-    if _AUTH.search(text):
-        return AuthFailed(words)
-    if _POLICY.search(text):
-        return Rejected(words)
-    if _RACE.search(text):
-        return Race(words)
-    return Transient(words) if _TRANSIENT.search(text) else GitFailed(words)
-
-
-def scrub(text: str) -> str:
-    """Git's words on one line, without progress, hints and whatever stands before an `@` in an address."""
-    lines = [line.removeprefix("remote: ").strip() for line in re.split(r"[\r\n]+", text)]
-    kept = [
-        line for line in lines if line and not line.startswith(("hint:", "To ", "remote:", "error: failed to push"))
-    ]
-    return one_line(_SECRET.sub(r"\1***@", "; ".join(kept)), 1000) or "git failed without a word"
+SSH = "ssh -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=10 -oServerAliveCountMax=3"
 
 
 @dataclass(slots=True)
@@ -162,22 +97,54 @@ class Git:
         Raises:
             Transient: its deadline passed, somebody killed it, or this runner was closed.
         """
-        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-        place = [] if folder is None else [f"--git-dir={folder}"]
         limit = self.network_s if network else LOCAL_S
-        process = self._start(["git", *settings, *place, *arguments], self._env(extra or {}))
+        return self._finish(_command(folder, arguments), f"git {_verb(arguments)}", stdin, extra, limit)
+
+    def other(
+        self, command: list[str], *, stdin: bytes = b"", extra: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, bytes]:
+        """Run another program (gpg) under the same rules; exit code, standard output, standard error.
+
+        Raises:
+            ConfigError: there is no such program.
+            Transient: as `attempt`.
+        """
+        try:
+            return self._finish(command, command[0], stdin, extra, LOCAL_S)
+        except FileNotFoundError:
+            raise ConfigError(f"there is no program {command[0]!r} on this machine; install it") from None
+
+    def _finish(
+        self, command: list[str], name: str, stdin: bytes, extra: Mapping[str, str] | None, limit: float
+    ) -> tuple[int, bytes, bytes]:
+        process = self._start(command, self._env(extra or {}))
         try:
             out, err = process.communicate(stdin, timeout=limit)
         except subprocess.TimeoutExpired:
-            raise Transient(f"git {arguments[0]} did not finish within {limit:g} seconds") from None
+            raise Transient(f"{name} did not finish within {limit:g} seconds") from None
         finally:
             _kill(process)
             with self._lock:
                 self._running.discard(process)
         if process.returncode < 0:
             why = "stopped while git was running" if self._closed else f"ended by signal {-process.returncode}"
-            raise Transient(f"git {arguments[0]}: {why}")
+            raise Transient(f"{name}: {why}")
         return process.returncode, out, err
+
+    @contextmanager
+    def open(self, folder: Path, *arguments: str) -> Generator[subprocess.Popen[bytes]]:
+        """A command that is talked to while it runs, under a `deadline` each time. It is killed when the block ends.
+
+        Raises:
+            Transient: this runner is closed.
+        """
+        process = self._start(_command(folder, arguments), self._env({}), quiet=True)
+        try:
+            yield process
+        finally:
+            _kill(process)
+            with self._lock:
+                self._running.discard(process)
 
     def close(self) -> None:
         """Kill what runs and start nothing more. What was pushed is found again by the next run."""
@@ -187,7 +154,7 @@ class Git:
         for process in running:
             _kill(process, reap=False)
 
-    def _start(self, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], env: dict[str, str], *, quiet: bool = False) -> subprocess.Popen[bytes]:
         self.home.mkdir(parents=True, exist_ok=True)
         with self._lock:
             if self._closed:
@@ -196,7 +163,7 @@ class Git:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=subprocess.DEVNULL if quiet else subprocess.PIPE,
                 cwd=self.home,
                 env=env,
                 start_new_session=True,
@@ -223,9 +190,34 @@ class Git:
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_HTTP_LOW_SPEED_LIMIT": "1024",
             "GIT_HTTP_LOW_SPEED_TIME": "30",
-            "GIT_SSH_COMMAND": _SSH,
+            "GIT_SSH_COMMAND": SSH,
             **extra,
         }
+
+
+@contextmanager
+def deadline(process: subprocess.Popen[bytes], limit: float = LOCAL_S) -> Generator[None]:
+    """Kill the command if the block takes longer than `limit` seconds: who reads from it finds its end."""
+    watch = threading.Timer(limit, _kill, (process,), {"reap": False})
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+
+
+def _command(folder: Path | None, arguments: tuple[str, ...]) -> list[str]:
+    settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+    return ["git", *settings, *([] if folder is None else [f"--git-dir={folder}"]), *arguments]
+
+
+def _verb(arguments: tuple[str, ...]) -> str:
+    """What the command does, behind `-c name=value`."""
+    rest = list(arguments)
+    while rest[:1] == ["-c"]:
+        del rest[:2]
+    return rest[0]
 
 
 def _kill(process: subprocess.Popen[bytes], *, reap: bool = True) -> None:

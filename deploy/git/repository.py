@@ -7,52 +7,56 @@ filters, no symlinks to follow; and a repository of 10,000 files costs what the 
 from __future__ import annotations
 
 import fcntl
-import re
 import shutil
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from deploy.git.command import Git, GitFailed, Race, Rejected, classify, scrub
+from deploy.git import writing
+from deploy.git.access import Access
+from deploy.git.answers import line_about, refusal
+from deploy.git.command import Git
+from deploy.git.errors import GitFailed, Race, classify, diagnose, error_of
+from deploy.git.objects import Object, Objects, changed, find, nearest
+from deploy.git.signing import Draft, Signer
+from deploy.git.writing import Author
 from retrain.errors import Refused, Transient
 
 _REF = "refs/retrain/base"
-_FILE = "100644"
-_MODES = {"120000": "a symbolic link", "160000": "a submodule", "40000": "a folder"}
+_NEW = "refs/retrain/new"
 MAX_PACKS = 100
 """Packs of a cache before it is thrown away: it is cheaper to fetch one tree again than to repack."""
 
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who a commit is by, and when; `seconds` since 1970, UTC. The same author and base give the same commit."""
-
-    name: str
-    email: str
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a tree object."""
-
-    mode: str
-    name: bytes
-    oid: str
+_PARTIAL = ("-c", "remote.origin.promisor=true", "-c", "remote.origin.partialclonefilter=blob:none")
+"""For commands that may meet objects that we never fetched. Not in the cache's own configuration: `cat-file` is to say
+that a blob is missing, so that all of them are fetched at once."""
+_NO_BLOBS = "--filter=blob:none"
+_WHOLE = "whole"
+"""A file in the cache of a server that must be asked for all files of a commit."""
+_FETCH = ("fetch", "-q", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
 
 
 class Repository:
-    """One remote repository and its cache. Blocking; hold `locked()` around a fetch and what builds on it."""
+    """One remote repository and its cache. Blocking; hold `locked()` around a fetch and what builds on it.
 
-    def __init__(self, git: Git, url: str, caches: Path) -> None:
+    `access` is what gets us in, `signer` what signs commits (None: they are not signed).
+    """
+
+    def __init__(
+        self, git: Git, url: str, caches: Path, access: Access | None = None, signer: Signer | None = None
+    ) -> None:
         self.url = url
         self._git = git
         self._caches = caches
+        self._access = access or Access()
+        self._signer = signer
         self._folder = caches / f"{sha256(url.encode()).hexdigest()[:24]}.git"
+        self._branch = ""
         self._reused = False
+        self._session = ExitStack()
+        self._open_objects: Objects | None = None
 
     @contextmanager
     def locked(self) -> Generator[None]:
@@ -73,6 +77,8 @@ class Repository:
                 if not self._reused:
                     raise
                 raise Transient(f"{error}; once more with a new cache") from error
+            finally:
+                self._close_objects()
 
     def probe(self) -> None:
         """Ask whether the remote is there.
@@ -80,7 +86,14 @@ class Repository:
         Raises:
             Transient, Permanent: it is not, in git's words.
         """
-        self._git.run(None, "ls-remote", "--heads", "--", self.url, network=True)
+        self._ask(None, "ls-remote", "--heads", "--", self.url)
+
+    def tips(self, *branches: str) -> dict[str, str]:
+        """Where these branches of the remote are now, by name; those that do not exist are left out."""
+        refs = [f"refs/heads/{branch}" for branch in branches]
+        out = self._ask(None, "ls-remote", "--heads", "--", self.url, *refs)
+        lines = [line.partition("\t") for line in out.decode(errors="replace").splitlines()]
+        return {ref.removeprefix("refs/heads/"): sha for sha, _, ref in lines if ref in refs}
 
     def fetch(self, branch: str) -> str:
         """Get the branch's tip (its commit and trees); the commit's SHA.
@@ -90,21 +103,38 @@ class Repository:
             Transient, Permanent: the remote is away, or says no.
         """
         self._open()
-        arguments = ("fetch", "-q", "--no-tags", "--no-write-fetch-head", "--depth=1")
-        refspec = f"+refs/heads/{branch}:{_REF}"
-        tail = ("--", "origin", refspec)
-        code, _, err = self._git.attempt(self._folder, *arguments, "--filter=blob:none", *tail, network=True)
+        self._branch = branch
+        tail = ("--depth=1", "--", "origin", f"+refs/heads/{branch}:{_REF}")
+        whole = (self._folder / _WHOLE).exists()
+        code, _, err = self._network(*_FETCH, *tail) if whole else self._network(*_PARTIAL, *_FETCH, _NO_BLOBS, *tail)
         if code and b"filter" in err:  # some servers refuse filters instead of ignoring them
-            code, _, err = self._git.attempt(self._folder, *arguments, *tail, network=True)
+            code, _, err = self._network(*_FETCH, *tail)
         if code:
-            text = err.decode(errors="replace")
-            if "couldn't find remote ref" in text:
-                raise Refused(f"{self.url} has no branch {branch!r}; {self._branches()}")
-            failure = classify(text)
-            # Who reads loses no race, and `origin` has an address: it is our own cache that is locked or damaged.
-            damaged = isinstance(failure, Race) or "'origin' does not appear" in text
-            raise GitFailed(str(failure)) if damaged else failure
-        return self._git.run(self._folder, "rev-parse", "--verify", "-q", f"{_REF}^{{commit}}").decode().strip()
+            raise self._no_fetch(branch, err.decode(errors="replace"))
+        tip = self._objects.get(f"{_REF}^{{commit}}")
+        if tip is None:
+            raise GitFailed(f"{branch}: the cache lacks its commit")
+        return tip.oid
+
+    def _get_history(self, refspecs: Sequence[str], *, whole: bool = False) -> None:
+        """Get all commits of these refs, without files unless `whole`."""
+        code, err = 1, b"no filter"
+        if not whole:
+            code, _, err = self._network(*_PARTIAL, *_FETCH, _NO_BLOBS, "--", "origin", *refspecs)
+        if code and b"filter" in err:
+            code, _, err = self._network(*_FETCH, "--", "origin", *refspecs)
+        if code:
+            raise classify(err.decode(errors="replace"))
+
+    def _no_fetch(self, branch: str, text: str) -> Exception:
+        if "couldn't find remote ref" in text:
+            return Refused(f"{self.url} has no branch {branch!r}; {self._branches()}")
+        row = diagnose(text)
+        # Who reads loses no race, and `origin` has an address: it is our own cache that is locked or damaged.
+        ours = str(self._folder) in text or "'origin' does not appear" in text
+        failure = error_of(row, text)
+        damaged = row.kind == "race" or (ours and row.kind in {"lock", "repository-missing", "unreachable"})
+        return GitFailed(str(failure)) if damaged else failure
 
     def _open(self) -> None:
         packs = self._folder / "objects" / "pack"
@@ -115,16 +145,12 @@ class Repository:
             return
         self._throw_away()
         self._git.run(None, "init", "-q", "--bare", "--template=", "--", str(self._folder))
-        for name, value in (
-            ("remote.origin.url", self.url),
-            ("remote.origin.promisor", "true"),
-            ("remote.origin.partialclonefilter", "blob:none"),
-        ):
-            self._git.run(self._folder, "config", "--", name, value)
+        self._git.run(self._folder, "config", "--", "remote.origin.url", self.url)
         (self._folder / "ready").touch()
 
     def _throw_away(self) -> None:
         """Begin without a cache. In one move: a git that outlived its platform may still write into the old one."""
+        self._close_objects()
         if self._folder.exists():
             grave = tempfile.mkdtemp(prefix="gone-", dir=self._caches)
             self._folder.rename(Path(grave) / self._folder.name)
@@ -132,119 +158,89 @@ class Repository:
             shutil.rmtree(grave, ignore_errors=True)
 
     def _branches(self) -> str:
-        lines = self._git.run(self._folder, "ls-remote", "--heads", "--", "origin", network=True).decode(
-            errors="replace"
-        )
+        lines = self._ask(None, "ls-remote", "--heads", "--", self.url).decode(errors="replace")
         names = [line.partition("refs/heads/")[2] for line in lines.splitlines()]
         return f"there are {', '.join(names[:20])}" if names else "it has none yet, make a first commit"
+
+    @property
+    def _objects(self) -> Objects:
+        if self._open_objects is None:
+            process = self._session.enter_context(self._git.open(self._folder, "cat-file", "--batch"))
+            self._open_objects = Objects(process)
+        return self._open_objects
+
+    def _close_objects(self) -> None:
+        self._open_objects = None
+        self._session.close()
 
     def read(self, base: str, files: Sequence[str], optional: str | None = None) -> dict[str, bytes | None]:
         """The contents of files at a commit; None for `optional` where it is missing.
 
         Raises:
-            Refused: another one is missing (the message names what is there), or is no plain file.
+            Refused: another one is missing (the message names what is there), is no plain file, or is too big.
         """
         wanted = [*files, *([optional] if optional else [])]
-        trees = self._trees(base, wanted)
+        trees = self._objects.trees(base, wanted)
         found: dict[str, str] = {}
         for file in wanted:
-            folder, _, name = file.rpartition("/")
-            entry = _entry(trees.get(folder), name)
+            entry = find(trees, file)
             if entry is None and file != optional:
-                raise Refused(f"{file}: is not there; {_nearest(trees, file)}")
+                raise Refused(f"{file}: is not there; {nearest(trees, file)}")
             if entry is not None:
-                _check_mode(file, entry)
                 found[file] = entry.oid
-        blobs = self._objects([f"{oid}" for oid in found.values()], network=True)
-        return {file: blobs[found[file]] if file in found else None for file in wanted}
+        blobs = self._blobs(list(found.values()))
+        return {file: _body(file, blobs[found[file]]) if file in found else None for file in wanted}
 
-    def _trees(self, base: str, files: Sequence[str]) -> dict[str, list[Entry] | None]:
-        """The trees on the way to files, by folder ("" is the root); None where there is no such folder."""
-        folders = {""}
-        for file in files:
-            parts = file.split("/")[:-1]
-            folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts) + 1)}
-        ordered = sorted(folders)
-        # A submodule on the way is never asked for: git would try to fetch its commit from here.
-        trees: dict[str, list[Entry] | None] = {}
-        names = {folder: f"{base}:{folder}" for folder in ordered}
-        contents = self._objects(list(names.values()), kind=b"tree")
-        width = len(base) // 2
-        for folder in ordered:
-            raw = contents[names[folder]]
-            trees[folder] = None if raw is None else _read_tree(raw, width)
-        return trees
+    def _blobs(self, oids: Sequence[str]) -> dict[str, Object]:
+        """Blobs by SHA. What is not in the cache is fetched, all of it at once."""
+        found = {oid: self._objects.get(oid) for oid in oids}
+        if lacking := [oid for oid, one in found.items() if one is None]:
+            self._fetch_blobs(lacking)
+            found |= {oid: self._objects.get(oid) for oid in lacking}
+        blobs = {oid: one for oid, one in found.items() if one is not None and one.kind == "blob"}
+        if len(blobs) < len(found):
+            raise GitFailed("the server did not send a file that its own tree names")
+        return blobs
 
-    def _objects(
-        self, names: Sequence[str], kind: bytes = b"blob", *, network: bool = False
-    ) -> dict[str, bytes | None]:
-        """Objects by name (a SHA, or `commit:folder`); None where there is none of that kind."""
-        if not names:
-            return {}
-        asked = "".join(f"{name}\n" for name in names).encode()
-        out = self._git.run(self._folder, "cat-file", "--batch", stdin=asked, network=network)
-        found: dict[str, bytes | None] = {}
-        at = 0
-        for name in names:
-            end = out.index(b"\n", at)
-            header = out[at:end].split(b" ")
-            at = end + 1
-            if header[-1].isdigit() and len(header) == 3:
-                size = int(header[-1])
-                found[name] = out[at : at + size] if header[1] == kind else None
-                at += size + 1
-            else:
-                found[name] = None
-        return found
+    def _fetch_blobs(self, oids: Sequence[str]) -> None:
+        tail = (_NO_BLOBS, "--", "origin", *oids)
+        code, _, err = self._network(*_PARTIAL, "-c", "fetch.negotiationAlgorithm=noop", *_FETCH, *tail)
+        if b"unadvertised object" in err or b"not our ref" in err:
+            self._fetch_whole()
+        elif code:
+            raise classify(err.decode(errors="replace"))
+
+    def _fetch_whole(self) -> None:
+        """Get the commit with all of its files: by git's old protocol (ssh, often) a server sends no single ones."""
+        asked = self._objects.get(f"{_REF}^{{commit}}")
+        self._throw_away()
+        self._open()
+        (self._folder / _WHOLE).touch()
+        if asked is None or self.fetch(self._branch) != asked.oid:
+            raise Race(f"{self._branch} moved while it was fetched with all of its files")
 
     def commit(self, base: str, files: Mapping[str, bytes], message: str, author: Author) -> str:
         """Make a commit on top of `base` in which `files` have new contents; its SHA. Nothing leaves this machine.
 
-        Deterministic: the same arguments give the same SHA.
+        Deterministic: the same arguments give the same SHA (if it is signed: as far as the key's signatures are).
+
+        Raises:
+            Refused: a file, or something on its way, is a link, a submodule or a folder.
+            GitFailed: the commit would touch more than `files`, or could not be signed.
         """
-        trees = self._trees(base, list(files))
-        root = self._write_tree("", trees, files)
-        stamp = f"{author.seconds} +0000"
-        who = {
-            "GIT_AUTHOR_NAME": author.name,
-            "GIT_AUTHOR_EMAIL": author.email,
-            "GIT_AUTHOR_DATE": stamp,
-            "GIT_COMMITTER_NAME": author.name,
-            "GIT_COMMITTER_EMAIL": author.email,
-            "GIT_COMMITTER_DATE": stamp,
-        }
-        out = self._git.run(self._folder, "commit-tree", root, "-p", base, "-F", "-", stdin=message.encode(), extra=who)
+        trees = self._objects.trees(base, files)
+        order = writing.stream(_NEW, base, trees, files, message, author)
+        flags = ("--done", "--quiet", "--force", "--date-format=raw")
+        out = self._git.run(self._folder, "-c", "fastimport.unpackLimit=1", "fast-import", *flags, stdin=order)
         commit = out.decode().strip()
-        self._check_reach(base, commit, files)
-        return commit
-
-    def _write_tree(self, folder: str, trees: Mapping[str, list[Entry] | None], files: Mapping[str, bytes]) -> str:
-        entries = {entry.name: entry for entry in trees.get(folder) or []}
-        inside = folder + "/" if folder else ""
-        for name in sorted({file[len(inside) :].split("/")[0] for file in files if file.startswith(inside)}):
-            raw, path = name.encode(), inside + name
-            old = entries.get(raw)
-            if path in files:
-                oid = self._git.run(self._folder, "hash-object", "-w", "--stdin", stdin=files[path]).decode().strip()
-                entries[raw] = Entry(old.mode if old else _FILE, raw, oid)
-            else:
-                if old is not None and old.mode != "40000":
-                    raise Refused(f"{path}: is {_MODES.get(old.mode, 'a file')}, not a folder")
-                entries[raw] = Entry("40000", raw, self._write_tree(path, trees, files))
-        lines = b"".join(
-            b"%s %s %s\t%s\0" % (e.mode.encode(), _type(e.mode), e.oid.encode(), e.name) for e in entries.values()
-        )
-        return self._git.run(self._folder, "mktree", "-z", "--missing", stdin=lines).decode().strip()
-
-    def _check_reach(self, base: str, commit: str, files: Mapping[str, bytes]) -> None:
-        """Show that the commit touches the declared files and nothing else."""
-        out = self._git.run(self._folder, "diff-tree", "-r", "--name-only", "--no-renames", "-z", base, commit)
-        touched = {name.decode(errors="replace") for name in out.split(b"\0") if name}
-        if extra := touched - set(files):
+        if extra := changed(trees, self._objects.trees(commit, files), list(files)):
             raise GitFailed(f"the commit would touch {', '.join(sorted(extra)[:5])} too; nothing was pushed")
+        if self._signer is None:
+            return commit
+        return self._signer.commit(self._git, self._folder, Draft(f"{commit}^{{tree}}", base, message, author))
 
-    def push(self, base: str, commit: str, branch: str) -> None:
-        """Move the branch from `base` to `commit`, if it is still at `base`.
+    def push(self, base: str, commit: str, branch: str, tag: tuple[str, bytes] | None = None) -> None:
+        """Move the branch from `base` to `commit`, if it is still at `base`; with the new tag (name, object) or not.
 
         The lease matters even for a fast-forward: without it a branch that was rewound would get back what was removed.
 
@@ -253,71 +249,43 @@ class Repository:
             Rejected, AuthFailed: the server's rules say no.
             Transient: it is not known whether the push arrived.
         """
-        ref = f"refs/heads/{branch}"
-        code, out, err = self._git.attempt(
-            self._folder,
-            *("push", "--porcelain", "--no-verify", f"--force-with-lease={ref}:{base}", "--"),
-            *("origin", f"{commit}:{ref}"),
-            network=True,
+        refs = {f"refs/heads/{branch}": (base, commit)}
+        if tag is not None:
+            oid = self._git.run(self._folder, "mktag", stdin=tag[1]).decode().strip()
+            refs[f"refs/tags/{tag[0]}"] = ("", oid)
+        self._push(refs)
+
+    def publish(self, commit: str, branch: str, expected: str) -> None:
+        """Set a branch of our own to `commit`, if it is at `expected` ("": if there is none), whatever it held.
+
+        Raises:
+            As `push`.
+        """
+        self._push({f"refs/heads/{branch}": (expected, commit)})
+
+    def _push(self, refs: Mapping[str, tuple[str, str]]) -> None:
+        # A lease allows what is no fast-forward, too. Never with a `+`: that pushes whatever the lease says.
+        leases = [f"--force-with-lease={ref}:{expected}" for ref, (expected, _) in refs.items()]
+        specs = [f"{new}:{ref}" for ref, (_, new) in refs.items()]
+        atomic = ["--atomic"] if len(refs) > 1 else []
+        code, out, err = self._network(
+            *(*_PARTIAL, "push", "--porcelain", "--no-verify", *atomic, *leases, "--", "origin", *specs)
         )
-        line = _porcelain(out.decode(errors="replace"), ref)
-        if code == 0 and line is not None and line[0] in " =*":
+        lines = {ref: line_about(out.decode(errors="replace"), ref) for ref in refs}
+        if code == 0 and all(line is not None and line[0] in " =*+" for line in lines.values()):
             return
-        words = f"{line[1] if line else ''}\n{err.decode(errors='replace')}"
-        if line is not None and line[0] == "!":
-            failure = classify(line[1])
-            # "[remote rejected] (reason)" is the server's own no, whatever words it finds for it.
-            known = isinstance(failure, Race | Rejected)
-            if not known and "remote rejected" in line[1]:
-                raise Rejected(scrub(words))
-            raise type(failure)(scrub(words))
-        # A line that reports no refusal, and yet it failed: somebody died on the way, maybe after the branch had moved.
-        raise classify(words) if line is None else Transient(scrub(words))
+        raise refusal(lines, err.decode(errors="replace"))
+
+    def _network(self, *arguments: str) -> tuple[int, bytes, bytes]:
+        with self._access.environment(self._git.home) as extra:
+            return self._git.attempt(self._folder, *arguments, extra=extra, network=True)
+
+    def _ask(self, folder: Path | None, *arguments: str) -> bytes:
+        with self._access.environment(self._git.home) as extra:
+            return self._git.run(folder, *arguments, extra=extra, network=True)
 
 
-def _porcelain(out: str, ref: str) -> tuple[str, str] | None:
-    """The flag and the summary of the line about `ref` in the output of `push --porcelain`."""
-    for line in out.splitlines():
-        parts = line.split("\t")
-        if len(parts) >= 3 and parts[1].endswith(f":{ref}"):
-            return parts[0], parts[2]
-    return None
-
-
-def _read_tree(raw: bytes, width: int) -> list[Entry]:
-    entries: list[Entry] = []
-    at = 0
-    while at < len(raw):
-        space, end = raw.index(b" ", at), raw.index(b"\0", at)
-        oid = raw[end + 1 : end + 1 + width].hex()
-        entries.append(Entry(raw[at:space].decode(), raw[space + 1 : end], oid))
-        at = end + 1 + width
-    return entries
-
-
-def _type(mode: str) -> bytes:
-    return {"40000": b"tree", "160000": b"commit"}.get(mode, b"blob")
-
-
-def _entry(tree: list[Entry] | None, name: str) -> Entry | None:
-    raw = name.encode()
-    return next((entry for entry in tree or [] if entry.name == raw), None)
-
-
-def _check_mode(file: str, entry: Entry) -> None:
-    if re.fullmatch(r"100[67][45][45]", entry.mode) is None:
-        raise Refused(f"{file}: is {_MODES.get(entry.mode, 'no file')}, not a plain file")
-
-
-def _nearest(trees: Mapping[str, list[Entry] | None], file: str) -> str:
-    """What is there, in the deepest folder of the path that exists."""
-    folder = file.rpartition("/")[0]
-    while folder and trees.get(folder) is None:
-        folder = folder.rpartition("/")[0]
-    tree = trees.get(folder) or []
-    step = file.removeprefix(f"{folder}/" if folder else "").split("/")[0]
-    entry = _entry(tree, step)
-    if entry is not None and entry.mode in {"120000", "160000"}:
-        return f"{folder + '/' if folder else ''}{step} is {_MODES[entry.mode]}"
-    names = ", ".join(entry.name.decode(errors="replace") for entry in tree[:20]) or "nothing"
-    return f"{folder or 'the root'} holds {names}"
+def _body(file: str, blob: Object) -> bytes:
+    if blob.body is None:
+        raise Refused(f"{file}: has {blob.size:,} bytes, more than a manifest may have")
+    return blob.body

@@ -14,25 +14,32 @@ import anyio
 from deploy import PromotionDocument, place, plan
 from retrain.app.catalog import build
 from retrain.app.explaining import load, refuse, select
+from retrain.app.secrets import ProjectSecrets
 from retrain.errors import ConfigError
 
 
-def plan_file(file: Path, inputs: Mapping[str, str], name: str | None = None) -> dict[str, Any]:
+def plan_file(
+    file: Path, inputs: Mapping[str, str], name: str | None = None, environment: str | None = None
+) -> dict[str, Any]:
     """The changes, the diff and the verdicts for a candidate that is given as `path.of.field -> value`.
+
+    `environment`: None is where candidates enter.
 
     Raises:
         ConfigError: there is no such Promotion, it is wrong, or the candidate is none.
         Transient, Permanent, Refused: the repository is away, says no, or holds not what the edits name.
     """
-    document = select([one for one in load(file) if one.kind == "Promotion"], "Promotion", file, name)
+    documents = load(file)
+    document = select([one for one in documents if one.kind == "Promotion"], "Promotion", file, name)
     item, findings = build(document)
     refuse(findings)
     assert item is not None
     assert isinstance(item.model, PromotionDocument)
     candidate = read_candidate(inputs)
     with tempfile.TemporaryDirectory(prefix="retrain-plan-") as scratch:
-        where = place(Path(scratch), file.parent, os.environ)
-        return anyio.run(plan, where, item.model, candidate)
+        secrets = ProjectSecrets([one.body for one in documents if one.kind == "Secret"], (), os.environ)
+        where = place(Path(scratch), file.parent, os.environ, secrets)
+        return anyio.run(plan, where, item.model, candidate, None, environment)
 
 
 def read_candidate(inputs: Mapping[str, str]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from retrain.app import source_rows
 from retrain.app.actions import actions
 from retrain.app.catalog import bodies
 from retrain.app.crons import cron_actions
+from retrain.app.gate_tools import GateGround, open_gate_tools
 from retrain.app.holding import announce, hold
 from retrain.app.known import Known, without_collecting
 from retrain.app.objects import TriggerObjects, reads_project
@@ -129,7 +130,8 @@ def read_project(folder: Path, known: Known | None = None) -> Project:
 
 def _check_door(settings: Settings) -> None:
     server = settings.server
-    if server.token is None and server.host not in {"127.0.0.1", "::1", "localhost"}:
+    tokens = server.token is not None or bool(settings.access.users)
+    if not tokens and server.host not in {"127.0.0.1", "::1", "localhost"}:
         raise ConfigError(
             f"server.host is {server.host}: the API would be open to the network; "
             "set RETRAIN_SERVER_TOKEN, or listen on 127.0.0.1"
@@ -313,9 +315,12 @@ class Platform:
 
     def _build_promoter(self) -> Promoter:
         documents = {item.model.name: item.model for item in self._project.promotions}
-        where = place_git(self._start.data, self._start.project, os.environ)
+        where = place_git(self._start.data, self._start.project, os.environ, self._secrets)
         settings = PromoterSettings(owner=self._owner)
-        return Promoter(self._ground.store, documents, where, clock=self._ground.clock, settings=settings)
+        ground = self._ground
+        gates = GateGround(ground.store, ground.clock, self._secrets, self._start.project, self._start.data)
+        tools = partial(open_gate_tools, gates)
+        return Promoter(ground.store, documents, where, clock=ground.clock, settings=settings, tools=tools)
 
     def _build_dispatcher(self) -> Dispatcher:
         ground = self._ground

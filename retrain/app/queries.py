@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,7 +12,19 @@ from pipelines.host.showing import workflow_object
 from retrain.app.run_filters import Wish, search_of
 from retrain.errors import NotFound
 from retrain.events import Event
-from retrain.store import cursors, deadletters, decisions, events, firings, promotions, run_search, runs, sensors
+from retrain.store import (
+    approvals,
+    audit,
+    cursors,
+    deadletters,
+    decisions,
+    events,
+    firings,
+    promotions,
+    run_search,
+    runs,
+    sensors,
+)
 from retrain.store.firings import FiringRow
 from retrain.store.promotions import Hold, PromotionRow
 from retrain.store.rows import Page
@@ -240,7 +252,39 @@ def show_promotion(connection: Connection, name: str) -> Json:
     row = promotions.get(connection, name)
     if row is None:
         raise NotFound(f"{name}: no such promotion; `retrain promotions list` shows the ids")
-    return {**promotion(row), "diff": row.diff or ""}
+    said = [_approval(row, one) for one in approvals.of(connection, row.id)]
+    steps = _steps(row, promotions.family(connection, row.id))
+    return {**promotion(row), "diff": row.diff or "", "approvals": said, "environments": steps}
+
+
+def _approval(row: PromotionRow, one: approvals.Approval) -> Json:
+    """A decision. `lapsed`: what was decided on has changed since."""
+    return {
+        "actor": one.actor,
+        "verified": one.verified,
+        "roles": list(one.roles),
+        "decision": one.decision,
+        "reason": one.reason,
+        "at": stamp(one.at),
+        "expires": stamp(one.expires_at),
+        "lapsed": one.decision == "approve" and one.subject != row.subject,
+        "subject": one.subject,
+    }
+
+
+def _steps(row: PromotionRow, family: Sequence[PromotionRow]) -> list[Json]:
+    """The model's way through the environments, in order: the newest promotion to each, where there is one."""
+    newest = {one.environment: one for one in family}
+    # Of several tries in one environment the one that is asked for is shown.
+    newest[row.environment] = row
+    route = row.route if isinstance(row.route, list) else [row.environment]
+    found: list[Json] = []
+    for name in route:
+        one = newest.get(str(name))
+        state = one.state if one else "not yet"
+        commit = one.commit_sha if one and one.state not in promotions.OPEN else None
+        found.append({"environment": name, "promotion": one.id if one else None, "state": state, "commit": commit})
+    return found
 
 
 def promotion(row: PromotionRow) -> Json:
@@ -260,6 +304,11 @@ def promotion(row: PromotionRow) -> Json:
         "firing": row.firing_id,
         "created": stamp(row.created),
         "updated": stamp(row.updated),
+        "parent": row.parent,
+        "retryOf": row.retry_of,
+        "actor": row.actor,
+        "subject": row.subject,
+        "waiting": row.waiting if row.state == "awaiting" else None,
     }
 
 
@@ -277,6 +326,26 @@ def hold(one: Hold) -> Json:
 def list_holds(connection: Connection) -> Json:
     """Every hold."""
     return {"items": [hold(one) for one in promotions.all_holds(connection)], "next": None}
+
+
+def list_deeds(connection: Connection, subject: str | None, cursor: str | None, limit: int) -> Json:
+    """What people did, newest first."""
+    return _items(audit.listing(connection, subject=subject, cursor=cursor, limit=limit), deed)
+
+
+def deed(one: audit.Deed) -> Json:
+    """What somebody did."""
+    return {
+        "at": stamp(one.at),
+        "actor": one.actor,
+        "verified": one.verified,
+        "action": one.action,
+        "subject": one.subject,
+        "before": one.before,
+        "after": one.after,
+        "reason": one.reason,
+        "from": one.origin,
+    }
 
 
 # --- dead letters ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from deploy.record import SCHEMA, Record
 from retrain.app.catalog import KINDS
 
 _SAME = {"oneOf": "anyOf"}
@@ -34,6 +35,14 @@ def schemas() -> Iterator[tuple[str, dict[str, Any]]]:
         schema["required"] = sorted({*schema.get("required", ()), "apiVersion", "kind"})
         body = {"$schema": DIALECT, "title": f"{kind} of {version}", **_plain(schema)}
         yield f"{kind.lower()}.{version.replace('/', '.')}.json", body
+    yield "promotion-record.v1.json", {"$schema": DIALECT, "title": SCHEMA, **_plain(_record())}
+
+
+def _record() -> dict[str, Any]:
+    """Of the record file that promotions leave in deployment repositories. Its version is the end of its `schema`."""
+    schema = Record.model_json_schema(by_alias=True)
+    schema["properties"]["schema"] = {"const": SCHEMA}
+    return schema
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipelines.artifacts.settings import ArtifactSettings
@@ -19,8 +20,11 @@ from retrain.errors import ConfigError
 FILE = "retrain.yaml"
 """The settings file of a project; looked for in the project's folder."""
 
-SECRET = frozenset({"token", "password", "credentials_file"})
+SECRET = frozenset({"token", "password", "credentials_file", "users", "token_sha256"})
 """Settings whose values no message shows."""
+
+SHORTEST_TOKEN = 16
+"""Characters of a user's token."""
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -53,6 +57,46 @@ class ServerGroup(Group):
     """Bearer token of the API. Without one only the loopback interface may be listened on."""
     max_body: Count = 4 * 1024 * 1024
     """Bytes of one request to the API."""
+
+
+class User(Group):
+    """Somebody who may speak to the API: by a token, or by its SHA-256 so that the file holds no secret."""
+
+    token: SecretStr | None = None
+    token_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    roles: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")], ...] = ("viewer",)
+
+    @model_validator(mode="after")
+    def _one_token(self) -> User:
+        if (self.token is None) == (self.token_sha256 is None):
+            raise ValueError("write token, or token_sha256")
+        if self.token is not None and len(self.token.get_secret_value()) < SHORTEST_TOKEN:
+            raise ValueError(f"a token has {SHORTEST_TOKEN} characters at least")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the token, in hex."""
+        if self.token is None:
+            return self.token_sha256 or ""
+        return sha256(self.token.get_secret_value().encode()).hexdigest()
+
+
+UserName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f<>]{1,120}$")]
+
+
+class AccessGroup(Group):
+    """Who may do what."""
+
+    users: dict[UserName, User] = {}
+    """People by name, with token and roles: viewer, operator, approver, admin, and those that approvals ask for."""
+
+    @model_validator(mode="after")
+    def _own_tokens(self) -> AccessGroup:
+        digests = [user.digest for user in self.users.values()]
+        if len(set(digests)) < len(digests):
+            raise ValueError("two users have the same token")
+        return self
 
 
 class SensorsGroup(Group):
@@ -129,6 +173,7 @@ class Settings(BaseSettings):
     bus: BusSettings = BusSettings()
     store: StoreGroup = StoreGroup()
     server: ServerGroup = ServerGroup()
+    access: AccessGroup = AccessGroup()
     sensors: SensorsGroup = SensorsGroup()
     triggers: TriggersGroup = TriggersGroup()
     pipelines: PipelinesGroup = PipelinesGroup()

@@ -243,5 +243,6 @@ class _Walk:
             elif kind == "Workflow":
                 link(("run", key), ("run", run.id))
         for row in self._promotions.values():
-            link(("firing", row.firing_id or ""), ("promotion", row.id))
+            before = ("promotion", row.parent) if row.parent in self._promotions else ("firing", row.firing_id or "")
+            link(before, ("promotion", row.id))
             link(("promotion", row.id), ("commit", row.commit_sha or ""))

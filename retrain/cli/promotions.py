@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from retrain.cli import promotion_view
 from retrain.cli.client import Client, list_options, quoted, server_option
 from retrain.cli.output import Column, age, emit, more, output_option, table
+from retrain.cli.promotion_verify import verify
 from retrain.errors import ConfigError
 
 COLUMNS: tuple[Column, ...] = (
@@ -21,19 +23,6 @@ COLUMNS: tuple[Column, ...] = (
     ("GATES", lambda p: " ".join(f"{g['name']}:{g['verdict']}" for g in p["gates"])),
     ("REASON", lambda p: p["reason"]),
 )
-GATES: tuple[Column, ...] = (
-    ("GATE", lambda g: g["name"]),
-    ("KIND", lambda g: g["kind"]),
-    ("VERDICT", lambda g: g["verdict"]),
-    ("REASON", lambda g: g["reason"]),
-)
-CHANGES: tuple[Column, ...] = (
-    ("FILE", lambda c: c["file"]),
-    ("PATH", lambda c: c["path"]),
-    ("OLD", lambda c: c["old"]),
-    ("NEW", lambda c: c["new"]),
-)
-
 reason_option = click.option("--reason", required=True, help="Why; it goes on record")
 environment_option = click.option("--environment", "-e", help="Which environment, where NAME has several")
 actor_option = click.option(
@@ -43,7 +32,10 @@ actor_option = click.option(
 
 @click.group()
 def promotions() -> None:
-    """Show, plan and roll back promotions."""
+    """Show, plan, approve and roll back promotions."""
+
+
+promotions.add_command(verify)
 
 
 @promotions.command("list")
@@ -61,14 +53,59 @@ def list_(output: str, server: str | None, **words: Any) -> None:
         more(page)
 
 
-@promotions.command(short_help="Show one promotion with its gates and changes.")
+@promotions.command(short_help="Show one promotion with its environments, approvals, gates and changes.")
 @click.argument("promotion_id")
 @server_option
 @output_option
 def show(promotion_id: str, server: str | None, output: str) -> None:
-    """Show one promotion: its gates with figures, what it changed, its commit. PROMOTION_ID may be the commit."""
+    """Show one promotion: where its model is, who approved it, its gates, what it changed, its commit.
+
+    PROMOTION_ID may be the commit.
+    """
     found = Client(server).get(f"/api/v1/promotions/{quoted(promotion_id)}")
-    emit(found, output, name=lambda p: p["id"], table=_show)
+    emit(found, output, name=lambda p: p["id"], table=promotion_view.show)
+
+
+@promotions.command(short_help="Say yes to a promotion that waits for it.")
+@click.argument("promotion_id")
+@reason_option
+@click.option("--subject", help="What you have looked at (`subject` in `show -o json`): approve that or nothing")
+@actor_option
+@server_option
+@output_option
+def approve(promotion_id: str, reason: str, subject: str | None, actor: str, server: str | None, output: str) -> None:
+    """Approve what a promotion comes to now: this model, these changes and gate reports, over what is live now.
+
+    Whatever of it changes, the approval lapses.
+    """
+    words = _words(reason=reason, subject=subject, actor=actor)
+    emit(
+        Client(server).post(f"/api/v1/promotions/{quoted(promotion_id)}/approve", words), output, name=_id, table=_said
+    )
+
+
+@promotions.command(short_help="Say no to a promotion, for good.")
+@click.argument("promotion_id")
+@reason_option
+@actor_option
+@server_option
+@output_option
+def reject(promotion_id: str, reason: str, actor: str, server: str | None, output: str) -> None:
+    """End a promotion that is not committed yet. Its model is not promoted to that target again but by `retry`."""
+    words = _words(reason=reason, actor=actor)
+    emit(Client(server).post(f"/api/v1/promotions/{quoted(promotion_id)}/reject", words), output, name=_id, table=_said)
+
+
+@promotions.command(short_help="Try a promotion that has ended once more.")
+@click.argument("promotion_id")
+@reason_option
+@actor_option
+@server_option
+@output_option
+def retry(promotion_id: str, reason: str, actor: str, server: str | None, output: str) -> None:
+    """Propose a model again that was refused, rejected, superseded or failed; look at one that waits at once."""
+    words = _words(reason=reason, actor=actor)
+    emit(Client(server).post(f"/api/v1/promotions/{quoted(promotion_id)}/retry", words), output, name=_id, table=_said)
 
 
 @promotions.command()
@@ -88,13 +125,14 @@ def diff(promotion_id: str, server: str | None, output: str) -> None:
     "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="A field of the candidate; may be given again"
 )
 @click.option("--name", help="Which promotion, where FILE holds several")
+@click.option("--environment", "-e", help="Which environment; left out: the one that candidates enter at")
 @output_option
-def plan(file: Path, inputs: tuple[str, ...], name: str | None, output: str) -> None:
+def plan(file: Path, inputs: tuple[str, ...], name: str | None, environment: str | None, output: str) -> None:
     """Show what a promotion would change and what its gates would say. Changes nothing."""
     from retrain.app.planning import plan_file
 
-    found = plan_file(file, dict(_pair(one) for one in inputs), name)
-    emit(found, output, name=lambda _: name or "", table=_plan)
+    found = plan_file(file, dict(_pair(one) for one in inputs), name, environment)
+    emit(found, output, name=lambda _: name or "", table=promotion_view.plan)
     if any(gate["verdict"] not in {"pass", "skipped"} for gate in found["gates"]):
         click.get_current_context().exit(1)
 
@@ -131,11 +169,13 @@ def hold(name: str, environment: str | None, reason: str, actor: str, server: st
 @promotions.command()
 @click.argument("name")
 @environment_option
+@click.option("--reason", default="", help="Why; it goes on record")
+@actor_option
 @server_option
 @output_option
-def release(name: str, environment: str | None, server: str | None, output: str) -> None:
+def release(name: str, environment: str | None, reason: str, actor: str, server: str | None, output: str) -> None:
     """Let automation promote to a target again."""
-    words = _words(environment=environment)
+    words = _words(environment=environment, reason=reason, actor=actor)
     emit(Client(server).post(f"/api/v1/promotions/{quoted(name)}/release", words), output, name=_id, table=_said)
 
 
@@ -172,18 +212,3 @@ def _id(answer: dict[str, Any]) -> str:
 
 def _said(answer: dict[str, Any]) -> None:
     click.echo(answer.get("message") or f"{answer['name']} to {answer['environment']}: {answer['state']}")
-
-
-def _show(found: dict[str, Any]) -> None:
-    reason = f": {found['reason']}" if found["reason"] else ""
-    click.echo(f"{found['id']}  {found['action']} {found['name']} to {found['environment']}  {found['state']}{reason}")
-    if found["commit"]:
-        click.echo(f"commit {found['commit']}")
-    _plan(found)
-
-
-def _plan(found: dict[str, Any]) -> None:
-    table(GATES, found["gates"], empty="no gates", prose=True)
-    table(CHANGES, found["changes"], empty="nothing changes")
-    if found["diff"]:
-        click.echo(found["diff"], nl=False)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Exists, Row, delete, exists, func, or_, select, update
+from sqlalchemy import Column, Connection, Exists, Row, Select, delete, exists, func, or_, select, update
 
 from retrain.events import JsonValue
 from retrain.store.rows import Page, insert_new, page, upsert, values_of
 from retrain.store.tables import holds, promotions
 
-OPEN = ("proposed", "gating", "committing")
+OPEN = ("proposed", "gating", "awaiting", "committing")
 """States of promotions that are not over; the others are final. `deploy` owns the words."""
 
 
@@ -21,7 +21,9 @@ OPEN = ("proposed", "gating", "committing")
 class PromotionRow:
     """One promotion. `intent_key`: what is wanted where; while one with it is open, another is not begun.
 
-    `gates` are reports as the command line shows them; `changes` are `{file, path, old, new}`.
+    `gates` are reports as the command line shows them; `changes` are `{file, path, old, new}`. `parent`: the promotion
+    of the same model to the environment before. `retry_of`: a person has asked for that one again. `route`: the
+    environments in order. `subject`: what approvals bind to. `waiting`: `{for, due, have, need, roles}` while awaiting.
     """
 
     id: str
@@ -46,6 +48,13 @@ class PromotionRow:
     owner: str | None = None
     lease_until: datetime | None = None
     attempts: int = 0
+    parent: str | None = None
+    retry_of: str | None = None
+    actor: str = ""
+    route: JsonValue = None
+    subject: str | None = None
+    waiting: JsonValue = None
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +134,31 @@ def release(connection: Connection, owner: str) -> None:
     )
 
 
-def save(connection: Connection, owner: str, promotion_id: str, now: datetime, /, **changes: Any) -> bool:
+def let_go(connection: Connection, owner: str, promotion_id: str) -> None:
+    """Give back one promotion of `owner` that waits."""
+    ours = (promotions.c.id == promotion_id) & (promotions.c.owner == owner) & (promotions.c.state == "awaiting")
+    connection.execute(update(promotions).where(ours).values(owner=None, lease_until=None))
+
+
+def save(
+    connection: Connection,
+    owner: str | None,
+    promotion_id: str,
+    now: datetime,
+    /,
+    *,
+    was: Collection[str] = OPEN,
+    **changes: Any,
+) -> bool:
     """Change an open promotion that `owner` holds; False (and nothing changed) if it is over or another's.
 
-    `changes`: any of state, gates, changes, diff, base_sha, commit_sha, reason, next_attempt, owner, lease_until.
+    `was`: the states that it may be in before. No owner: whoever holds it; for what people do.
+    `changes`: any of state, gates, changes, diff, base_sha, commit_sha, reason, next_attempt, owner, lease_until,
+    subject, waiting, ended.
     """
-    statement = update(promotions).where(
-        promotions.c.id == promotion_id, promotions.c.owner == owner, promotions.c.state.in_(OPEN)
-    )
+    statement = update(promotions).where(promotions.c.id == promotion_id, promotions.c.state.in_(list(was)))
+    if owner is not None:
+        statement = statement.where(promotions.c.owner == owner)
     return connection.execute(statement.values(updated=now, **changes)).rowcount == 1
 
 
@@ -150,6 +176,86 @@ def get(connection: Connection, which: str) -> PromotionRow | None:
         query = select(promotions).where((promotions.c.id == which) | by_commit)
     row = connection.execute(query.order_by(promotions.c.created.desc()).limit(1)).first()
     return _promotion(row) if row else None
+
+
+def latest(connection: Connection, name: str, environment: str) -> PromotionRow | None:
+    """The promotion or rollback whose commit is the newest of that target; None where there is none."""
+    query = _of(name, environment).where(promotions.c.state == "committed")
+    row = connection.execute(query.order_by(promotions.c.ended.desc(), promotions.c.created.desc()).limit(1)).first()
+    return _promotion(row) if row else None
+
+
+def newest_promoted(connection: Connection, name: str, environment: str) -> PromotionRow | None:
+    """The newest promotion of that target that is committed and was not rolled back."""
+    query = _of(name, environment).where(promotions.c.state == "committed", promotions.c.action == "promote")
+    row = connection.execute(query.order_by(promotions.c.ended.desc(), promotions.c.created.desc()).limit(1)).first()
+    return _promotion(row) if row else None
+
+
+def child(connection: Connection, parent: str, environment: str) -> str | None:
+    """The promotion that `parent` led to in that environment."""
+    query = select(promotions.c.id).where(promotions.c.parent == parent, promotions.c.environment == environment)
+    return connection.execute(query.limit(1)).scalar()
+
+
+def adopt(connection: Connection, promotion_id: str, parent: str) -> None:
+    """Say which promotion to the environment before one follows, where nobody has said so."""
+    orphan = (promotions.c.id == promotion_id) & promotions.c.parent.is_(None)
+    connection.execute(update(promotions).where(orphan).values(parent=parent))
+
+
+def family(connection: Connection, promotion_id: str) -> list[PromotionRow]:
+    """The promotions of one model through the environments, oldest first: those before, itself, those after."""
+    found: dict[str, PromotionRow] = {}
+    above: str | None = promotion_id
+    while above is not None and above not in found and (row := get(connection, above)) is not None:
+        found[row.id] = row
+        above = row.parent
+    below = list(found)
+    while below:
+        query = select(promotions).where(promotions.c.parent.in_(below), promotions.c.id.not_in(list(found)))
+        rows = [_promotion(row) for row in connection.execute(query)]
+        found |= {row.id: row for row in rows}
+        below = [row.id for row in rows]
+    return sorted(found.values(), key=lambda row: (row.created, row.id))
+
+
+def rejected(connection: Connection, intent_key: str) -> PromotionRow | None:
+    """The newest promotion of that intent which a person has rejected."""
+    query = select(promotions).where(promotions.c.intent_key == intent_key, promotions.c.state == "rejected")
+    row = connection.execute(query.order_by(promotions.c.created.desc()).limit(1)).first()
+    return _promotion(row) if row else None
+
+
+def others(connection: Connection, row: PromotionRow, *states: str) -> list[PromotionRow]:
+    """The other promotions (no rollbacks) of the row's target in these states."""
+    query = _of(row.name, row.environment).where(
+        promotions.c.action == "promote", promotions.c.state.in_(states), promotions.c.id != row.id
+    )
+    return [_promotion(one) for one in connection.execute(query.order_by(promotions.c.created, promotions.c.id))]
+
+
+def awaiting(connection: Connection, name: str) -> list[PromotionRow]:
+    """The promotions of that name that wait, in whichever environment."""
+    query = select(promotions).where(promotions.c.name == name, promotions.c.state == "awaiting")
+    return [_promotion(row) for row in connection.execute(query)]
+
+
+def committed_since(connection: Connection, row: PromotionRow, since: datetime) -> list[datetime]:
+    """When the other promotions of the row's target were committed, or began to be: since then, oldest first.
+
+    Those that were rolled back count: they went out.
+    """
+    went = promotions.c.state.in_(("committed", "rolled-back")) & (promotions.c.ended > since)
+    going = (promotions.c.state == "committing") & promotions.c.commit_sha.is_not(None)
+    query = _of(row.name, row.environment).where(
+        promotions.c.action == "promote", promotions.c.id != row.id, went | going
+    )
+    return sorted(one.ended or one.updated for one in connection.execute(query))
+
+
+def _of(name: str, environment: str) -> Select[Any]:
+    return select(promotions).where(promotions.c.name == name, promotions.c.environment == environment)
 
 
 def related(connection: Connection, firing_ids: Iterable[str], run_ids: Iterable[str]) -> list[PromotionRow]:

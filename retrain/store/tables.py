@@ -384,9 +384,19 @@ promotions = Table(
     *_leased(),
     _count("attempts"),
     Column("next_attempt", Time, nullable=False),
+    Column("parent", Text, comment="the promotion of the same model to the environment before"),
+    Column("retry_of", Text, comment="the promotion that a person has asked for again"),
+    Column(
+        "actor", Text, nullable=False, default="", server_default="", comment="who has proposed it; empty: automation"
+    ),
+    Column("route", Json, comment="the promotion's environments in order, as it was proposed"),
+    Column("subject", Text, comment="the digest of what approvals bind to, as it was looked at last"),
+    Column("waiting", Json, comment="what it waits for: for, due, have, need, roles"),
+    Column("ended", Time, comment="when it reached a state that is not open"),
     Index(None, "state", "next_attempt"),
     Index(None, "created"),
     Index(None, "commit_sha"),
+    Index(None, "parent"),
     Index(None, "run_id"),
     Index(None, "firing_id"),
     Index(None, "intent_key"),
@@ -402,6 +412,41 @@ holds = Table(
     _text("actor"),
     Column("created", Time, nullable=False),
 )
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("promotion", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="the digest of what was decided on"),
+    Column("decision", Text, nullable=False, comment="approve or reject"),
+    Column("actor", Text, nullable=False),
+    Column("verified", Integer, nullable=False, comment="1: a token said who it was"),
+    Column("roles", Json, nullable=False),
+    _text("reason"),
+    Column("at", Time, nullable=False),
+    Column("expires_at", Time),
+    Index(None, "promotion"),
+)
+"""What people decided on promotions. Rows are added and never changed."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Time, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("verified", Integer, nullable=False, comment="1: a token said who it was"),
+    Column("action", Text, nullable=False, comment="such as promotions.approve"),
+    Column("subject", Text, nullable=False, comment="what it was done to"),
+    Column("before", Json),
+    Column("after", Json),
+    _text("reason"),
+    Column("origin", Text, nullable=False, default="", server_default="", comment="the address it came from"),
+    Index(None, "at"),
+    Index(None, "subject"),
+)
+"""What people did. Rows are added and never changed."""
 
 outbox = Table(
     "outbox",

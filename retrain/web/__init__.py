@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from eventsources import SourceHost
 from retrain.app.services import Services
+from retrain.app.settings import Settings
+from retrain.web.access import Access, Known
 from retrain.web.api import create_api
 from retrain.web.argo_events import ArgoEvents
 from retrain.web.door import Door
 from retrain.web.intake import Intake
 
-__all__ = ["Door", "Intake", "create_api", "make_door"]
+__all__ = ["Door", "Intake", "create_api", "make_access", "make_door"]
+
+
+def make_access(settings: Settings) -> Access:
+    """Who has which token, as the settings say."""
+    token = settings.server.token
+    users = [Known(name, user.digest, frozenset(user.roles)) for name, user in settings.access.users.items()]
+    return Access(token.get_secret_value() if token else None, users)
 
 
 def make_door(services: Services, sources: SourceHost | None) -> Door:
@@ -21,6 +30,6 @@ def make_door(services: Services, sources: SourceHost | None) -> Door:
         intake=Intake(services.bus, services.clock, server.max_body),
         argo=ArgoEvents(services.bus, services.clock, server.max_body),
         hooks=lambda path: webhooks if webhooks is not None and webhooks.handles(path) else None,
-        token=server.token.get_secret_value() if server.token else None,
+        access=make_access(services.settings),
         loopback=server.host in {"127.0.0.1", "::1", "localhost"},
     )

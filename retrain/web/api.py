@@ -17,12 +17,13 @@ from retrain.app.parts import PartState, ready
 from retrain.app.replaying import read_request, replay_aside
 from retrain.app.services import Services
 from retrain.app.trace import trace
-from retrain.errors import ConfigError, EventError, NotFound, Permanent, Refused, RetrainError, Transient
+from retrain.errors import ConfigError, EventError, Forbidden, NotFound, Permanent, Refused, RetrainError, Transient
 from retrain.store.decisions import DecisionFilter
 from retrain.store.events import EventFilter
 from retrain.store.firings import FiringFilter
 from retrain.store.promotions import PromotionFilter
 from retrain.web import metrics
+from retrain.web.access import principal
 from retrain.web.cron_routes import add_cron_routes
 from retrain.web.openapi import describe
 from retrain.web.run_routes import Cursor, Limit, add_run_routes
@@ -32,6 +33,7 @@ STATUS: tuple[tuple[type[RetrainError], int], ...] = (
     (EventError, 400),
     (ConfigError, 422),
     (NotFound, 404),
+    (Forbidden, 403),
     (Refused, 409),
     (Transient, 503),
     (Permanent, 422),
@@ -185,7 +187,15 @@ def _promotions(api: FastAPI, services: Services) -> None:
 
     @api.post("/api/v1/promotions/{name}/{verb}")
     async def act_on_promotion(name: str, verb: str, request: Request) -> Any:
-        return await _act(services, f"promotions.{verb}", name, **await _words(request))
+        words = await _words(request)
+        if "by" in words:
+            raise ConfigError("`by` is not yours to say: a token of your own says it, or `actor`")
+        by = principal(request.scope, words.pop("actor", ""))
+        return await _act(services, f"promotions.{verb}", name, by=by, **words)
+
+    @api.get("/api/v1/audit")
+    async def list_deeds(subject: str | None = None, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
+        return await services.ask(queries.list_deeds, subject, cursor, limit)
 
 
 def _rest(api: FastAPI, services: Services) -> None:

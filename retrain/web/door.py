@@ -2,7 +2,8 @@
 
     /healthz /readyz /metrics   anybody
     endpoints of event sources  as their sources say (secret, size)
-    everything else             the token, where one is set; on loopback without one: requests that name a loopback host
+    everything else             a token of somebody who may, where there are any; on loopback without one: requests
+                                that name a loopback host
 
 The last rule keeps a web page that a developer happens to visit from using the API behind their back: by a name that
 points at this machine (DNS rebinding), or by sending a form to it.
@@ -10,11 +11,12 @@ points at this machine (DNS rebinding), or by sending a form to it.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from typing import Any
 
+from retrain.identity import Principal
 from retrain.serving import App, Receive, Scope, Send, answer
+from retrain.web.access import PRINCIPAL, Access, needed
 from retrain.web.argo_events import is_argo_event
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -31,14 +33,14 @@ class Door:
         intake: App,
         argo: App,
         hooks: Callable[[str], App | None],
-        token: str | None,
+        access: Access,
         loopback: bool,
     ) -> None:
         self._api = api
         self._intake = intake
         self._argo = argo
         self._hooks = hooks
-        self._token = f"Bearer {token}".encode() if token else None
+        self._access = access
         self._loopback = loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +51,7 @@ class Door:
             await hook(scope, receive, send)
         elif path in OPEN:
             await self._api(scope, receive, send)
-        elif refusal := self._refusal(scope):
+        elif refusal := self._let_in(scope):
             await answer(send, *refusal)
         elif path == "/api/v1/events" and scope["method"] == "POST":
             await self._intake(scope, receive, send)
@@ -58,14 +60,25 @@ class Door:
         else:
             await self._api(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> tuple[int, dict[str, Any]] | None:
-        headers = dict(scope["headers"])
-        if self._token is not None:
-            if not hmac.compare_digest(headers.get(b"authorization", b""), self._token):
-                return 401, {"error": "this platform wants its token: Authorization: Bearer ..."}
-        elif self._loopback:
-            return _refuse_strangers(headers, scope["method"])
+    def _let_in(self, scope: Scope) -> tuple[int, dict[str, Any]] | None:
+        """Leave the person in the scope; why not, where they may not."""
+        if not self._access.wanted and self._loopback:
+            refusal = _refuse_strangers(dict(scope["headers"]), scope["method"])
+            if refusal is not None:
+                return refusal
+        who = self._access.who(scope)
+        if who is None:
+            return 401, {"error": "this platform wants its token: Authorization: Bearer ..."}
+        scope[PRINCIPAL] = who
+        return _refuse_unentitled(who, scope["method"], scope["path"])
+
+
+def _refuse_unentitled(who: Principal, method: str, path: str) -> tuple[int, dict[str, Any]] | None:
+    right = needed(method, path)
+    if who.may(right):
         return None
+    roles = ", ".join(sorted(who.roles)) or "none"
+    return 403, {"error": f"{method} {path} needs the role {right}; {who.name} has {roles}"}
 
 
 def _refuse_strangers(headers: dict[bytes, bytes], method: str) -> tuple[int, dict[str, Any]] | None:

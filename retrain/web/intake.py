@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import structlog
 
 from eventsources.http.answers import Refusal
@@ -11,7 +14,9 @@ from retrain.bus import Bus, Published
 from retrain.clock import Clock
 from retrain.errors import EventError, Permanent, Transient
 from retrain.events import Event
+from retrain.identity import ACTOR, Principal
 from retrain.serving import Receive, Scope, Send, answer
+from retrain.web.access import principal
 
 log = structlog.get_logger()
 
@@ -29,7 +34,8 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await read_whole(scope["headers"], receive, self._max_body)
-            events = [one.with_time(self._clock.now()) for one in read_events(scope["headers"], body)]
+            sent = [one.with_time(self._clock.now()) for one in read_events(scope["headers"], body)]
+            events = _signed(sent, principal(scope))
             published = await self._bus.publish_many(events)
         except Gone:  # the client has no answer, so nothing is taken
             return
@@ -44,6 +50,13 @@ class Intake:
             await answer(send, 503, {"error": str(error)}, RETRY)
         else:
             await answer(send, 202, {"accepted": [_receipt(e, p) for e, p in zip(events, published, strict=True)]})
+
+
+def _signed(events: Sequence[Event], who: Principal) -> list[Event]:
+    """The events with who has sent them, where their own token says so. Nobody may say it of themselves."""
+    if not who.verified:
+        return list(events)
+    return [replace(one, extensions={**one.extensions, ACTOR: who.name}) for one in events]
 
 
 def _receipt(event: Event, published: Published) -> dict[str, object]:

@@ -27,7 +27,7 @@ spec:
       storageUri: s3://models/digits/v0   # promoted by Retrain
 """
 DIGESTS = {name: f"sha256:{name.encode().hex():0<64}" for name in ("a", "b", "c", "d")}
-FINAL = ("committed", "refused", "failed", "noop", "rolled-back")
+FINAL = ("committed", "refused", "rejected", "failed", "superseded", "noop", "rolled-back")
 
 
 def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
@@ -139,9 +139,11 @@ class World:
     documents: dict[str, PromotionDocument]
     turns: int = field(default=0)
 
-    async def propose(self, body: dict[str, Any], firing: str | None = None, name: str = "digits") -> str:
+    async def propose(
+        self, body: dict[str, Any], firing: str | None = None, name: str = "digits", environment: str | None = None
+    ) -> str:
         self.turns += 1
-        request = PromotionRequest(name, body, firing or f"f-{self.turns}", depth=1)
+        request = PromotionRequest(name, body, firing or f"f-{self.turns}", depth=1, environment=environment)
         now = datetime.now(UTC)
         promotion = await self.store.write(lambda c: submit(c, self.documents[name], request, now))
         self.store.signals.notify("promotions")

@@ -35,7 +35,7 @@ CRASHER = """
 """
 
 
-@pytest.mark.parametrize("point", ["promotion.before_push", "promotion.after_push"])
+@pytest.mark.parametrize("point", ["promotion.before_commit", "promotion.before_push", "promotion.after_push"])
 async def test_a_kill_around_the_push_leaves_one_commit(tmp_path: Path, point: str) -> None:
     remote = Remote.create(tmp_path / "deploy.git")
     code = textwrap.dedent(CRASHER.format(root=str(Path(__file__).parents[2])))

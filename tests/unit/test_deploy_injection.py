@@ -137,6 +137,9 @@ def test_a_template_without_its_value_is_refused(name: str) -> None:
         render(f"{{{{{name}}}}}", {"candidate": {"metrics": {}, "version": None, "parameters": {}}})
 
 
+SSH = {"ssh": {"key": {"env": "K"}, "knownHosts": {"env": "H"}}}
+
+
 def manifest(**spec: Any) -> dict[str, Any]:
     body = {
         "repo": {"url": "/x"},
@@ -158,6 +161,14 @@ def manifest(**spec: Any) -> dict[str, Any]:
         {"commit": {"name": "..."}},
         {"edits": []},
         {"surprise": 1},
+        {"repo": {"url": "https://h/x", "credentials": {"token": "hunter2"}}},
+        {"repo": {"url": "https://h/x", "credentials": {"token": {"env": "A B"}}}},
+        {"repo": {"url": "https://h/x", "credentials": {"token": {"env": "A", "file": "b"}}}},
+        {"repo": {"url": "https://h/x", "credentials": {"username": "a\nb", "token": {"env": "A"}}}},
+        {"repo": {"url": "https://h/x", "credentials": {"password": {"env": "A"}}}},
+        {"repo": {"url": "https://h/x", "credentials": {"token": {"env": "A"}, **SSH}}},
+        {"commit": {"sign": {}}},
+        {"commit": {"sign": {"gpg": {"key": {"env": "A"}, "keyId": "--output=x"}}}},
     ],
 )
 def test_a_manifest_that_could_do_more_is_refused(spec: dict[str, Any]) -> None:
@@ -168,7 +179,11 @@ def test_a_manifest_that_could_do_more_is_refused(spec: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("spec", "code"),
     [
-        ({"repo": {"url": "/x", "credentials": {"secretKeyRef": {}}}}, "unsupported-field"),
+        ({"repo": {"url": "/x", "credentials": {"token": {"env": "T"}}}}, "unsupported-field"),
+        ({"repo": {"url": "git@h:x", "credentials": {"token": {"env": "T"}}}}, "unsupported-field"),
+        ({"repo": {"url": "https://h/x", "credentials": SSH}}, "unsupported-field"),
+        ({"repo": {"url": "git@h:x", "ca": {"env": "T"}}}, "unsupported-field"),
+        ({"commit": {"provenance": {"sigstore": {}}}}, "unsupported-field"),
         ({"gates": [{"name": "g", "kind": "approval"}]}, "unsupported-kind"),
         ({"gates": [{"name": "g", "kind": "nope"}]}, "unsupported-kind"),
         ({"gates": [{"name": "g", "kind": "threshold", "metric": "m", "min": 1}] * 2}, "duplicate-name"),

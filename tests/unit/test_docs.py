@@ -15,7 +15,6 @@ from pydantic import BaseModel
 
 import eventsources
 import triggers
-from deploy import gates
 from deploy.gates import spec as gate_spec
 from eventsources import spec as source_spec
 from pipelines.checks import unsupported
@@ -380,11 +379,6 @@ def test_every_kind_of_trigger_has_a_line_of_its_page(kind: str) -> None:
 @pytest.mark.parametrize("name", sorted({*dependency_spec.OURS, *trigger_spec.OURS}))
 def test_every_field_of_ours_is_told_on_the_page_of_sensors(name: str) -> None:
     assert f"`{name}`" in text_of("docs/sensors.md") or f"{name}:" in text_of("docs/sensors.md")
-
-
-@pytest.mark.parametrize("kind", gates.KINDS)
-def test_every_kind_of_gate_has_a_part_of_its_page(kind: str) -> None:
-    assert f"`{kind}`: " in text_of("docs/promotion.md").partition("## Gates")[2]
 
 
 def refused() -> dict[str, set[str]]:

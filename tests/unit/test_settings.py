@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,39 @@ def test_the_doctor_knows_what_is_read_and_names_what_is_not(tmp_path: Path) -> 
 
     assert told(known) == (True, "all known")
     assert told({**known, "RETRAIN_BSU_URL": "x"}) == (False, "RETRAIN_BSU_URL")
+
+
+@pytest.mark.parametrize(
+    ("users", "said"),
+    [
+        ("{ada: {roles: [approver]}}", "write token, or token_sha256"),
+        ("{ada: {token: hunter2, roles: [approver]}}", "16 characters at least"),
+        ("{ada: {token_sha256: hunter2}}", "token_sha256"),
+        ("{ada: {token: hunter2hunter2hunter2, roles: ['a b']}}", "roles.0"),
+        ("{ada: {token: hunter2hunter2hunter2}, ben: {token: hunter2hunter2hunter2}}", "two users have the same token"),
+        ('{"a\\nb": {token: hunter2hunter2hunter2}}', "access.users"),
+        ("hunter2", "access.users"),
+    ],
+)
+def test_a_user_that_is_wrong_is_told_without_its_token(users: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "retrain.yaml").write_text(f"access: {{users: {users}}}\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings(tmp_path)
+
+    assert said in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_users_have_a_token_or_its_digest(tmp_path: Path) -> None:
+    token = "a-token-of-20-letters"
+    digest = sha256(token.encode()).hexdigest()
+    (tmp_path / "retrain.yaml").write_text(
+        f"access: {{users: {{ada: {{token: {token}, roles: [approver]}}, eve: {{token_sha256: {'ab' * 32}}}}}}}\n"
+    )
+
+    users = load_settings(tmp_path).access.users
+
+    assert (users["ada"].digest, users["eve"].digest) == (digest, "ab" * 32)
+    assert users["eve"].roles == ("viewer",)
+    assert token not in repr(users)

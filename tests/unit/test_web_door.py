@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
 from retrain.serving import App, Receive, Scope, Send, answer
+from retrain.web.access import PRINCIPAL, Access, Known, principal
 from retrain.web.door import Door
 
 LOCAL = {"host": "127.0.0.1:7300"}
@@ -21,7 +23,8 @@ def room(name: str) -> App:
 
 def door(**more: Any) -> Door:
     hooks = {"/hook": room("hook")}
-    words: dict[str, Any] = {"token": None, "loopback": True, **more}
+    access = Access(more.pop("token", None), more.pop("users", ()))
+    words: dict[str, Any] = {"access": access, "loopback": True, **more}
     return Door(api=room("api"), intake=room("intake"), argo=room("argo"), hooks=hooks.get, **words)
 
 
@@ -79,3 +82,54 @@ async def test_with_a_token_only_the_token_opens(given: str) -> None:
     assert (await ask(locked, "GET", "/api/v1/runs", {"authorization": given}))[0] == 401
     assert (await ask(locked, "GET", "/api/v1/runs", {"authorization": "Bearer right", "host": "name"}))[0] == 200
     assert (await ask(locked, "GET", "/readyz", {}))[0] == 200
+
+
+# --- people with tokens of their own -------------------------------------------------------------------------------
+
+PEOPLE = [
+    Known(name, sha256(f"token of {name}".encode()).hexdigest(), frozenset(roles))
+    for name, roles in {"vic": ["viewer"], "eve": ["operator"], "ada": ["approver"], "root": ["admin"]}.items()
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "path", "status"),
+    [
+        ("vic", "GET", "/api/v1/runs", 200),
+        ("vic", "POST", "/api/v1/promotions/p-1/approve", 200),  # whose word counts the promotion says
+        ("vic", "POST", "/api/v1/promotions/p-1/retry", 403),
+        ("vic", "POST", "/api/v1/promotions/model/hold", 403),
+        ("vic", "POST", "/api/v1/promotions/model/approve/rollback", 403),
+        ("vic", "POST", "/api/v1/events", 403),
+        ("vic", "POST", "/api/v1/firings/f-1/approve", 403),
+        ("ada", "POST", "/api/v1/firings/f-1/approve", 200),
+        ("ada", "POST", "/api/v1/promotions/model/rollback", 403),
+        ("eve", "POST", "/api/v1/promotions/model/rollback", 200),
+        ("eve", "POST", "/api/v1/events", 200),
+        ("root", "POST", "/api/v1/firings/f-1/reject", 200),
+        ("nobody", "GET", "/api/v1/runs", 401),
+    ],
+)
+async def test_people_may_what_their_roles_say(name: str, method: str, path: str, status: int) -> None:
+    locked = door(users=PEOPLE, loopback=False)
+
+    assert (await ask(locked, method, path, {"authorization": f"Bearer token of {name}"}))[0] == status
+
+
+async def test_the_one_token_stays_good_for_everything_beside_people() -> None:
+    locked = door(users=PEOPLE, token="right", loopback=False)
+
+    assert (await ask(locked, "POST", "/api/v1/events", {"authorization": "Bearer right"}))[0] == 200
+    assert (await ask(locked, "POST", "/api/v1/events", {}))[0] == 401
+
+
+def test_a_persons_own_token_has_the_last_word_on_who_it_is() -> None:
+    access = Access("right", PEOPLE)
+    headers = {name: [(b"authorization", f"Bearer {name}".encode())] for name in ("token of ada", "right")}
+    scopes: list[dict[str, Any]] = [{"headers": one, "client": ("10.0.0.7", 1)} for one in headers.values()]
+
+    ada, shared = [principal({PRINCIPAL: access.who(scope)}, "mallory") for scope in scopes]
+
+    assert (ada.name, ada.verified, ada.origin) == ("ada", True, "10.0.0.7")
+    assert (shared.name, shared.verified) == ("mallory", False)
+    assert principal({}, "mallory").roles == frozenset()

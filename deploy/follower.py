@@ -1,0 +1,46 @@
+"""The loop that takes models from one environment to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from deploy import succession
+from deploy.spec import PromotionDocument
+from deploy.succession import Steps
+from retrain.clock import Clock
+from retrain.errors import Transient
+from retrain.store import Store
+
+log = structlog.get_logger()
+
+TOPIC = "promotion steps"
+LONGEST_S = 15.0
+"""How often to look at least: another process may have changed something."""
+AGAIN_S = 1.0
+"""When to look again after the store was away."""
+
+
+async def run(store: Store, documents: Callable[[], Mapping[str, PromotionDocument]], clock: Clock) -> None:
+    """Look whenever something has changed or has soaked, until cancelled."""
+    while True:
+        steps = await _look(store, [one for one in documents().values() if one.spec.environments], clock)
+        if steps.proposed:
+            log.info("promotion.next", promotions=list(steps.proposed))
+            store.signals.notify("promotions")
+        due_s = (steps.due - clock.now()).total_seconds() if steps.due else LONGEST_S
+        await store.signals.wait(TOPIC, min(max(due_s, 0.01), LONGEST_S))
+
+
+async def _look(store: Store, documents: Sequence[PromotionDocument], clock: Clock) -> Steps:
+    if not documents:
+        return Steps()
+    now = clock.now()
+    try:
+        return await store.write(partial(succession.advance, documents=documents, now=now))
+    except Transient as error:
+        log.warning("promotion.next_unsaved", error=str(error))
+        return Steps(due=now + timedelta(seconds=AGAIN_S))

@@ -1,0 +1,71 @@
+"""A promotion for the terminal: where its model is, who said what of it, what its gates say, what it changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from retrain.cli.gate_bars import bars
+from retrain.cli.output import Column, age, table
+
+STEPS: tuple[Column, ...] = (
+    ("ENVIRONMENT", lambda e: e["environment"]),
+    ("STATE", lambda e: e["state"]),
+    ("PROMOTION", lambda e: e["promotion"]),
+    ("COMMIT", lambda e: (e["commit"] or "")[:12]),
+)
+APPROVALS: tuple[Column, ...] = (
+    ("WHO", lambda a: a["actor"] if a["verified"] else f"{a['actor']} (unverified)"),
+    ("SAYS", lambda a: f"{a['decision']}, lapsed" if a["lapsed"] else a["decision"]),
+    ("ROLES", lambda a: ", ".join(a["roles"])),
+    ("AGO", lambda a: age(a["at"])),
+    ("UNTIL", lambda a: a["expires"]),
+    ("REASON", lambda a: a["reason"]),
+)
+GATES: tuple[Column, ...] = (
+    ("GATE", lambda g: g["name"]),
+    ("KIND", lambda g: g["kind"]),
+    ("VERDICT", lambda g: f"{g['verdict']} (advisory)" if g.get("advisory") else g["verdict"]),
+    ("REASON", lambda g: g["reason"]),
+)
+CHANGES: tuple[Column, ...] = (
+    ("FILE", lambda c: c["file"]),
+    ("PATH", lambda c: c["path"]),
+    ("OLD", lambda c: c["old"]),
+    ("NEW", lambda c: c["new"]),
+)
+
+
+def show(found: dict[str, Any]) -> None:
+    """One promotion."""
+    reason = f": {found['reason']}" if found["reason"] else ""
+    click.echo(f"{found['id']}  {found['action']} {found['name']} to {found['environment']}  {found['state']}{reason}")
+    if found["commit"]:
+        click.echo(f"commit {found['commit']}")
+    _waiting(found.get("waiting") or {})
+    if len(found.get("environments", ())) > 1:
+        table(STEPS, found["environments"], empty="no environments")
+    if found.get("approvals"):
+        table(APPROVALS, found["approvals"], empty="no approvals", prose=True)
+    plan(found)
+
+
+def _waiting(waiting: dict[str, Any]) -> None:
+    if waiting.get("need"):
+        until = f", until {waiting['until']}" if waiting.get("until") else ""
+        click.echo(f"approvals {waiting['have']} of {waiting['need']}{until}")
+    if waiting.get("due"):
+        click.echo(f"goes on at {waiting['due']}")
+
+
+def plan(found: dict[str, Any]) -> None:
+    """What the gates say, and what changes."""
+    table(GATES, found["gates"], empty="no gates", prose=True)
+    for line in bars(found["gates"]):
+        click.echo(line)
+    table(CHANGES, found["changes"], empty="nothing changes")
+    if found["diff"]:
+        click.echo(found["diff"], nl=False)
+    for warning in found.get("warnings", ()):
+        click.echo(f"warning: {warning}")
