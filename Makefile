@@ -11,8 +11,8 @@ UV_VERSION := 0.13.8
 demo: setup  ## run the whole story on real data: it arrives, a model follows, Git receives it
 	@$(BIN)/python -m examples.digits.demo
 
-test: setup  ## all tests; those that need a server which this machine lacks say so
-	$(BIN)/python -m pytest -q $(WORKERS) tests
+test: setup  ## all tests; those that need a server which this machine lacks say so. ONLY="not integration": a part
+	$(BIN)/python -m pytest -q $(WORKERS) $(if $(ONLY),-m "$(ONLY)") tests
 
 test-fast: setup  ## the tests that take seconds
 	$(BIN)/python -m pytest -q $(WORKERS) -m "not slow and not integration" tests

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
+import shutil
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from hypothesis import settings
 
 from retrain.bus import EmbeddedServer, MemoryBus, NatsBus, embedded, open_nats
 from retrain.store import Store, open_store
+
+# As the platform has it: a collection looks at all that ten thousand tests are made of.
+gc.set_threshold(50_000, 50, 100)
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("retrain", deadline=None)
@@ -30,17 +35,41 @@ structlog.configure(
 pytest_plugins = ["tests.servers.fixtures", "tests.faults.table"]
 
 
+SLOW_TO_START = {"azurite", "gcs_and_pubsub", "gitea_server", "kafka", "kube_api", "minio_server", "mlflow_server"}
+SLOW_TO_START |= {"moto_server", "pubsub_emulator", "rabbitmq"}
+"""Servers, by their fixtures in tests/servers/fixtures.py. Each worker that asks for one starts its own."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests go to one worker, which shares what they start; those over all kinds of sources, kind by kind."""
+    """What goes to one worker: the tests of a server that is slow to start, of a kind of source, else of a file."""
     for item in items:
-        name = str(item.path.relative_to(item.config.rootpath))
-        called: Any = getattr(item, "callspec", None)  # what a parametrized test is called with
-        match called and called.params.get("outside"):
-            case str(kind) | (str(kind), _):
-                name += f":{kind}"
-            case _:
-                pass
+        servers = SLOW_TO_START.intersection(getattr(item, "fixturenames", ()))
+        name = min(servers, default="") or _kind(item) or str(item.path.relative_to(item.config.rootpath))
         item.add_marker(pytest.mark.xdist_group(name))
+
+
+def _kind(item: pytest.Item) -> str:
+    """Of a test over all kinds of sources: the kind, or its server."""
+    called: Any = getattr(item, "callspec", None)  # what a parametrized test is called with
+    match called and called.params.get("outside"):
+        case str(kind) | (str(kind), _):
+            return _server_of(kind) or f"source:{kind}"
+        case _:
+            return ""
+
+
+def _server_of(kind: str) -> str:
+    from tests.contract.outside import world_of  # here, where it is imported already
+
+    try:
+        fixture = world_of(kind).fixture
+    except ModuleNotFoundError:  # its tests fail, and nobody else's
+        return ""
+    return fixture if fixture in SLOW_TO_START else ""
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,8 +124,19 @@ async def memory_bus() -> AsyncIterator[MemoryBus]:
         yield bus
 
 
+@pytest.fixture(scope="session")
+async def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of today's schema with nothing in it: to copy it takes a twentieth of what making one takes."""
+    file = tmp_path_factory.mktemp("store") / "empty.db"
+    async with open_store(file):
+        pass
+    assert not file.with_name("empty.db-wal").exists(), "all of it is in the file"
+    return file
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(tmp_path: Path, empty_store: Path) -> AsyncIterator[Store]:
+    shutil.copyfile(empty_store, tmp_path / "retrain.db")
     async with open_store(tmp_path / "retrain.db") as opened:
         yield opened
 

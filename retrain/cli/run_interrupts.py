@@ -20,7 +20,8 @@ class Interrupts:
     """What has come. Get one from `open_interrupts`.
 
     The first one raises KeyboardInterrupt until somebody attends to them (`next`); later ones are counted only, so that
-    nothing cuts off what is being taken away.
+    nothing cuts off what is being taken away. Where Python swallows it (in a finalizer, in a callback of an import),
+    whoever attends hears of it then.
     """
 
     def __init__(self, descriptors: tuple[int, int]) -> None:
@@ -40,11 +41,11 @@ class Interrupts:
     def take(self, _number: int, _frame: FrameType | None) -> None:
         """The signal handler."""
         first, self.came = not self.came, True
-        if self._attended:
+        if self._attended or first:
             # By a pipe: a handler runs in the middle of anything, where a task must not be touched.
             with contextlib.suppress(BlockingIOError):
                 os.write(self._write, b"!")
-        elif first:
+        if first and not self._attended:
             raise KeyboardInterrupt
 
 

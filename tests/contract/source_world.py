@@ -169,7 +169,8 @@ class Hook:
         return document(version=self.version, webhook={"thing": hook})
 
     async def post(self, path: str = "/in", **more: Any) -> httpx2.Response:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=DEADLINE_S) as client:
+        url = f"http://127.0.0.1:{self.port}"
+        async with httpx2.AsyncClient(base_url=url, timeout=DEADLINE_S, verify=False) as client:  # no TLS here
             return await client.request(more.pop("method", "POST"), path, **more)
 
     async def happen(self, name: str) -> None:

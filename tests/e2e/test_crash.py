@@ -1,6 +1,7 @@
 """`kill -9` at random moments, many times, while events go the whole way: nothing is lost and nothing happens twice.
 
-RETRAIN_TEST_SEED repeats a run's order of kills; RETRAIN_TEST_KILLS and RETRAIN_TEST_ORDERS make it longer or shorter.
+RETRAIN_TEST_SEED repeats a run's order of kills; RETRAIN_TEST_FAULTS=all makes it longer, RETRAIN_TEST_KILLS and
+RETRAIN_TEST_ORDERS as long as one likes.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import pytest
 
 from tests.e2e.crash_world import Receiver, World, check_everything_once, key, read_log
 from tests.e2e.platform_driver import LOOK_S, Process, Unreachable
+from tests.support.size import size
 
-ORDERS = int(os.environ.get("RETRAIN_TEST_ORDERS", "300"))
-KILLS = int(os.environ.get("RETRAIN_TEST_KILLS", "36"))
+ORDERS = int(os.environ.get("RETRAIN_TEST_ORDERS") or size(100, 300))
+KILLS = int(os.environ.get("RETRAIN_TEST_KILLS") or size(14, 36))
 SENDERS = 4
 MOMENT_S = 0.6
 """The longest pause before a kill. It only spreads the moments: nothing is waited for by it."""
@@ -144,7 +146,7 @@ def plan_of(chance: random.Random) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 async def test_through_random_kills_everything_acknowledged_happens_once(tmp_path: Path) -> None:
-    """300 orders through the whole chain, while platform, bus, steps and git are killed at least 30 times in all."""
+    """Orders go through the whole chain, while platform, bus, steps and git are killed: each sort twice at least."""
     seed = int(os.environ.get("RETRAIN_TEST_SEED") or random.SystemRandom().randrange(1 << 32))
     print(f"RETRAIN_TEST_SEED={seed}")  # noqa: T201 - pytest shows it beside a failure
     chance = random.Random(seed)
@@ -169,7 +171,7 @@ async def test_through_random_kills_everything_acknowledged_happens_once(tmp_pat
                 f"{dict(killer.killed)} killed, {platform.starts} starts, {senders.refused} sends refused, "
                 f"{doubled} requests doubled; {killing:.0f} s of kills, {time.monotonic() - began:.0f} s in all"
             )
-            assert killer.total >= min(KILLS, 30)
+            assert killer.total >= KILLS
             check_everything_once(world, ORDERS)
             assert platform.stop() == 0
             assert platform.processes() == []

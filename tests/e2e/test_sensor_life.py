@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.crash_world import read_log
 from tests.support.sensor_life import Life, check_life
+from tests.support.size import size
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ POINTS = (
     "host.before_commit:12",
     "host.after_commit:1",
 )
-KILLS = 10
+KILLS = size(4, 10)
 MOMENT_S = 1.5
 """The longest pause before a kill: it only spreads the moments."""
 

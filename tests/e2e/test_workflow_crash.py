@@ -1,6 +1,7 @@
 """`kill -9` of the platform at random moments while workflows run: they end well, and no step runs twice.
 
-RETRAIN_TEST_SEED repeats an order of kills, RETRAIN_TEST_KILLS changes how many the long one has.
+RETRAIN_TEST_SEED repeats an order of kills, RETRAIN_TEST_KILLS changes how many the long one has, and
+RETRAIN_TEST_FAULTS=all gives it 200 steps and 40 kills.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.workflow_world import SEED, WorkflowWorld, outputs
+from tests.support.size import size
 
-KILLS = int(os.environ.get("RETRAIN_TEST_KILLS", "40"))
+pytestmark = pytest.mark.slow
+
+KILLS = int(os.environ.get("RETRAIN_TEST_KILLS") or size(12, 40))
 
 # list -> SQUARES squares and CHAINS chains of three -> last. All of them say what they gave, in the order of the items.
 FAN = """\
@@ -135,7 +139,6 @@ def test_a_fan_out_survives_kills_of_the_platform(tmp_path: Path) -> None:
     crash(tmp_path, squares=6, chains=2, kills=2, longest=60)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_200_steps_survive_40_kills_of_the_platform(tmp_path: Path) -> None:
-    crash(tmp_path, squares=96, chains=34, kills=KILLS, longest=100)
+def test_many_steps_survive_many_kills_of_the_platform(tmp_path: Path) -> None:
+    crash(tmp_path, squares=size(30, 96), chains=size(10, 34), kills=KILLS, longest=100)

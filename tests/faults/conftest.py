@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -16,9 +15,10 @@ from tests.faults.fault_world import Outcome, Plan, address_of, storm
 from tests.faults.table import ROW
 from tests.servers.launch import free_port
 from tests.servers.proxy import Proxy, proxy
+from tests.support.size import size
 
-PLANS = {"few": Plan(500, 2), "all": Plan(5000, 10)}
-"""`RETRAIN_TEST_FAULTS=few` is for a look while one works on a source."""
+PLAN = size(Plan(500, 2), Plan(5000, 10))
+"""docs/delivery.md has the table of the whole."""
 
 FEWER = {"sqs": 5}
 """Kinds that so many times fewer messages are sent of: moto looks at every message of a queue for each request."""
@@ -27,17 +27,11 @@ Blow = Callable[[str], Awaitable[Outcome]]
 
 
 @pytest.fixture
-def plan() -> Plan:
-    return PLANS[os.environ.get("RETRAIN_TEST_FAULTS", "all")]
-
-
-@pytest.fixture
 async def blow(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     nats: EmbeddedServer,
     nats_bus: NatsBus,
-    plan: Plan,
     record_property: Callable[[str, object], None],
 ) -> AsyncIterator[Blow]:
     """Lets everything go wrong while messages of a kind flow; the outcome is a row of the table."""
@@ -46,7 +40,7 @@ async def blow(
         async def outcome(kind: str) -> Outcome:
             outside, between = await _spoiled(request, tmp_path, stack, kind)
             async with storm(tmp_path, nats, nats_bus, outside, between) as blowing:
-                found = await blowing.blow(replace(plan, messages=plan.messages // FEWER.get(kind, 1)))
+                found = await blowing.blow(replace(PLAN, messages=PLAN.messages // FEWER.get(kind, 1)))
             record_property(ROW, found.row())
             return found
 

@@ -1,16 +1,13 @@
 """Messages flow through a proxy that spoils connections, to a platform that is killed again and again.
 
 The messages go to the real server directly, and every one is waited for, so it is known what was sent. The platform is
-the process of tests/contract/source_process.py; it comes to the server by the proxy alone.
+a process of tests/contract/source_process.py; it comes to the server by the proxy alone.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,9 +20,9 @@ import anyio.to_thread
 
 from retrain.bus import EmbeddedServer, NatsBus
 from tests.contract.outside import World
+from tests.contract.source_process import SourceProcess, order
 from tests.servers.proxy import Proxy
 
-ROOT = Path(__file__).parents[2]
 LISTENS_S = 60.0
 ARRIVES_S = 90.0
 """Within so long something must come, or the test ends and says what is lacking."""
@@ -103,52 +100,29 @@ class Victim:
     nats: EmbeddedServer
     outside: World
     proxy: Proxy
-    process: subprocess.Popen[bytes] | None = None
+    process: SourceProcess | None = None
 
     async def start(self) -> None:
         """Returns at once: faults go on while it starts."""
-        await anyio.to_thread.run_sync(self._launch)
+        self.process = await anyio.to_thread.run_sync(self._launch)
 
-    def _launch(self) -> None:
-        with (self.folder / "platform.log").open("ab") as said:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.contract.source_process", str(self._order())],
-                cwd=ROOT,
-                env=dict(os.environ),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=said,
-            )
+    def _launch(self) -> SourceProcess:
+        document = self.outside.document().model_dump(by_alias=True, exclude_unset=True)
+        spec = json.dumps(document["spec"]).replace(address_of(self.outside), self.proxy.address)
+        document |= {"spec": json.loads(spec)}
+        return SourceProcess(
+            order(self.outside, document, self.folder / "platform.db", self.nats), self.folder / "platform.log"
+        )
 
     async def listens(self) -> None:
         assert self.process is not None
-        assert self.process.stdout is not None
-        with anyio.fail_after(LISTENS_S):
-            line = await anyio.to_thread.run_sync(self.process.stdout.readline, abandon_on_cancel=True)
-        assert line == b"listening\n", (self.folder / "platform.log").read_text()[-2000:]
+        await self.process.listens(LISTENS_S)
 
     def kill(self) -> None:
         """As `kill -9` does."""
         if self.process is not None:
             self.process.kill()
-            self.process.communicate()
             self.process = None
-
-    def _order(self) -> Path:
-        document = self.outside.document().model_dump(by_alias=True, exclude_unset=True)
-        spec = json.dumps(document["spec"]).replace(address_of(self.outside), self.proxy.address)
-        order = {
-            "document": document | {"spec": json.loads(spec)},
-            "secrets": [[name, key, value] for (name, key), value in self.outside.secrets().items()],
-            "store": str(self.folder / "platform.db"),
-            "project": str(self.folder),
-            "bus": {"url": self.nats.url, "token": self.nats.token.get_secret_value()},
-            "fault": None,
-            "clock": None,
-        }
-        file = self.folder / "order.json"
-        file.write_text(json.dumps(order))
-        return file
 
 
 def address_of(outside: World) -> str:

@@ -18,6 +18,8 @@ from retrain.clock import FakeClock
 from retrain.errors import ConfigError
 from retrain.store import Store, crons, open_store, outbox, runs
 
+pytestmark = pytest.mark.slow  # it kills hosts
+
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 TEMPLATE = {"name": "main", "container": {"image": "busybox", "command": ["true"]}}
 

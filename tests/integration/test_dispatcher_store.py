@@ -128,7 +128,7 @@ async def test_what_this_process_holds_stays_its_own_for_longer_than_a_lease(tmp
     async def open_slow(_tools: Tools) -> AsyncGenerator[Slow]:
         yield Slow()
 
-    settings = DispatchSettings(lease_s=1.5, poll_s=0.05)  # a busy machine renews it late
+    settings = DispatchSettings(lease_s=6, poll_s=0.05)  # a busy machine renews it late
     async with open_store(tmp_path / "store.db") as store, anyio.create_task_group() as group:
         first, second = (Dispatcher(store, name, {"slow": open_slow}, settings=settings) for name in ("a", "b"))
         await group.start(first.run)
@@ -136,12 +136,22 @@ async def test_what_this_process_holds_stays_its_own_for_longer_than_a_lease(tmp
         first.offer(await store.write(lambda c: first.enlist(c, [row])))
         await group.start(second.run)
 
-        await anyio.sleep(3.5)  # over two leases: nothing to wait for, for nothing must happen
+        with anyio.fail_after(60):  # it holds the firing for longer than it once said
+            first_end = await _lease_end(store, row.id)
+            while await _lease_end(store, row.id) < first_end + timedelta(seconds=settings.lease_s):  # noqa: ASYNC110
+                await anyio.sleep(0.05)
         gate.set()
         await all_ended(store, 1)
         group.cancel_scope.cancel()
 
     assert seen == [row.id]
+
+
+async def _lease_end(store: Store, firing: str) -> datetime:
+    found = await store.read(lambda c: firings.get(c, firing))
+    assert found is not None
+    assert found.lease_until is not None, "nobody holds it"
+    return found.lease_until
 
 
 def _fields(row: FiringRow) -> dict[str, object]:

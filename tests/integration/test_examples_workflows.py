@@ -17,6 +17,8 @@ import pytest
 from retrain.app.lint import lint
 from tests.e2e.platform_driver import Platform
 
+pytestmark = pytest.mark.slow  # each is a command of its own
+
 MAIN = "import sys; from retrain.cli import main; main()"
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -18,6 +18,8 @@ from retrain.app.lint import lint
 from retrain.app.python_files import manifests_of
 from retrain.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # each is a command of its own
+
 MAIN = "import sys; from retrain.cli import main; main()"
 ROOT = Path(__file__).parents[2]
 HERA = ROOT / "tests" / "data" / "hera"

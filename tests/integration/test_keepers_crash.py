@@ -21,6 +21,8 @@ from retrain.clock import FakeClock, SystemClock
 from retrain.store import Store, open_store, runs, tables
 from retrain.store.runs import RunRow
 
+pytestmark = pytest.mark.slow  # it kills hosts
+
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = {"m": 1, "s": 2, "t": 3}
 RUNS = tuple(f"r-{n}" for n in range(6))

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow  # each is a command of its own
+
 MAIN = "import sys; from retrain.cli import main; main()"
 ROOT = Path(__file__).parents[2]
 

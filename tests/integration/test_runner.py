@@ -26,6 +26,8 @@ from retrain.clock import SystemClock
 from retrain.errors import ConfigError
 from retrain.store import Store, open_store, outbox, runs
 
+pytestmark = pytest.mark.slow  # it kills runners
+
 PROCESS = Path(__file__).with_name("runner_process.py")
 
 

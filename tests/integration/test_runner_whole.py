@@ -32,6 +32,8 @@ from retrain.errors import ConfigError, Refused
 from retrain.store import Store, open_store, run_requests, runs
 from retrain.store.runs import RunRow
 
+pytestmark = pytest.mark.slow  # it kills runners
+
 PROCESS = Path(__file__).with_name("runner_process.py")
 
 

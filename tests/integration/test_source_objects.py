@@ -25,6 +25,7 @@ from tests.contract.source_world import Objects, Platform, Secrets, document, st
 from tests.servers import launch
 from tests.servers.brokers import NatsServer
 from tests.servers.launch import MinioServer, free_port
+from tests.support.size import size
 
 log = structlog.get_logger()
 pytestmark = pytest.mark.integration
@@ -362,7 +363,8 @@ async def test_sets_that_are_there_at_the_first_start_are_passed_over_where_aske
 async def test_what_is_put_while_the_platform_is_down_and_while_minio_restarts_is_each_one_event(
     store: Store, tmp_path: Path
 ) -> None:
-    """10,000 objects while the platform is down, 5,000 while it runs and MinIO restarts twice."""
+    """Thousands of objects while the platform is down; half as many while it runs and MinIO restarts twice."""
+    away, here = size(2_500, 10_000), size(1_200, 5_000)
     programs = launch.minio_programs()
     if not programs:
         launch.absent("no MinIO of our own to restart")
@@ -370,22 +372,24 @@ async def test_what_is_put_while_the_platform_is_down_and_while_minio_restarts_i
         objects, world = Objects(server), world_of(store, server)
         async with world.running(objects.document()) as host:
             await state(host, "listening")
-        await anyio.to_thread.run_sync(put_many, objects, "away", range(10_000))
+        await anyio.to_thread.run_sync(put_many, objects, "away", range(away))
         async with world.running(objects.document()) as host:
-            await until(lambda host=host: host.states()[0].received >= 10_000, deadline_s=300)
-            for start in (0, 2_000, 4_000):
-                await anyio.to_thread.run_sync(put_many, objects, "here", range(start, min(start + 2_000, 5_000)))
-                if start < 4_000:
+            await until(lambda host=host: host.states()[0].received >= away, deadline_s=300)
+            for part in range(3):
+                await anyio.to_thread.run_sync(
+                    put_many, objects, "here", range(part * here // 3, (part + 1) * here // 3)
+                )
+                if part < 2:
                     await anyio.to_thread.run_sync(server.stop)
                     await anyio.to_thread.run_sync(server.start)
-            await until(lambda host=host: host.states()[0].received >= 15_000, deadline_s=300)
+            await until(lambda host=host: host.states()[0].received >= away + here, deadline_s=300)
             await state(host, "listening")
         found = [(record.event.id, key_of(record.event)) for record in await world.all()]
 
-    wanted = {f"away/{n:05}" for n in range(10_000)} | {f"here/{n:05}" for n in range(5_000)}
+    wanted = {f"away/{n:05}" for n in range(away)} | {f"here/{n:05}" for n in range(here)}
     keys = [key for _, key in found]
     log.info("minio.counted", put=len(wanted), lost=len(wanted - set(keys)), doubled=len(keys) - len(set(keys)))
-    assert len(found) == len({event_id for event_id, _ in found}) == 15_000
+    assert len(found) == len({event_id for event_id, _ in found}) == away + here
     assert set(keys) == wanted
 
 

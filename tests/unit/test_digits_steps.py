@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # it trains models
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits"
 STEPS = EXAMPLE / "steps"
 DAYS = ("2026-11-18", "2026-11-19", "2026-11-20")

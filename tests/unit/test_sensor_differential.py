@@ -1,7 +1,7 @@
 """Joins and windows against the slow reference, on random sensors and events: the same firings at the same times.
 
-Some 100,000 events in all, over sensors of every shape: keys, dedupe, windows of dependencies and triggers with every
-field, sequences, conditions with `!`, every N-th.
+Some 25,000 events in all (100,000 with RETRAIN_TEST_FAULTS=all), over sensors of every shape: keys, dedupe, windows of
+dependencies and triggers with every field, sequences, conditions with `!`, every N-th.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from sensors import Sensor, SensorDocument
 from sensors.core.course import Course
 from sensors.core.outcome import Outcome
 from tests.support.sensor_reference import Came, Given, Reference
+from tests.support.size import size
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 SENSORS = 40
 EVENTS = 125
-SEEDS = 20
+SEEDS = size(5, 20)
 CONDITIONS = ("", "a", "a && b", "a || b", "(a && b) || c", "a && (b || c)", "a && !b", "a && b && c", "a && b && !c")
 
 

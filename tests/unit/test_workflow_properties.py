@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -170,10 +171,12 @@ async def test_nothing_starts_before_what_it_waits_for_has_ended(short: Any, see
 
 
 @settings(max_examples=60, deadline=None)
-@given(WORKFLOWS, SEEDS, BAD, st.randoms(use_true_random=False))
+@given(WORKFLOWS, SEEDS, BAD, SEEDS)
 async def test_a_platform_that_dies_at_any_moments_comes_to_the_same_end(
-    short: Any, seed: int, bad: int, dice: Any
+    short: Any, seed: int, bad: int, moments: int
 ) -> None:
+    # Not st.randoms: a draw in here may end the example by a BaseException, and with it the event loop's runner.
+    dice = random.Random(moments)
     whole = await played(short, seed, bad)
 
     crashed = await played(short, seed, bad, Play(crash=True, dies=lambda: dice.random() < 0.4))

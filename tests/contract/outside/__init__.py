@@ -55,7 +55,7 @@ class World:
     public: ClassVar[frozenset[str]] = frozenset()
     """Values of secrets that others may see, such as the name of a user in a payload."""
     many: ClassVar[int] = 10_000
-    """How many things the test of many makes happen; fewer only where the outside itself is slow, with the reason."""
+    """How many things the test of many makes happen at most; fewer only where the outside is slow, with the reason."""
     leaves_sockets: ClassVar[bool] = False
     """Its client library leaves sockets of refused connections to the garbage collector, which warns of them."""
     nowhere: ClassVar[dict[str, Any] | None] = None
