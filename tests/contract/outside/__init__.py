@@ -50,8 +50,6 @@ class World:
     """The outside calls the platform: there is nothing to wait for, and nothing but the platform can be away."""
     first_is_told: ClassVar[bool] = False
     """In ours, what is there at the very first start is told of; in Argo's it is not."""
-    batches_at_once: ClassVar[int] = 1
-    """How many deliveries of the kind run at the same time: one for each partition, stream or way."""
     public: ClassVar[frozenset[str]] = frozenset()
     """Values of secrets that others may see, such as the name of a user in a payload."""
     many: ClassVar[int] = 10_000
