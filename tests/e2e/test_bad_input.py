@@ -196,7 +196,8 @@ def test_the_api_takes_json_only_and_from_this_machine_only(world: World) -> Non
     assert send("POST", "/api/v1/events", b"id=1", form).status == 400
     assert send("POST", "/api/v1/promotions/model/hold", b"reason=x&actor=y", form).status == 422
     hold = "/api/v1/promotions/model/hold"
-    for body in ({"reason": "r"}, {"reason": "r", "actor": "a", "more": "x"}, {"reason": 1, "actor": "a"}, ["x"]):
+    assert send("POST", hold, {"reason": "r"}).status == 403  # nobody has said who it is
+    for body in ({"reason": "r", "actor": "a", "more": "x"}, {"reason": 1, "actor": "a"}, ["x"]):
         assert send("POST", hold, body).status == 422, body
     assert send("POST", "/api/v1/runs/x/explode", {}).status == 404
     assert send("GET", "/api/v1/events?limit=0").status == 422
