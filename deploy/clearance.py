@@ -12,8 +12,8 @@ from typing import Literal
 
 from deploy import freeze
 from deploy.approvals import Tally, tally
-from deploy.duration import spell
 from deploy.environments import Terms
+from retrain.manifests.duration import spell
 from retrain.store.approvals import Approval
 from retrain.store.promotions import Hold
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from deploy.duration import Duration
 from deploy.edits.spec import Edit
 from deploy.freeze import Freeze, is_endless
 from deploy.gates import spec as gate_specs
 from deploy.shape import Shape
 from retrain.manifests import Problem
 from retrain.manifests.advice import nearest
+from retrain.manifests.duration import Duration
 
 NAME = r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$"
 """Names of promotions and environments: they are parts of paths and trailers, hence the narrow alphabet."""

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Discriminator, Field, Tag, field_validator, model_validator
 
-from deploy.duration import Duration
 from deploy.shape import Shape
 from retrain.expressions.cron import CronError, compile_cron
+from retrain.manifests.duration import Duration
 
 _MANY = 1000
 """Windows that are looked at before a freeze counts as one without end."""

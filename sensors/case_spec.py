@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from pydantic.alias_generators import to_camel
 
 from retrain.events import JsonValue
-from sensors.decision_spec import Duration, parse_duration
+from retrain.manifests.duration import Duration, parse_duration
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 """When a case begins that does not say it."""

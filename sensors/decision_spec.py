@@ -14,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     GetJsonSchemaHandler,
-    PlainSerializer,
     WithJsonSchema,
     model_validator,
 )
@@ -22,42 +21,12 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from retrain.manifests.argo import Shape
+from retrain.manifests.duration import AS_TEXT, PATTERN, Duration, parse_duration
 
 Conflict = Literal["queue", "skip", "replace", "coalesce"]
 """What becomes of a firing that may not go now: wait its turn, be dropped, take the place of the one that runs, or be
 merged with the one that waits."""
 
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)", re.ASCII)
-LONGEST = timedelta(days=3660)
-
-
-def parse_duration(value: object) -> timedelta:
-    """`1h30m`, `7d`, `0.5s`: numbers with ms, s, m, h, d or w, added up. More than nothing, ten years at most.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if isinstance(value, timedelta):
-        return value
-    text = value if isinstance(value, str) else ""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{value!r} is no duration; write one like 90s, 1h30m or 7d")
-    length = timedelta(seconds=min(sum(float(number) * _UNITS[unit] for number, unit in parts), 1e10))
-    if not timedelta() < length <= LONGEST:
-        raise ValueError(f"{value!r} is not more than nothing and at most ten years")
-    return length
-
-
-_AS_TEXT = PlainSerializer(lambda length: f"{length.total_seconds():g}s")
-_DURATION = rf"^({_PART.pattern})+$"
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    _AS_TEXT,
-    WithJsonSchema({"type": "string", "pattern": _DURATION, "examples": ["90s", "1h30m", "7d"]}),
-]
 Paths = tuple[str, ...]
 
 
@@ -234,7 +203,7 @@ def _read_period(value: object) -> timedelta:
 
 
 PERIODS = {"hour": 3600, "day": 86400, "week": 604800, "month": 2_592_000}
-_PERIOD: JsonSchemaValue = {"anyOf": [{"enum": list(PERIODS)}, {"type": "string", "pattern": _DURATION}]}
+_PERIOD: JsonSchemaValue = {"anyOf": [{"enum": list(PERIODS)}, {"type": "string", "pattern": PATTERN}]}
 
 
 class Budget(Shape):
@@ -246,7 +215,7 @@ class Budget(Shape):
     gpu_hours: float | None = Field(default=None, gt=0, alias="gpuHours")
     cost: float | None = Field(default=None, gt=0)
     cost_path: str = "outputs.parameters.cost"
-    per: Annotated[timedelta, BeforeValidator(_read_period), WithJsonSchema(_PERIOD), _AS_TEXT]
+    per: Annotated[timedelta, BeforeValidator(_read_period), WithJsonSchema(_PERIOD), AS_TEXT]
     estimate: float | None = Field(default=None, ge=0)
     on_exceed: Literal["queue", "skip", "approve"] = "queue"
 

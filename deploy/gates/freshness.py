@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from deploy.duration import Duration, spell
 from deploy.gates.evidence import Evidence
 from deploy.gates.verdict import GateSpec, Verdict, say
+from retrain.manifests.duration import Duration, spell
 
 AHEAD = timedelta(minutes=5)
 """Clocks differ by so much; data from further ahead is a mistake of somebody's."""

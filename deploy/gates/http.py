@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import Field, field_validator
 
-from deploy.duration import Duration
 from deploy.gates import answers
 from deploy.gates.canonical import canonical
 from deploy.gates.evidence import Evidence
@@ -18,6 +17,7 @@ from deploy.gates.gathering import MOST_ANSWER, Tools
 from deploy.gates.verdict import GateSpec, Verdict
 from deploy.shape import Shape
 from retrain.events import JsonValue
+from retrain.manifests.duration import Duration
 
 LONGEST = timedelta(minutes=10)
 

@@ -13,7 +13,6 @@ import anyio.to_thread
 import orjson
 from pydantic import Field, field_validator, model_validator
 
-from deploy.duration import Duration
 from deploy.gates import answers, process
 from deploy.gates.evidence import Evidence
 from deploy.gates.gathering import Tools
@@ -21,6 +20,7 @@ from deploy.gates.local_model import Found, find
 from deploy.gates.process import Ended, Limits
 from deploy.gates.verdict import GateSpec, Verdict, exact, say
 from retrain.events import JsonValue
+from retrain.manifests.duration import Duration
 
 LOADER = Path(__file__).with_name("infra_loader.py")
 LONGEST = timedelta(hours=1)

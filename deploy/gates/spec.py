@@ -7,7 +7,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, PrivateAttr, Tag, ValidationInfo, model_validator
 
-from deploy.duration import Duration
 from deploy.gates import (
     KINDS,
     Kind,
@@ -29,6 +28,7 @@ from deploy.gates.asking import Built
 from retrain.errors import ConfigError
 from retrain.manifests import Problem, problems
 from retrain.manifests.advice import nearest
+from retrain.manifests.duration import Duration
 
 NOT_BUILT = frozenset({"approval", "attestation"})
 INSTEAD = {"approval": "people approve by the environment's approvals, not by a gate", "latency": "budget"}

@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
-from deploy.duration import Duration
 from deploy.shape import Shape
 from retrain.events import JsonValue
+from retrain.manifests.duration import Duration
 
 Outcome = Literal["pass", "fail", "error", "pending", "skipped"]
 """`fail`: judged, and no. `error`: could not be judged, which never passes. `pending`: an answer is still to come."""

@@ -24,11 +24,15 @@ def parse_duration(value: object) -> timedelta:
     text = value if isinstance(value, str) and len(value) <= 100 else ""
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{str(value)[:80]!r} is no duration; write one like 90s, 1h30m or 7d")
+        raise ValueError(f"{_shown(value)} is no duration; write one like 90s, 1h30m or 7d")
     length = timedelta(seconds=min(sum(float(number) * _UNITS[unit] for number, unit in parts), 1e10))
     if not timedelta() < length <= LONGEST:
-        raise ValueError(f"{str(value)[:80]!r} is not more than nothing and at most ten years")
+        raise ValueError(f"{_shown(value)} is not more than nothing and at most ten years")
     return length
+
+
+def _shown(value: object) -> str:
+    return repr(value[:80] if isinstance(value, str) else value)[:100]
 
 
 def spell(length: timedelta) -> str:
@@ -40,9 +44,11 @@ def spell(length: timedelta) -> str:
     return words + (f"{left:g}s" if left or not words else "")
 
 
+AS_TEXT = PlainSerializer(lambda length: f"{length.total_seconds():g}s")
+PATTERN = rf"^({_PART.pattern})+$"
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
-    PlainSerializer(lambda length: f"{length.total_seconds():g}s"),
-    WithJsonSchema({"type": "string", "pattern": rf"^({_PART.pattern})+$", "examples": ["90s", "1h30m", "7d"]}),
+    AS_TEXT,
+    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["90s", "1h30m", "7d"]}),
 ]
