@@ -23,7 +23,7 @@ from deploy.derive import Derived
 from deploy.outcomes import Ending, Pause
 from deploy.record import Record
 from deploy.spec import PromotionDocument
-from deploy.states import into
+from deploy.states import IN_BRANCH, into
 from retrain.store import approvals, promotions
 from retrain.store.approvals import Approval
 from retrain.store.promotions import PromotionRow
@@ -180,7 +180,7 @@ def _since(connection: Connection, row: PromotionRow, name: str, record: Record 
 
 
 def _newer(connection: Connection, row: PromotionRow) -> str | None:
-    others = promotions.others(connection, row, "awaiting", "committing", "committed")
+    others = promotions.others(connection, row, "awaiting", "committing", "open", *IN_BRANCH)
     return next((one.id for one in others if one.created > row.created), None)
 
 

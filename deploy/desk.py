@@ -16,7 +16,7 @@ from deploy.names import one_line
 from deploy.outcomes import Ending
 from deploy.record import Record
 from deploy.spec import PromotionDocument
-from deploy.states import OPEN, may
+from deploy.states import IN_BRANCH, OPEN, may
 from retrain import faults
 from retrain.errors import ConfigError, Forbidden, NotFound, Refused
 from retrain.events import JsonValue
@@ -135,7 +135,7 @@ class Desk:
         row = self._row(connection, promotion_id)
         self.document(row.name).at(row.environment)
         _check_known(by)
-        if row.action != "promote" or row.state == "committed":
+        if row.action != "promote" or row.state in IN_BRANCH:
             raise Refused(f"{row.id} is {row.state if row.action == 'promote' else 'a rollback'}: nothing to try again")
         if row.state in OPEN:
             promotions.save(connection, None, row.id, now, next_attempt=now)
@@ -238,7 +238,7 @@ def _check_known(by: Principal) -> None:
 def _too_late(row: PromotionRow) -> str:
     if row.action != "promote":
         return "a rollback is not rejected"
-    over = row.state in {"committed", "committing"}
+    over = row.state in {*IN_BRANCH, "committing"}
     return "roll it back instead (promotions rollback)" if over else "it is over already"
 
 

@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 from deploy import candidate as candidates
 from deploy.derive import Intent
 from deploy.spec import PromotionDocument
-from deploy.states import OPEN
+from deploy.states import IN_BRANCH, OPEN
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 from retrain.store import promotions
 from retrain.store.approvals import Approval
 from retrain.store.promotions import PromotionRow
 
-_DONE = ("committed", "noop", "rolled-back")
+_DONE = (*IN_BRANCH, "noop", "rolled-back")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,10 @@ State = Literal[
     "gating",
     "awaiting",
     "committing",
+    "open",
     "committed",
+    "live",
+    "unhealthy",
     "refused",
     "rejected",
     "failed",
@@ -25,8 +28,13 @@ LEGAL: Mapping[State, frozenset[State]] = {
     "proposed": frozenset({"gating", "rejected", *_ENDS_WITHOUT_COMMIT}),
     "gating": frozenset({"gating", "awaiting", "committing", "committed", "noop", "rejected", *_ENDS_WITHOUT_COMMIT}),
     "awaiting": frozenset({"awaiting", "committing", "committed", "noop", "rejected", *_ENDS_WITHOUT_COMMIT}),
-    "committing": frozenset({"gating", "awaiting", "committing", "committed", "noop", *_ENDS_WITHOUT_COMMIT}),
-    "committed": frozenset({"rolled-back"}),
+    "committing": frozenset({"gating", "awaiting", "committing", "open", "committed", "noop", *_ENDS_WITHOUT_COMMIT}),
+    "open": frozenset(
+        {"gating", "awaiting", "committing", "open", "committed", "noop", "rejected", *_ENDS_WITHOUT_COMMIT}
+    ),
+    "committed": frozenset({"committed", "live", "unhealthy", "rolled-back"}),
+    "live": frozenset({"rolled-back"}),
+    "unhealthy": frozenset({"live", "rolled-back"}),
     "refused": frozenset(),
     "rejected": frozenset(),
     "failed": frozenset(),
@@ -35,13 +43,17 @@ LEGAL: Mapping[State, frozenset[State]] = {
     "rolled-back": frozenset(),
 }
 """`gating` again is what a lost race leads to. From `gating` and `awaiting` a promotion may turn out to be `committed`:
-a push that nobody saw the end of. Nobody rejects what is `committing`: its commit may be in the branch already."""
+a push that nobody saw the end of. Nobody rejects what is `committing`: its commit may be in the branch already. `open`:
+its pull request is. `live`: what was committed is verified; `unhealthy`: it is not, and a person may ask again."""
 
-OPEN = frozenset[State]({"proposed", "gating", "awaiting", "committing"})
+OPEN = frozenset[State]({"proposed", "gating", "awaiting", "committing", "open"})
 """Not over yet."""
 
+IN_BRANCH = frozenset[State]({"committed", "live", "unhealthy"})
+"""The commit is in the branch, and was not taken back."""
+
 TERMINAL = frozenset[State](state for state, after in LEGAL.items() if not after)
-"""Over for good. `committed` is over too, but may still be rolled back."""
+"""Over for good. What is in the branch is over too, but may still be rolled back."""
 
 
 def may(before: str, after: State) -> bool:

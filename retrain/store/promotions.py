@@ -13,8 +13,10 @@ from retrain.events import JsonValue
 from retrain.store.rows import Page, insert_new, page, upsert, values_of
 from retrain.store.tables import holds, promotions
 
-OPEN = ("proposed", "gating", "awaiting", "committing")
+OPEN = ("proposed", "gating", "awaiting", "committing", "open")
 """States of promotions that are not over; the others are final. `deploy` owns the words."""
+IN_BRANCH = ("committed", "live", "unhealthy")
+"""States of promotions whose commit is in the branch and was not taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class PromotionRow:
     `gates` are reports as the command line shows them; `changes` are `{file, path, old, new}`. `parent`: the promotion
     of the same model to the environment before. `retry_of`: a person has asked for that one again. `route`: the
     environments in order. `subject`: what approvals bind to. `waiting`: `{for, due, have, need, roles}` while awaiting.
+    `pull`: `{number, url, branch, head}` of its pull request. `step`: of its canary, from 0. `verification`: what was
+    seen after the commit, `{since, until, checks}`.
     """
 
     id: str
@@ -55,6 +59,9 @@ class PromotionRow:
     subject: str | None = None
     waiting: JsonValue = None
     ended: datetime | None = None
+    pull: JsonValue = None
+    step: int = 0
+    verification: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +161,7 @@ def save(
 
     `was`: the states that it may be in before. No owner: whoever holds it; for what people do.
     `changes`: any of state, gates, changes, diff, base_sha, commit_sha, reason, next_attempt, owner, lease_until,
-    subject, waiting, ended.
+    subject, waiting, ended, pull, step, verification.
     """
     statement = update(promotions).where(promotions.c.id == promotion_id, promotions.c.state.in_(list(was)))
     if owner is not None:
@@ -163,8 +170,8 @@ def save(
 
 
 def mark_rolled_back(connection: Connection, promotion_id: str, now: datetime, reason: str) -> bool:
-    """Say of a committed promotion that its commit was taken back; False if it is not here or not committed."""
-    statement = update(promotions).where(promotions.c.id == promotion_id, promotions.c.state == "committed")
+    """Say of a promotion in the branch that its commit was taken back; False if it is not here or not in the branch."""
+    statement = update(promotions).where(promotions.c.id == promotion_id, promotions.c.state.in_(IN_BRANCH))
     return connection.execute(statement.values(state="rolled-back", reason=reason, updated=now)).rowcount == 1
 
 
@@ -180,14 +187,14 @@ def get(connection: Connection, which: str) -> PromotionRow | None:
 
 def latest(connection: Connection, name: str, environment: str) -> PromotionRow | None:
     """The promotion or rollback whose commit is the newest of that target; None where there is none."""
-    query = _of(name, environment).where(promotions.c.state == "committed")
+    query = _of(name, environment).where(promotions.c.state.in_(IN_BRANCH))
     row = connection.execute(query.order_by(promotions.c.ended.desc(), promotions.c.created.desc()).limit(1)).first()
     return _promotion(row) if row else None
 
 
 def newest_promoted(connection: Connection, name: str, environment: str) -> PromotionRow | None:
     """The newest promotion of that target that is committed and was not rolled back."""
-    query = _of(name, environment).where(promotions.c.state == "committed", promotions.c.action == "promote")
+    query = _of(name, environment).where(promotions.c.state.in_(IN_BRANCH), promotions.c.action == "promote")
     row = connection.execute(query.order_by(promotions.c.ended.desc(), promotions.c.created.desc()).limit(1)).first()
     return _promotion(row) if row else None
 
@@ -246,7 +253,7 @@ def committed_since(connection: Connection, row: PromotionRow, since: datetime) 
 
     Those that were rolled back count: they went out.
     """
-    went = promotions.c.state.in_(("committed", "rolled-back")) & (promotions.c.ended > since)
+    went = promotions.c.state.in_((*IN_BRANCH, "rolled-back")) & (promotions.c.ended > since)
     going = (promotions.c.state == "committing") & promotions.c.commit_sha.is_not(None)
     query = _of(row.name, row.environment).where(
         promotions.c.action == "promote", promotions.c.id != row.id, went | going
