@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HOUSE := retrain eventsources sensors triggers pipelines deploy
-WORKERS := -n 4 --dist loadgroup --no-loadscope-reorder --max-worker-restart=0
+WORKERS := -n 4 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 UV_VERSION := 0.13.8
 
 .PHONY: demo test test-fast check format bench lint-imports schemas setup clean

@@ -35,40 +35,12 @@ structlog.configure(
 pytest_plugins = ["tests.servers.fixtures", "tests.faults.table"]
 
 
-SLOW_TO_START = {"azurite", "gcs_and_pubsub", "gitea_server", "kafka", "kube_api", "minio_server", "mlflow_server"}
-SLOW_TO_START |= {"moto_server", "pubsub_emulator", "rabbitmq"}
-"""Servers, by their fixtures in tests/servers/fixtures.py. Each worker that asks for one starts its own."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Spread the tests by what they share."""
+    from tests.support.spreading import Spreading  # here: a run without workers needs none
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What goes to one worker: the tests of a server that is slow to start, of a kind of source, else of a file.
-
-    With pytest 9.2 xdist 3.8 reads no group: it spreads test by test, so no test may rely on another's worker.
-    """
-    for item in items:
-        servers = SLOW_TO_START.intersection(getattr(item, "fixturenames", ()))
-        name = min(servers, default="") or _kind(item) or str(item.path.relative_to(item.config.rootpath))
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
-def _kind(item: pytest.Item) -> str:
-    """Of a test over all kinds of sources: the kind, or its server."""
-    called: Any = getattr(item, "callspec", None)  # what a parametrized test is called with
-    match called and called.params.get("outside"):
-        case str(kind) | (str(kind), _):
-            return _server_of(kind) or f"source:{kind}"
-        case _:
-            return ""
-
-
-def _server_of(kind: str) -> str:
-    from tests.contract.outside import world_of  # here, where it is imported already
-
-    try:
-        fixture = world_of(kind).fixture
-    except ModuleNotFoundError:  # its tests fail, and nobody else's
-        return ""
-    return fixture if fixture in SLOW_TO_START else ""
+    return Spreading(config, log)
 
 
 def pytest_collection_finish() -> None:
