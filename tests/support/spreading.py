@@ -1,0 +1,47 @@
+"""How the tests are spread over the workers: what shares something that takes long to start goes to one of them.
+
+xdist's own groups are a mark that it writes behind the test's id, which pytest 9.2 does not let it do any more; so the
+ids themselves say it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+from xdist.scheduler import LoadScopeScheduling
+
+SLOW_TO_START = (
+    *("azurite", "cluster", "argocd", "flux", "gcs_and_pubsub", "gitea_server", "kafka", "kube_api", "minio_server"),
+    *("mlflow_server", "moto_server", "pubsub_emulator", "rabbitmq"),
+)
+"""Servers, by their fixtures in tests/servers/fixtures.py. Each worker that asks for one starts its own."""
+
+_SHARED = re.compile(rf"""scope="module"|\b(?:{"|".join(SLOW_TO_START)}): [A-Z]""")  # as a parameter's annotation
+_KIND = re.compile(r"\[(\w+)")
+_SMALL = "tests/unit/"
+
+
+class Spreading(LoadScopeScheduling):
+    """Hands out units of work; see `group_of`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(self.config.rootpath, nodeid)
+
+
+def group_of(root: Path, nodeid: str) -> str:
+    """The unit of work that a test belongs to: a kind of source, a file, or the test alone.
+
+    What takes milliseconds goes by files too: a message for each would cost more than the test.
+    """
+    file = nodeid.partition("::")[0]
+    kind = _KIND.search(nodeid) if file.startswith("tests/contract/test_sources") else None
+    if kind is not None:
+        return f"{file}[{kind[1]}]"
+    return file if file.startswith(_SMALL) or _shares(root / file) else nodeid
+
+
+@cache
+def _shares(file: Path) -> bool:
+    return _SHARED.search(file.read_text()) is not None
