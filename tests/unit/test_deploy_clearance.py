@@ -15,7 +15,7 @@ from deploy.clearance import Behind, Clearance, Situation, clear
 from deploy.environments import Approvals, Terms
 from deploy.freeze import frozen_until, spent_until
 from deploy.record import EditMade
-from deploy.states import LEGAL, OPEN, TERMINAL, into, may
+from deploy.states import IN_BRANCH, LEGAL, OPEN, TERMINAL, into, may
 from retrain.store.approvals import Approval
 from retrain.store.promotions import Hold
 
@@ -48,14 +48,15 @@ def said(**more: Any) -> Clearance:
 
 def test_nothing_leaves_a_terminal_state_and_only_a_rollback_leaves_committed() -> None:
     assert {"refused", "rejected", "failed", "superseded", "noop", "rolled-back"} == TERMINAL
-    assert LEGAL["committed"] == {"rolled-back"}
-    assert OPEN | TERMINAL | {"committed"} == set(LEGAL)
+    assert LEGAL["committed"] == {"committed", "live", "unhealthy", "rolled-back"}
+    assert LEGAL["live"] == {"rolled-back"}
+    assert OPEN | TERMINAL | IN_BRANCH == set(LEGAL)
 
 
 def test_no_way_leads_from_rejected_to_committed_and_none_into_committing_but_after_gating() -> None:
     assert not may("rejected", "committed")
-    assert into("committing") == {"gating", "awaiting", "committing"}
-    assert into("rolled-back") == {"committed"}
+    assert into("committing") == {"gating", "awaiting", "committing", "open"}
+    assert into("rolled-back") == IN_BRANCH
 
 
 @given(st.lists(st.sampled_from(sorted(LEGAL)), max_size=30))
