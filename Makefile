@@ -6,10 +6,13 @@ HOUSE := retrain eventsources sensors triggers pipelines deploy
 WORKERS := -n 4 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 UV_VERSION := 0.13.8
 
-.PHONY: demo test test-fast check format bench lint-imports schemas setup clean
+.PHONY: demo demo-gitops test test-fast check format bench lint-imports schemas setup clean
 
 demo: setup  ## run the whole story on real data: it arrives, a model follows, Git receives it
 	@$(BIN)/python -m examples.digits.demo
+
+demo-gitops: setup  ## the way to production: three environments, two people, a freeze, noise, and two ways back
+	@$(BIN)/python -m examples.gitops.demo
 
 test: setup  ## all tests; those that need a server which this machine lacks say so. ONLY="not integration": a part
 	$(BIN)/python -m pytest -q $(WORKERS) $(if $(ONLY),-m "$(ONLY)") tests

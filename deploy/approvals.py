@@ -6,7 +6,7 @@ another, the subject is another, and the approval has lapsed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -132,6 +132,25 @@ def person(name: str) -> str:
 def trailers(approvals: Iterable[Approval]) -> list[tuple[str, str]]:
     """The commit's lines that say who approved."""
     return [("Approved-By", _line(one)) for one in approvals]
+
+
+def trailers_of(recorded: Iterable[Mapping[str, JsonValue]]) -> list[tuple[str, str]]:
+    """The same lines, of approvals as a record keeps them."""
+    return trailers(_from_record(one) for one in recorded)
+
+
+def _from_record(one: Mapping[str, JsonValue]) -> Approval:
+    roles = one.get("roles")
+    return Approval(
+        promotion="",
+        subject=str(one.get("subject") or ""),
+        decision="approve",
+        actor=str(one.get("actor") or ""),
+        verified=bool(one.get("verified")),
+        roles=tuple(str(role) for role in roles) if isinstance(roles, list) else (),
+        reason=str(one.get("reason") or ""),
+        at=datetime.fromisoformat(str(one["at"])),
+    )
 
 
 def to_record(approvals: Iterable[Approval]) -> tuple[dict[str, JsonValue], ...]:

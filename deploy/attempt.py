@@ -10,7 +10,7 @@ from deploy import derive, trailers
 from deploy import provenance as provenances
 from deploy import record as records
 from deploy.derive import Derived, Intent
-from deploy.git import Author, Git, Repository
+from deploy.git import Author, Git, Lineage, Repository
 from deploy.git.access import Secrets, Vault, resolve
 from deploy.git.signing import GpgSigner, Signer, SshSigner, load_key
 from deploy.git.spec import Sign
@@ -50,6 +50,15 @@ class Place:
             self.git, url, self.data / "git", resolve(repo, self.vault), self._signer(document.spec.commit.sign)
         )
 
+    def lineage(self, document: PromotionDocument) -> Lineage:
+        """The history of the document's deployment repository.
+
+        Raises:
+            As `repository`.
+        """
+        repo = document.spec.repo
+        return Lineage(self.git, resolve_url(repo.url, self.root), self.data / "git", resolve(repo, self.vault))
+
     def _signer(self, sign: Sign | None) -> Signer | None:
         if sign is None:
             return None
@@ -68,7 +77,7 @@ def look(place: Place, document: PromotionDocument, intent: Intent) -> tuple[str
     """
     repository = place.repository(document)
     with repository.locked():
-        return _derive(repository, document, intent)
+        return derived_on(repository, document, intent)
 
 
 def current(place: Place, document: PromotionDocument) -> records.Record | None:
@@ -100,10 +109,10 @@ def run(
     """
     repository = place.repository(document)
     with repository.locked():
-        base, derived = _derive(repository, document, intent)
+        base, derived = derived_on(repository, document, intent)
         if derived.outcome != "commit":
             return base, None, derived
-        derived = _with_provenance(place, document, derived)
+        derived = with_provenance(place, document, derived)
         author = author_of(document, intent)
         faults.point("promotion.before_commit")
         sha = repository.commit(base, derived.files, derived.message, author)
@@ -121,13 +130,14 @@ def author_of(document: PromotionDocument, intent: Intent) -> Author:
     return Author(commit.name, commit.email, int(intent.created.timestamp()))
 
 
-def _with_provenance(place: Place, document: PromotionDocument, derived: Derived) -> Derived:
+def with_provenance(place: Place, document: PromotionDocument, derived: Derived) -> Derived:
     """The same with an attested origin of the model, where that is asked for and a model goes live."""
     wish = document.spec.commit.provenance
     if wish is None or wish.key is None or derived.rolled_back is not None:
         return derived
     record = _record(document, derived)
-    if record.live is None:
+    # Later steps of a canary change no model: what is attested of the first commit holds.
+    if record.live is None or (record.step is not None and record.step.number > 1):
         return derived
     key = load_key(place.vault.read(wish.key), "commit.provenance.key")
     payload = provenances.statement(record, wish.builder, record.gateReport)
@@ -149,13 +159,21 @@ def _record(document: PromotionDocument, derived: Derived) -> records.Record:
     return record
 
 
-def _derive(repository: Repository, document: PromotionDocument, intent: Intent) -> tuple[str, Derived]:
+def derived_on(repository: Repository, document: PromotionDocument, intent: Intent) -> tuple[str, Derived]:
+    """Fetch, and derive on what is there now. Hold the repository's lock.
+
+    Raises:
+        As `look`.
+    """
     base = repository.fetch(document.spec.repo.branch)
     record_file = document.record_file
-    if intent.action == "promote":
+    if intent.action == "promote" and intent.step == 0:
         files = derive.files_of(document)
         return base, derive.promote(document, intent, repository.read(base, files, optional=record_file))
     first = repository.read(base, (), optional=record_file)
     record = records.read(first[record_file], record_file)
     contents = {**repository.read(base, derive.rollback_files(record)), **first}
+    if intent.action == "promote":
+        contents = {**repository.read(base, derive.files_of(document)), **contents}
+        return base, derive.step(document, intent, contents)
     return base, derive.rollback(document, intent, contents)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
@@ -22,8 +22,10 @@ from deploy.clearance import Behind, Clearance, Situation
 from deploy.derive import Derived
 from deploy.outcomes import Ending, Pause
 from deploy.record import Record
+from deploy.rollout.standing import is_live, is_under_way, live_since, seen
 from deploy.spec import PromotionDocument
 from deploy.states import IN_BRANCH, into
+from deploy.waivers import are_over
 from retrain.store import approvals, promotions
 from retrain.store.approvals import Approval
 from retrain.store.promotions import PromotionRow
@@ -98,36 +100,62 @@ def look_behind(
 
 def ask(connection: Connection, pushing: Pushing, now: datetime) -> Answer:
     """Whether to push. What the answer means for the store is written down with it, but for an Ending."""
+    said = last_word(connection, pushing, now)
+    if said == "go":
+        done = _push(connection, pushing, now)
+    elif isinstance(said, Clearance):
+        look = min(at for at in (said.due, said.tally.until, now + LOOK_AGAIN) if at is not None)
+        pause = Pause(look, pushing.asked)
+        done = outcomes.wait(connection, pushing.owner, pushing.row, pushing.derived, said, pause)
+    else:
+        return said
+    if not done:
+        return "lost"
+    if pushing.row.step == 0:
+        supersede(connection, pushing.row, now)
+    return said
+
+
+def last_word(connection: Connection, pushing: Pushing, now: datetime) -> Answer:
+    """Whether to push, with nothing written down."""
     row, derived = pushing.row, pushing.derived
     if row.action == "rollback":  # people go back at any time
-        return "go" if _push(connection, pushing, now) else "lost"
+        return "go"
     fresh = promotions.get(connection, row.id)
     if fresh is None:
         return "lost"
+    if row.step:
+        return _may_step(connection, fresh, now)
     cleared = clearance.clear(_situation(connection, pushing, fresh, now))
-    if cleared.verdict == "go":
-        if {one.id for one in cleared.tally.counted} != {one.id for one in derived.approvals}:
-            return "again"
-        if _is_old(pushing.document.at(row.environment), pushing.asked, now):
-            return "again"
-        done = _push(connection, pushing, now)
-    elif cleared.verdict == "wait":
-        look = min(at for at in (cleared.due, cleared.tally.until, now + LOOK_AGAIN) if at is not None)
-        done = outcomes.wait(connection, pushing.owner, row, derived, cleared, Pause(look, pushing.asked))
-    else:
+    if cleared.verdict == "wait":
+        return cleared
+    if cleared.verdict != "go":
         return Ending(cleared.verdict, cleared.reason, derived=derived)
-    if not done:
+    named = {one.id for one in cleared.tally.counted} == {one.id for one in derived.approvals}
+    is_old = _is_old(pushing.document.at(row.environment), pushing.asked, now) or are_over(derived.verdicts, now)
+    return "go" if named and not is_old else "again"
+
+
+def _may_step(connection: Connection, row: PromotionRow, now: datetime) -> Literal["go", "lost"]:
+    """Whether a canary's next step may be pushed. It was judged and approved before its first; a hold stops it."""
+    if row.state != "stepping":
         return "lost"
-    _supersede(connection, fresh, now)
-    return "go" if cleared.verdict == "go" else cleared
+    if promotions.holding(connection, row.name, row.environment) is None:
+        return "go"
+    pause: dict[str, Any] = {"step": row.step - 1, "commit_sha": seen(row).get("commit"), "owner": None}
+    promotions.save(connection, None, row.id, now, was=("stepping",), state="committed", lease_until=None, **pause)
+    return "lost"
 
 
 def rejected(connection: Connection, row: PromotionRow) -> str | None:
     """What was said of this model for this target before; None: nothing, or a person has asked for it again."""
     if row.action != "promote" or row.retry_of is not None:
         return None
-    said = promotions.rejected(connection, row.intent_key)
-    return f"{said.id} was {said.reason}; `retrain promotions retry {said.id}` asks again" if said else None
+    if (said := promotions.rejected(connection, row.intent_key)) is not None:
+        return f"{said.id} was {said.reason}; `retrain promotions retry {said.id}` asks again"
+    if (gone := promotions.taken_back(connection, row.intent_key)) is not None:
+        return f"{gone.id} was {gone.reason}; `retrain promotions retry {gone.id}` brings it again"
+    return None
 
 
 def _situation(connection: Connection, pushing: Pushing, row: PromotionRow, now: datetime) -> Situation:
@@ -145,7 +173,8 @@ def _situation(connection: Connection, pushing: Pushing, row: PromotionRow, now:
         behind=[_behind(connection, pushing.document, row, *one) for one in pushing.seen],
         newer=_newer(connection, row),
         rejected=rejected(connection, row),
-        waited=row.state == "awaiting",
+        verifying=_verifying(connection, row),
+        waited=row.state in {"awaiting", "open"} or row.pull is not None,
     )
 
 
@@ -154,6 +183,7 @@ def _behind(
 ) -> Behind:
     live = record.live if record else None
     steps = record.wayBack if record else ()
+    parent = _brought(connection, row, name)
     # What was overtaken there by a newer one has been through it; what was rolled back there has left the record.
     passed = row.parent is not None and any(one.live and one.live.promotion == row.parent for one in steps)
     here = passed or (live is not None and live.digest == row.candidate["digest"])
@@ -161,18 +191,32 @@ def _behind(
         name,
         live.digest if live else None,
         here,
-        _since(connection, row, name, record) + document.soak(name) if here else None,
+        _since(row, parent, record) + document.soak(name) if here else None,
         promotions.holding(connection, row.name, name),
+        verifying=parent.id if parent and is_under_way(parent) else None,
+        unwell=parent.id if parent and not is_live(parent) and not is_under_way(parent) else None,
     )
 
 
-def _since(connection: Connection, row: PromotionRow, name: str, record: Record | None) -> datetime:
-    """Since when the model is in that environment: as the store knows it, else by the record's own word."""
+def _verifying(connection: Connection, row: PromotionRow) -> str | None:
+    newest = promotions.latest(connection, row.name, row.environment)
+    return newest.id if newest is not None and newest.id != row.id and is_under_way(newest) else None
+
+
+def _brought(connection: Connection, row: PromotionRow, name: str) -> PromotionRow | None:
+    """What brought the model to that environment; None where the store does not know it, and only Git does."""
     parent = promotions.get(connection, row.parent) if row.parent else None
     if parent is None or parent.environment != name:
         parent = promotions.newest_promoted(connection, row.name, name)
-    if parent is not None and parent.ended is not None and parent.candidate.get("digest") == row.candidate["digest"]:
-        return parent.ended
+    if parent is None or parent.state not in IN_BRANCH or parent.ended is None:
+        return None
+    return parent if parent.candidate.get("digest") == row.candidate["digest"] else None
+
+
+def _since(row: PromotionRow, parent: PromotionRow | None, record: Record | None) -> datetime:
+    """Since when the model is in an environment: as the store knows it, else by the record's own word."""
+    if parent is not None:
+        return live_since(parent)
     try:
         return datetime.fromisoformat(str(record.promotion.get("created") if record else ""))
     except ValueError:
@@ -184,28 +228,27 @@ def _newer(connection: Connection, row: PromotionRow) -> str | None:
     return next((one.id for one in others if one.created > row.created), None)
 
 
-def _supersede(connection: Connection, row: PromotionRow, now: datetime) -> None:
+def supersede(connection: Connection, row: PromotionRow, now: datetime) -> None:
     """The newest candidate wins: older ones of its target that still wait are over."""
-    for other in promotions.others(connection, row, "awaiting"):
+    if row.action == "rollback":
+        return
+    for other in promotions.others(connection, row, "awaiting", "open"):
         if other.created <= row.created:
             ending = Ending("superseded", f"{row.id} is newer and has come as far")
             outcomes.emit(connection, None, other, ending, now)
 
 
 def _push(connection: Connection, pushing: Pushing, now: datetime) -> bool:
-    derived = pushing.derived
-    return promotions.save(
-        connection,
-        pushing.owner,
-        pushing.row.id,
-        now,
-        was=into("committing"),
-        state="committing",
-        subject=derived.subject or None,
-        base_sha=pushing.base,
-        commit_sha=pushing.commit,
-        waiting=None,
-        gates=derived.gates,
-        changes=derived.changes,
-        diff=derived.diff,
-    )
+    derived, row = pushing.derived, pushing.row
+    state = "stepping" if row.step else "committing"
+    fields: dict[str, Any] = {
+        "base_sha": pushing.base,
+        "commit_sha": pushing.commit,
+        "waiting": None,
+        "changes": derived.changes,
+        "diff": derived.diff,
+    }
+    if not row.step:
+        fields |= {"subject": derived.subject or None, "gates": derived.gates}
+    was = (state,) if row.step else into("committing")
+    return promotions.save(connection, pushing.owner, row.id, now, was=was, state=state, **fields)

@@ -12,6 +12,7 @@ from deploy.gates import Facts, Given, Measured
 from deploy.gates.canonical import digest_of
 from deploy.gates.evidence import plain
 from deploy.names import check_uri
+from deploy.registry.spec import Registered
 from deploy.shape import Shape
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
@@ -52,6 +53,7 @@ class Candidate(Shape):
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     events: tuple[str, ...] = Field(default=(), max_length=100)
     source: Source | None = None
+    registered: Registered | None = None
 
     _objects = field_validator("metrics", "parameters", mode="before")(from_text)
     _evaluation = field_validator("evaluation", mode="before")(optional_from_text)
@@ -120,6 +122,10 @@ def read(body: JsonValue) -> Candidate:
     Raises:
         ConfigError: a field is missing, unknown or wrong; the message names each.
     """
+    try:
+        orjson.dumps(body)
+    except orjson.JSONEncodeError as error:  # half a surrogate pair: nothing could write it down
+        raise ConfigError(f"candidate: is no JSON: {error}") from error
     try:
         return Candidate.model_validate(body)
     except ValidationError as error:

@@ -17,7 +17,7 @@ from retrain.manifests.duration import spell
 from retrain.store.approvals import Approval
 from retrain.store.promotions import Hold
 
-Awaited = Literal["approval", "freeze", "limit", "soak", "hold"]
+Awaited = Literal["approval", "freeze", "limit", "soak", "hold", "verification"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Behind:
     """An environment that comes before. `live`: what Git says is live there; `here`: the promoted model is or was.
 
     `soaked`: when the model has been there for long enough; None: nothing on record says since when it is there.
+    `verifying`: the promotion that brought it, where nobody knows yet whether it is well; `unwell`: where it is not.
     """
 
     name: str
@@ -32,12 +33,15 @@ class Behind:
     here: bool
     soaked: datetime | None = None
     hold: Hold | None = None
+    verifying: str | None = None
+    unwell: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """All that decides. `ended`: when others were committed to this target. `newer`: a younger promotion that has come
-    as far as this one; `waited`: it waits already. `rejected`: what somebody said of this model here before."""
+    as far as this one; `waited`: it waits already. `rejected`: what somebody said of this model here before.
+    `verifying`: the promotion in this target's branch that nobody knows the end of yet."""
 
     terms: Terms
     digest: str
@@ -51,6 +55,7 @@ class Situation:
     newer: str | None = None
     rejected: str | None = None
     waited: bool = False
+    verifying: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def clear(s: Situation) -> Clearance:
     counted = tally(s.terms.approvals, s.approvals, s.subject, s.authors, s.now)
     if ending := _ending(s, counted):
         return ending
-    waits = [wait for wait in (_approval(s, counted), _freeze(s), _limit(s), *_soaks(s), *_holds(s)) if wait]
+    waits = [wait for wait in (_approval(s, counted), _freeze(s), _limit(s), *_looks(s), *_soaks(s), *_holds(s)) if wait]
     if not waits:
         return Clearance("go", s.now, tally=counted)
     if s.newer is not None:
@@ -102,6 +107,9 @@ def _ending(s: Situation, counted: Tally) -> Clearance | None:
             live = f"{one.live} is live" if one.live else "nothing is on record as live"
             reason = f"{one.name} comes first: {live} there, not {s.digest}"
             return Clearance("refused", s.now, reason, tally=counted)
+        if one.unwell is not None:
+            reason = f"{one.name} comes first: {one.unwell} brought {s.digest} there, and was not found healthy"
+            return Clearance("refused", s.now, reason, tally=counted)
     return None
 
 
@@ -129,6 +137,16 @@ def _limit(s: Situation) -> Wait | None:
     if limit is None or (due := freeze.spent_until(s.ended, limit.promotions, limit.per, s.now)) is None:
         return None
     return "limit", f"at most {limit.promotions} in {spell(limit.per)}: the next may go at {_time(due)}", due
+
+
+def _looks(s: Situation) -> list[Wait]:
+    """What nobody knows the end of yet: here, and in the environments before."""
+    here: list[Wait] = [_look(s.verifying, "here")] if s.verifying is not None else []
+    return here + [_look(one.verifying, f"in {one.name}") for one in s.behind if one.verifying is not None]
+
+
+def _look(promotion: str, where: str) -> Wait:
+    return "verification", f"verification of {promotion} {where} is under way", None
 
 
 def _soaks(s: Situation) -> list[Wait]:

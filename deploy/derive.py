@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
 from deploy import approvals, render
 from deploy import record as records
+from deploy import waivers as waiving
 from deploy.approvals import NO_CHAMPION, Binding
 from deploy.candidate import Candidate
 from deploy.edits import edit as editing
@@ -21,8 +22,10 @@ from deploy.edits.edit import Change, EditRefused, Remove, Target, Value
 from deploy.edits.spec import Edit
 from deploy.gates import Evidence, Given, Verdict, ask_all, overall
 from deploy.gates import spec as gate_specs
-from deploy.record import EditMade, Live, Made, Record, StepBack
+from deploy.record import AtStep, EditMade, Held, Live, Made, Record, StepBack
+from deploy.rollout import steps
 from deploy.spec import PromotionDocument
+from deploy.waivers import Waiver
 from retrain.errors import ConfigError, Refused
 from retrain.events import JsonValue
 from retrain.store.approvals import Approval
@@ -30,7 +33,11 @@ from retrain.store.approvals import Approval
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is wanted: promote a candidate, or roll back what `digest` made live. `created` dates the commit."""
+    """What is wanted: promote a candidate, or roll back what `digest` made live. `created` dates the commit.
+
+    `step`: of the canary, from 0. `of`: the promotion that a rollback takes out, where it is one and no other. `hold`:
+    what the rollback leaves behind.
+    """
 
     id: str
     key: str
@@ -42,7 +49,11 @@ class Intent:
     reason: str = ""
     actor: str = ""
     approvals: tuple[Approval, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
     given: Given = field(default_factory=Given)
+    step: int = 0
+    of: str = ""
+    hold: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,7 @@ class Derived:
 
 
 def files_of(document: PromotionDocument) -> list[str]:
-    """The files that a promotion edits, each once."""
+    """The files that a promotion edits, in whichever of its steps, each once."""
     return list(dict.fromkeys(edit.file for edit in document.spec.edits))
 
 
@@ -94,12 +105,11 @@ def promote(document: PromotionDocument, intent: Intent, contents: Mapping[str, 
     record = records.read(before, document.record_file)
     if record is not None and record.mentions(intent.id):
         return Derived("landed", "the commit is in the branch")
-    facts = _facts(document, intent, candidate)
-    wanted = [(edit, _value(edit, facts)) for edit in document.spec.edits]
-    files, edits = _edit(wanted, contents)
+    facts = facts_of(document, intent, candidate)
+    files, edits = _edit(_wanted(document, facts, 0), contents)
     verdicts = _judge(document, intent, record, contents)
     diff, warned = _diff(contents, files), _warnings(document, {**contents, **files})
-    if not files:
+    if not files or _is_there(document, intent, contents):
         return Derived("noop", "the manifests say so already", verdicts, edits, warnings=warned)
     if refusals := [verdict for verdict in verdicts if not verdict.ok]:
         reason = "; ".join(f"gate {v.name} {_SAID[v.verdict]}: {v.reason}" for v in refusals)
@@ -115,17 +125,27 @@ def promote(document: PromotionDocument, intent: Intent, contents: Mapping[str, 
         metrics=dict(candidate.measured.metrics),
         code=candidate.measured.code,
         signature=candidate.measured.signature,
+        registered=candidate.registered.model_dump(exclude_none=True) if candidate.registered else None,
     )
-    known = record.live if record and not _drifted(record.edits, contents) else None
+    known = record.live if record and not _changed(record, contents) else None
     way_back = [StepBack(live=known, edits=tuple(edits)), *(record.wayBack if record else ())]
     subject = _binding(document, candidate, record, verdicts, edits).subject
     approved = tuple(one for one in intent.approvals if one.subject == subject)
     named = approvals.to_record(approved)
-    made = Made(_identity(document, intent), live, edits, verdicts, before, way_back, approvals=named)
+    made = Made(
+        _identity(document, intent),
+        live,
+        edits,
+        [verdict.to_dict() for verdict in verdicts],
+        before,
+        way_back,
+        approvals=named,
+        step=_at(document, 0),
+    )
     message = records.message(
         render.render_message(document.spec.commit.message, facts),
-        _trailers(document, intent, live, known, verdicts),
-        approvals.trailers(approved),
+        _trailers(document, intent, live, known, made),
+        [*approvals.trailers(approved), *waiving.trailers(verdicts)],
     )
     new = {**files, document.record_file: records.write(made)}
     return Derived(
@@ -151,6 +171,45 @@ def _binding(
     )
 
 
+def step(document: PromotionDocument, intent: Intent, contents: Mapping[str, bytes | None]) -> Derived:
+    """Derive the next step of a canary: on top of its steps before, by what was judged and approved for the first.
+
+    Raises:
+        Refused: something else is live, somebody changed a value since, or an edit cannot be made.
+        ConfigError: the candidate lacks what a template asks for.
+    """
+    candidate = intent.candidate
+    assert candidate is not None
+    before = contents[document.record_file]
+    record = records.read(before, document.record_file)
+    if record is None or record.live is None or record.live.promotion != intent.id or not record.wayBack:
+        raise Refused(f"{document.record_file}: {intent.id} is not what is live any more")
+    if record.step is not None and record.step.number > intent.step:
+        return Derived("landed", "the commit is in the branch")
+    if changed := _changed(record, contents):
+        raise Refused(changed)
+    facts = facts_of(document, intent, candidate)
+    files, edits = _edit(_wanted(document, facts, intent.step), contents)
+    back = record.wayBack[0]
+    made = Made(
+        _identity(document, intent),
+        record.live,
+        edits,
+        record.gates,
+        before,
+        [StepBack(live=back.live, edits=(*back.edits, *edits)), *record.wayBack[1:]],
+        approvals=record.approvals,
+        step=_at(document, intent.step),
+    )
+    message = records.message(
+        render.render_message(document.spec.commit.message, facts),
+        _trailers(document, intent, record.live, back.live, made),
+        approvals.trailers_of(record.approvals),
+    )
+    new = {**files, document.record_file: records.write(made)}
+    return Derived("commit", "", (), edits, new, _diff(contents, files), message)
+
+
 def rollback(document: PromotionDocument, intent: Intent, contents: Mapping[str, bytes | None]) -> Derived:
     """Derive the way back: the recorded old values, in a new commit on top.
 
@@ -165,17 +224,27 @@ def rollback(document: PromotionDocument, intent: Intent, contents: Mapping[str,
         raise Refused(f"{document.record_file}: there is nothing on record to go back to")
     if record.live.digest != intent.digest:
         raise Refused(f"{record.live.digest} is live, not {intent.digest}; nothing was rolled back")
-    step = record.wayBack[0]
-    if changed := _drifted(step.edits, contents):
-        raise Refused(f"{changed}; nothing was rolled back")
-    # The last edit first: it may stand in what an earlier one made.
-    wanted = [(made, made.back) for made in reversed(step.edits)]
-    files, edits = _edit(wanted, contents)
-    made = Made(_identity(document, intent), step.live, edits, (), before, record.wayBack[1:], rolled_back=record.live)
-    to = step.live.digest if step.live else "what was there before"
+    if intent.of and record.live.promotion != intent.of:
+        raise Refused(f"{record.live.promotion} is live, not {intent.of}; nothing was rolled back")
+    back = record.wayBack[0]
+    try:
+        files, edits = _taken_back(back.edits, contents)
+    except Drifted as changed:
+        raise Refused(f"{changed}; nothing was rolled back") from changed
+    made = Made(
+        _identity(document, intent),
+        back.live,
+        edits,
+        (),
+        before,
+        record.wayBack[1:],
+        rolled_back=record.live,
+        hold=intent.hold,
+    )
+    to = back.live.digest if back.live else "what was there before"
     text = f"rollback({document.name}): {record.live.digest} to {to} in {document.spec.environment}"
     why = f"\n\n{intent.reason}" if intent.reason else ""
-    message = records.message(text + why, _trailers(document, intent, step.live, record.live))
+    message = records.message(text + why, _trailers(document, intent, back.live, record.live, made))
     new = {**files, document.record_file: records.write(made)}
     return Derived("commit", "", (), edits, new, _diff(contents, files), message, record.live)
 
@@ -195,11 +264,13 @@ def _may_change(refusals: Sequence[Verdict]) -> bool:
 _SAID = {"fail": "failed", "error": "could not be judged", "pending": "is pending"}
 
 
-def _facts(document: PromotionDocument, intent: Intent, candidate: Candidate) -> dict[str, JsonValue]:
+def facts_of(document: PromotionDocument, intent: Intent, candidate: Candidate) -> dict[str, JsonValue]:
+    """What templates may name."""
     body = candidate.model_dump(include={"digest", "uri", "version", "run", "parameters"})
     return {
         "candidate": {**body, "metrics": dict(candidate.measured.metrics)},
         "promotion": {"id": intent.id, "name": document.name, "environment": document.spec.environment},
+        "step": steps.facts(document.spec.canary, intent.step),
     }
 
 
@@ -235,6 +306,54 @@ def _edit(
     return changed, made
 
 
+def _taken_back(
+    edits: Sequence[EditMade], contents: Mapping[str, bytes | None]
+) -> tuple[dict[str, bytes], list[EditMade]]:
+    """The files as they were before the edits, and the edits that make them so.
+
+    The last edit first, one by one: it may stand in what an earlier one made, or change it again.
+
+    Raises:
+        Drifted: a value is not what an edit made of it.
+        Refused: it cannot be taken back.
+    """
+    now = dict(contents)
+    done: list[EditMade] = []
+    for made in reversed(edits):
+        if changed := drifted([made], now):
+            raise Drifted(changed)
+        files, back = _edit([(made, made.back)], now)
+        now |= files
+        done += back
+    return {file: data for file, data in now.items() if data is not None and data != contents[file]}, done
+
+
+class Drifted(Exception):
+    """Somebody changed what we have edited."""
+
+
+def _wanted(
+    document: PromotionDocument, facts: Mapping[str, JsonValue], number: int
+) -> list[tuple[Edit | EditMade, editing.Edit]]:
+    """What a step of the canary edits, from 0; without a canary everything."""
+    at = "full" if steps.is_last(document.spec.canary, number) else "canary"
+    return [(edit, _value(edit, facts)) for edit in document.spec.edits if edit.at in {None, at}]
+
+
+def _is_there(document: PromotionDocument, intent: Intent, contents: Mapping[str, bytes | None]) -> bool:
+    """Whether the manifests say already what they would say after the canary."""
+    last = len(document.spec.canary) - 1
+    if last < 1 or intent.candidate is None:
+        return False
+    facts = facts_of(document, replace(intent, step=last), intent.candidate)
+    return not _edit(_wanted(document, facts, last), contents)[0]
+
+
+def _at(document: PromotionDocument, number: int) -> AtStep | None:
+    found = steps.shown(document.spec.canary, number)
+    return AtStep.model_validate(found) if found else None
+
+
 def _warnings(document: PromotionDocument, contents: Mapping[str, bytes | None]) -> tuple[str, ...]:
     """What the edited files say that would not work. `contents` are those after the edits."""
     return tuple(
@@ -263,7 +382,7 @@ def evidence(document: PromotionDocument, intent: Intent, contents: Mapping[str,
 def _evidence(intent: Intent, record: Record | None, contents: Mapping[str, bytes | None]) -> Evidence:
     candidate = intent.candidate
     assert candidate is not None
-    changed = _drifted(record.edits, contents) if record else ""
+    changed = _changed(record, contents) if record else ""
     return Evidence(
         candidate=candidate.measured,
         champion=record.live.measured if record and record.live and not changed else None,
@@ -278,10 +397,23 @@ def _evidence(intent: Intent, record: Record | None, contents: Mapping[str, byte
 def _judge(
     document: PromotionDocument, intent: Intent, record: Record | None, contents: Mapping[str, bytes | None]
 ) -> list[Verdict]:
-    return ask_all(gate_specs.build(document.spec.gates), _evidence(intent, record, contents))
+    verdicts = ask_all(gate_specs.build(document.spec.gates), _evidence(intent, record, contents))
+    return waiving.applied(document, verdicts, intent.waivers)
 
 
-def _drifted(edits: Sequence[EditMade], contents: Mapping[str, bytes | None]) -> str:
+def _changed(record: Record, contents: Mapping[str, bytes | None]) -> str:
+    """How the manifests differ from what a record says of them, "" if they do not."""
+    if record.step is None:
+        return drifted(record.edits, contents)
+    there = [made for made in record.standing if contents.get(made.file) is not None]
+    try:
+        _taken_back(there, contents)
+    except (Drifted, EditRefused) as changed:
+        return str(changed)
+    return ""
+
+
+def drifted(edits: Sequence[EditMade], contents: Mapping[str, bytes | None]) -> str:
     """How a manifest differs from what a record says of it, "" if it does not."""
     for made in edits:
         data = contents.get(made.file)
@@ -318,14 +450,15 @@ def _trailers(
     intent: Intent,
     live: Live | None,
     previous: Live | None,
-    verdicts: Sequence[Verdict] = (),
+    made: Made,
 ) -> dict[str, str | None]:
     candidate = intent.candidate
-    report = records.report_digest([verdict.to_dict() for verdict in verdicts])
+    report = records.report_digest(made.gates)
     return {
         "Retrain-Promotion": intent.id,
         "Retrain-Intent": intent.key,
         "Retrain-Action": intent.action,
+        "Retrain-Step": str(made.step) if made.step else None,
         "Retrain-Target": f"{document.spec.environment}/{document.name}",
         "Retrain-Run": candidate.run if candidate else None,
         "Retrain-Firing": intent.firing_id,
@@ -334,12 +467,20 @@ def _trailers(
         "Model-Digest": live.digest if live else None,
         "Model-Uri": live.uri if live else None,
         "Model-Version": live.version if live else None,
+        "Model-Registered": _registered(live) if live else None,
         "Model-Dataset": live.dataset if live else None,
         "Gate-Report-Digest": report,
         "Previous-Model-Digest": previous.digest if previous else None,
         "Previous-Model-Version": previous.version if previous else None,
         **(candidate.source.trailers if candidate and candidate.source else {}),
     }
+
+
+def _registered(live: Live) -> str | None:
+    """`digits/7`, and by which alias it was found."""
+    if (one := live.registered) is None:
+        return None
+    return f"{one.get('model')}/{one.get('version')}" + (f" ({one['alias']})" if one.get("alias") else "")
 
 
 def _diff(contents: Mapping[str, bytes | None], files: Mapping[str, bytes]) -> str:

@@ -9,12 +9,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploy import approvals as counting
-from deploy import clearance, outcomes, proposals
+from deploy import clearance, outcomes, proposals, waiving
 from deploy.authors import authors
 from deploy.environments import Approvals
 from deploy.names import one_line
 from deploy.outcomes import Ending
 from deploy.record import Record
+from deploy.rollout import aftermath, canary, holds
+from deploy.rollout.canary import is_canary_under_way
 from deploy.spec import PromotionDocument
 from deploy.states import IN_BRANCH, OPEN, may
 from retrain import faults
@@ -102,6 +104,8 @@ class Desk:
     ) -> PromotionRow:
         """Say no: the promotion is over, and the model is remembered for this target.
 
+        A canary that is under way is taken back: by a rollback of its own, with a hold.
+
         Raises:
             NotFound: there is no such promotion.
             Forbidden: this person may not.
@@ -112,6 +116,8 @@ class Desk:
         terms = document.spec.approvals or Approvals()
         # Nobody needs another's leave to stop their own work.
         _check_eligible(terms, by, (), row)
+        if row.action == "promote" and is_canary_under_way(document, row):
+            return self._stop_canary(connection, document, row, by, reason, now)
         if row.action != "promote" or not may(row.state, "rejected"):
             raise Refused(f"{row.id} is {row.state}: {_too_late(row)}")
         one = _decision(row, by, reason, now, "reject", terms)
@@ -127,14 +133,18 @@ class Desk:
     ) -> PromotionRow:
         """Try what has ended without a commit again, as a new promotion; look at one that waits now.
 
+        One that is `unhealthy` is verified again, or goes on with its canary, and is not committed anew.
+
         Raises:
             NotFound: there is no such promotion, or no document for it any more.
             Forbidden: nobody has said who it is.
             Refused: it is committed, or a rollback.
         """
         row = self._row(connection, promotion_id)
-        self.document(row.name).at(row.environment)
+        document = self.document(row.name).at(row.environment)
         _check_known(by)
+        if row.state == "unhealthy":
+            return self._look_again(connection, document, row, by, reason, now)
         if row.action != "promote" or row.state in IN_BRANCH:
             raise Refused(f"{row.id} is {row.state if row.action == 'promote' else 'a rollback'}: nothing to try again")
         if row.state in OPEN:
@@ -143,6 +153,73 @@ class Desk:
         else:
             after = proposals.again(connection, row, by.name, now)
         _note(connection, _deed(by, "retry", row.id, reason, now), {"state": row.state}, {"promotion": after})
+        return self._row(connection, after)
+
+    def _look_again(
+        self,
+        connection: Connection,
+        document: PromotionDocument,
+        row: PromotionRow,
+        by: Principal,
+        reason: str,
+        now: datetime,
+    ) -> PromotionRow:
+        if (back := promotions.taking_back(connection, row)) is not None:
+            raise Refused(f"{row.id}: {back.id} is about to roll it back")
+        if (newer := promotions.after(connection, row)) is not None:
+            raise Refused(f"{row.id}: {newer.id} came after it")
+        looks = canary.resumed(document, row, now)
+        begun: dict[str, JsonValue] = {"state": "committed", "reason": "", "verification": looks}
+        promotions.save(connection, None, row.id, now, was=("unhealthy",), next_attempt=now, **begun)
+        holds.lift(connection, row, now)
+        _note(connection, _deed(by, "retry", row.id, reason, now), {"state": row.state}, {"state": "committed"})
+        return self._row(connection, row.id)
+
+    def _stop_canary(
+        self,
+        connection: Connection,
+        document: PromotionDocument,
+        row: PromotionRow,
+        by: Principal,
+        reason: str,
+        now: datetime,
+    ) -> PromotionRow:
+        hold = Hold(row.name, row.environment, reason or f"the canary of {row.id} was rejected", by.name, now)
+        self.hold(connection, hold, by, "reject")
+        aftermath.take_back(connection, document, row, reason, now, by.name)
+        return self._row(connection, row.id)
+
+    def propose(
+        self,
+        connection: Connection,
+        document: PromotionDocument,
+        candidate: Mapping[str, JsonValue],
+        environment: str | None,
+        by: Principal,
+        now: datetime,
+    ) -> str:
+        """Propose a candidate by hand: gates, approvals and all else hold as for any other, and it is not theirs to
+        approve.
+
+        Raises:
+            Forbidden: nobody has said who it is.
+            ConfigError: the candidate is none, or the Promotion has no such environment.
+        """
+        _check_known(by)
+        actor = one_line(by.name, 200)
+        request = proposals.PromotionRequest(document.name, candidate, None, 0, environment, actor)
+        promotion_id = proposals.submit(connection, document, request, now)
+        told: JsonValue = {"promotion": promotion_id, "digest": candidate.get("digest")}
+        _note(connection, _deed(by, "propose", document.name, "", now), None, told)
+        return promotion_id
+
+    def waive(self, connection: Connection, promotion_id: str, wish: waiving.Wish, now: datetime) -> PromotionRow:
+        """Let a promotion that gates have refused go on, as a new one. Raises as `waiving.waive`, and NotFound."""
+        row = self._row(connection, promotion_id)
+        target = self.document(row.name).at(row.environment)
+        after = waiving.waive(connection, target, row, wish, now)
+        told: JsonValue = {"promotion": after, "gates": list(wish.gates)}
+        _note(connection, _deed(wish.by, "waive", row.id, wish.reason, now), {"state": row.state}, told)
         return self._row(connection, after)
 
     def hold(self, connection: Connection, hold: Hold, by: Principal, action: str = "hold") -> None:

@@ -9,8 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from deploy.edits.spec import Edit
+from deploy.forges.spec import PullRequestSpec
 from deploy.freeze import Freeze, is_endless
 from deploy.gates import spec as gate_specs
+from deploy.registry.spec import Mark
+from deploy.rollout import spec as check_specs
+from deploy.rollout.rules import OnFailure
+from deploy.rollout.steps import Step
 from deploy.shape import Shape
 from retrain.manifests import Problem
 from retrain.manifests.advice import nearest
@@ -33,6 +38,14 @@ class Approvals(Shape):
     notBy: Literal["author", "nobody"] = "author"
 
 
+class Waivers(Shape):
+    """Who may let a promotion go on although a gate said no, how long that holds, and which gates. Never an author."""
+
+    roles: tuple[RoleName, ...] = Field(default=("admin",), min_length=1)
+    expires: Duration = timedelta(hours=24)
+    gates: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+
 class Limit(Shape):
     """At most so many promotions in so much time; more wait."""
 
@@ -41,13 +54,25 @@ class Limit(Shape):
 
 
 class Terms(Shape):
-    """What is changed in an environment, and under which conditions."""
+    """What is changed in an environment, and under which conditions.
+
+    `verify`: whether the cluster follows, asked for `verifyWithin` (15 minutes) after the commit.
+    `pullRequest`: it is proposed on a forge, and not pushed. `canary`: the change comes in steps, each a commit of its
+    own. `onFailure`: what is done where `verify` says no.
+    """
 
     edits: tuple[Edit, ...] = Field(default=(), max_length=100)
     gates: tuple[gate_specs.Gate, ...] = ()
     approvals: Approvals | None = None
     freeze: tuple[Freeze, ...] = Field(default=(), max_length=100)
     limit: Limit | None = None
+    verify: tuple[check_specs.Check, ...] = Field(default=(), max_length=50)
+    verifyWithin: check_specs.Within | None = None
+    pullRequest: PullRequestSpec | None = None
+    canary: tuple[Step, ...] = Field(default=(), max_length=20)
+    onFailure: OnFailure = "rollback"
+    mark: Mark | None = None
+    waivers: Waivers | None = None
 
 
 def _names(value: object) -> object:

@@ -13,6 +13,8 @@ from sqlalchemy import Connection
 from deploy.clearance import Clearance
 from deploy.derive import Derived
 from deploy.names import one_line
+from deploy.rollout import holds
+from deploy.rollout.standing import seen
 from deploy.states import into
 from retrain.events import Event, JsonValue
 from retrain.store import outbox, promotions
@@ -24,13 +26,17 @@ _FREE: Mapping[str, JsonValue] = {"owner": None, "lease_until": None}
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A final state and why. `base` and `commit` are SHAs, None where there is no commit."""
+    """A final state and why. `base` and `commit` are SHAs, None where there is no commit.
+
+    `verification`: what is to be seen of a commit, as `deploy.rollout.canary.begin` writes it.
+    """
 
     state: Literal["committed", "noop", "refused", "rejected", "failed", "superseded"]
     reason: str = ""
     base: str | None = None
     commit: str | None = None
     derived: Derived | None = None
+    verification: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,17 @@ def emit(connection: Connection, owner: str | None, row: PromotionRow, ending: E
 
     No owner: whoever holds it; for what people do, and what a newer promotion does to an older one.
     """
+    if row.step and ending.state in {"refused", "failed"}:
+        return _stop(connection, owner, row, ending.reason, now)
     derived = ending.derived
     fields: dict[str, JsonValue] = {**_FREE, "waiting": None}
-    # What landed before a crash was written down before its push, and stays.
-    if derived is None or derived.outcome != "landed":
+    if ending.state == "committed":
+        fields["verification"] = ending.verification
+    # What landed before a crash was written down before its push, and stays. A merge makes a commit of its own.
+    if derived is None or derived.outcome != "landed" or ending.commit is not None:
         fields |= {"commit_sha": ending.commit, "base_sha": ending.base}
     if derived is not None and derived.outcome != "landed":
-        fields |= _judged(derived)
+        fields |= _changed(derived) if row.step else _judged(derived)
     reason = one_line(ending.reason, 2000)
     state, was = ending.state, into(ending.state)
     if not promotions.save(connection, owner, row.id, now, was=was, state=state, reason=reason, ended=now, **fields):
@@ -61,7 +71,37 @@ def emit(connection: Connection, owner: str | None, row: PromotionRow, ending: E
     if gone is not None:
         promotions.mark_rolled_back(connection, gone.promotion, now, f"rolled back by {row.id}")
     _tell_end(connection, row, now, gone.promotion if gone else None)
+    if row.action == "rollback" and ending.state != "committed":
+        _tell_stuck(connection, row, ending.reason, now)
     return True
+
+
+def _stop(connection: Connection, owner: str | None, row: PromotionRow, reason: str, now: datetime) -> bool:
+    """End a canary whose next step cannot be taken: the steps before are in the branch, and somebody must look."""
+    known = seen(row)
+    fields: dict[str, JsonValue] = {
+        **_FREE,
+        "step": row.step - 1,
+        "commit_sha": known.get("commit", row.commit_sha),
+        "verification": {**known, "outcome": "stopped", "at": now.isoformat()},
+    }
+    why = one_line(f"step {row.step + 1} of its canary was not taken: {reason}", 2000)
+    was = ("stepping",)
+    if not promotions.save(connection, owner, row.id, now, was=was, state="unhealthy", reason=why, **fields):
+        return False
+    holds.place(connection, row, why, now)
+    tell(connection, row, "unhealthy", f"unhealthy.step-{row.step + 1}", now)
+    return True
+
+
+def _tell_stuck(connection: Connection, row: PromotionRow, reason: str, now: datetime) -> None:
+    """Say of what a verification wanted to take back that it is still there."""
+    wanted = promotions.get(connection, str(row.candidate.get("promotion") or ""))
+    if wanted is None:
+        return
+    why = one_line(f"{wanted.reason}; but {row.id} has taken nothing back: {reason}", 2000)
+    if promotions.save(connection, None, wanted.id, now, was=("unhealthy",), reason=why):
+        tell(connection, wanted, "unhealthy", f"unhealthy.{row.id}", now)
 
 
 def wait(
@@ -116,14 +156,21 @@ def _waiting(cleared: Clearance) -> dict[str, JsonValue]:
 
 
 def _judged(derived: Derived) -> dict[str, JsonValue]:
-    return {"gates": derived.gates, "changes": derived.changes, "diff": derived.diff}
+    return {"gates": derived.gates, **_changed(derived)}
+
+
+def _changed(derived: Derived) -> dict[str, JsonValue]:
+    return {"changes": derived.changes, "diff": derived.diff}
 
 
 def _tell_end(connection: Connection, row: PromotionRow, now: datetime, rolled_back: str | None) -> None:
     saved = promotions.get(connection, row.id)
     assert saved is not None
     phase = "rolled-back" if saved.action == "rollback" and saved.state == "committed" else saved.state
-    tell(connection, row, phase, phase, now, rolledBack=rolled_back)
+    sign = phase
+    if row.step and saved.state == "committed":
+        phase, sign = "step", f"step-{row.step + 1}"
+    tell(connection, row, phase, sign, now, rolledBack=rolled_back)
 
 
 def tell(connection: Connection, row: PromotionRow, phase: str, sign: str, now: datetime, **more: JsonValue) -> None:
@@ -141,11 +188,18 @@ def tell(connection: Connection, row: PromotionRow, phase: str, sign: str, now: 
         "run": row.run_id,
         "firing": row.firing_id,
         "rolledBack": None,
+        "step": saved.step + 1,
+        "verification": _seen(saved),
         **more,
     }
     if saved.state == "awaiting":
         data["waiting"] = saved.waiting
     outbox.add(connection, [_event(row, "promotion", phase, f"{row.id}.{sign}", data, now)], now)
+
+
+def _seen(row: PromotionRow) -> JsonValue:
+    said = seen(row)
+    return {name: said.get(name) for name in ("outcome", "reason", "checks")} if said else None
 
 
 def tell_decision(connection: Connection, row: PromotionRow, one: Approval, number: int) -> None:

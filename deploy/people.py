@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -13,14 +13,17 @@ from sqlalchemy import Connection
 from deploy import attempt
 from deploy.attempt import Place
 from deploy.desk import Desk
+from deploy.registry.candidates import resolve
+from deploy.waiving import Wish
 from retrain.clock import Clock
+from retrain.events import JsonValue
 from retrain.identity import Principal
 from retrain.store import Store
 from retrain.store.promotions import Hold, PromotionRow
 
 T = TypeVar("T")
 
-TOPICS = ("promotions", "promotion steps", "outbox")
+TOPICS = ("promotions", "promotion steps", "promotion ends", "outbox")
 """Who may have something to do after it."""
 
 
@@ -83,6 +86,26 @@ class People:
         """Try once more because a person says so. Raises as `Desk.retry`."""
         now = self._clock.now()
         return await self._ask(lambda c: self.desk.retry(c, promotion_id, by, reason, now))
+
+    async def propose(
+        self, name: str, candidate: Mapping[str, JsonValue], *, by: Principal, environment: str | None = None
+    ) -> str:
+        """Propose a candidate as a person; one in a registry is looked up first. The promotion's id.
+
+        Raises:
+            NotFound, ConfigError: there is no such Promotion or environment, or the candidate is none.
+            Forbidden: nobody has said who it is.
+            Refused, Transient, Permanent: the registry says so, or is away.
+        """
+        document = self.desk.document(name)
+        found = await resolve(document.spec.registry, candidate, self._place.vault)
+        now = self._clock.now()
+        return await self._ask(lambda c: self.desk.propose(c, document, found, environment, by, now))
+
+    async def waive(self, promotion_id: str, wish: Wish) -> PromotionRow:
+        """Let a promotion that gates have refused go on, as a new one. Raises as `Desk.waive`."""
+        now = self._clock.now()
+        return await self._ask(lambda c: self.desk.waive(c, promotion_id, wish, now))
 
     async def _ask(self, work: Callable[[Connection], T]) -> T:
         """Do what a person asks for, and let everybody look who waits for it."""

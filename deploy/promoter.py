@@ -18,19 +18,26 @@ import structlog
 from anyio.abc import TaskStatus
 from sqlalchemy import Connection
 
-from deploy import asked, attempt, barrier, follower, gates, proposals
+from deploy import asked, attempt, barrier, follower, gates, proposals, waivers
 from deploy.attempt import Place
 from deploy.barrier import Pushing
 from deploy.clearance import Clearance, held
 from deploy.derive import Derived, Intent
 from deploy.desk import Desk
+from deploy.forges import RateLimited
 from deploy.gates import Given, Tools
 from deploy.git import Race
+from deploy.git.access import Vault
 from deploy.outcomes import Ending, emit
 from deploy.people import People
 from deploy.plan import plan
+from deploy.pulling import Puller, Task, Unjudged, tidy
+from deploy.record import held_by
+from deploy.registry import marker
+from deploy.rollout import canary, verifier
+from deploy.rollout.verifier import OpenOutside, Verifier
 from deploy.spec import PromotionDocument
-from deploy.states import into
+from deploy.states import WAITING, into
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, Transient
 from retrain.events import JsonValue
@@ -57,21 +64,26 @@ PROBE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`owner` is the same over restarts of one process, and another for each process. Times in seconds."""
+    """`owner` is the same over restarts of one process, and another for each process. Times in seconds.
+
+    `forge_s`: between two looks at an open pull request.
+    """
 
     owner: str = "promoter"
     lease_s: float = 60.0
     first_wait_s: float = 2.0
+    forge_s: float = 30.0
 
 
 class Promoter:
     """Works off the store's promotions. Build it, then `await run()` in a task group; the rest may be called any time.
 
     `environment` is what git may see of the process's own (see `git.PASSED_ON`); `root` is where relative
-    repository paths start; caches lie under `data`. `tools`: what gates ask with; held while it runs.
+    repository paths start; caches lie under `data`. `tools`: what gates ask with; `outside`: what checks
+    after a commit do. Both are held while it runs.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is built from, handed in by name
         self,
         store: Store,
         documents: Mapping[str, PromotionDocument],
@@ -80,6 +92,7 @@ class Promoter:
         clock: Clock | None = None,
         settings: Settings | None = None,
         tools: OpenTools | None = None,
+        outside: OpenOutside | None = None,
     ) -> None:
         self.documents = dict(documents)
         self._store = store
@@ -92,14 +105,20 @@ class Promoter:
         self._open_tools = tools
         self._tools: Tools | None = None
         self._trouble: dict[str, str] = {}
+        self._stumbles: dict[str, int] = {}
         # Waiting for a repository's turn takes a task, not a thread.
         self._turns: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._limiter = anyio.CapacityLimiter(AT_ONCE + 4)
+        owner = self._settings.owner
+        self._marker = marker.Marker(store, lambda: self.documents, place.vault, self._clock, owner)
+        self._verifier = Verifier(store, lambda: self.documents, place, self._clock, outside, owner=owner)
+        self._puller = Puller(store, place, self._clock, self._limiter, self._settings.owner, self._settings.forge_s)
         self.people = People(store, Desk(lambda: self.documents), place, self._clock, self._limiter)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled. Git commands in hand are killed then; what they did is found again by the next run."""
         await self._store.write(lambda c: promotions.release(c, self._settings.owner))
+        await self.take(self.documents)  # the project may have changed while nobody ran
         async with AsyncExitStack() as stack:
             if self._open_tools is not None:
                 self._tools = await stack.enter_async_context(self._open_tools())
@@ -111,6 +130,11 @@ class Promoter:
             group.start_soon(self._renew)
             group.start_soon(self._probe)
             group.start_soon(follower.run, self._store, lambda: self.documents, self._clock)
+            group.start_soon(
+                tidy.run, self._store, lambda: self.documents, self._place, self._clock, self._settings.owner
+            )
+            group.start_soon(self._marker.run)
+            group.start_soon(self._verifier.run)
             task_status.started()
             while True:
                 rows = await self._claim()
@@ -119,11 +143,22 @@ class Promoter:
                 if not rows:
                     await self._store.signals.wait(TOPIC, POLL_S)
 
+    async def take(self, documents: Mapping[str, PromotionDocument]) -> None:
+        """Go by these documents from now on. What waits is looked at again: they may say otherwise."""
+        self.documents = dict(documents)
+        now = self._clock.now()
+        await self._store.write(lambda c: promotions.look_again(c, now))
+        self._store.signals.notify(TOPIC)
+
+    @property
+    def vault(self) -> Vault:
+        """Reads the secrets that Promotions name, as they are now."""
+        return self._place.vault
+
     def state(self) -> dict[str, JsonValue]:
         """For readiness: each promotion's repository, and what is wrong with it."""
-        return {
-            name: {"ready": name not in self._trouble, "reason": self._trouble.get(name, "")} for name in self.documents
-        }
+        trouble = {**self._verifier.state(), **self._trouble}
+        return {name: {"ready": name not in trouble, "reason": trouble.get(name, "")} for name in self.documents}
 
     async def plan(
         self, document: PromotionDocument, candidate: Mapping[str, JsonValue], environment: str | None = None
@@ -175,6 +210,7 @@ class Promoter:
         try:
             await anyio.sleep_forever()
         finally:
+            self._puller.close()
             self._place.git.close()
 
     async def _probe(self) -> None:
@@ -209,7 +245,7 @@ class Promoter:
             finally:
                 self._active.discard(row.id)
                 self._parked.discard(row.id)
-                for topic in (TOPIC, follower.TOPIC):
+                for topic in (TOPIC, follower.TOPIC, marker.TOPIC, tidy.TOPIC, verifier.TOPIC):
                     self._store.signals.notify(topic)
 
     async def _conclude(self, row: PromotionRow) -> None:
@@ -247,6 +283,10 @@ class Promoter:
         if isinstance(wish, Ending):
             await self._end(row, wish)
             return
+        # Where a canary has begun by pushes, it ends by pushes.
+        if target.spec.pullRequest is not None and not wish.step:
+            await self._pull(row, document, wish)
+            return
         wish = await self._asked(target, wish)
         async with self._turns[document.spec.repo.url]:
             before_push = partial(self._before_push, row, document, wish.given.at or row.created)
@@ -254,16 +294,37 @@ class Promoter:
         self._trouble.pop(row.name, None)
         match derived.outcome:
             case "commit" | "landed":
-                await self._end(row, Ending("committed", derived.reason, base, commit, derived))
+                looks = canary.begin(document, row, self._clock.now())
+                await self._end(row, Ending("committed", derived.reason, base, commit, derived, looks))
             case "noop" | "refused":
                 if derived.outcome == "noop" or derived.reason:
                     await self._end(row, Ending(derived.outcome, derived.reason, base, None, derived))
             case "unjudged":
                 await self._judge_later(row, Ending("refused", derived.reason, base, None, derived))
 
+    async def _pull(self, row: PromotionRow, document: PromotionDocument, wish: Intent) -> None:
+        """One look at its pull request."""
+        asked_of = partial(self._asked, document.at(row.environment))
+        turn = self._turns[document.spec.repo.url]
+        outcome = await self._puller.look(Task(row, document, wish, asked_of), turn)
+        self._trouble.pop(row.name, None)
+        self._stumbles.pop(row.id, None)
+        match outcome:
+            case Ending():
+                committed = outcome.state == "committed"
+                looks = canary.begin(document, row, self._clock.now()) if committed else None
+                await self._end(row, replace(outcome, verification=looks))
+            case Unjudged():
+                await self._judge_later(row, outcome.ending)
+            case "parked":
+                self._parked.add(row.id)
+            case "lost":
+                log.warning("promotion.lease_lost", promotion_id=row.id)
+
     async def _asked(self, target: PromotionDocument, wish: Intent) -> Intent:
         """The wish with what its gates have asked others."""
-        if not asked.needs_asking(target, wish):
+        # What was judged for a canary's first step holds for its next ones.
+        if wish.step or not asked.needs_asking(target, wish):
             return wish
         if self._tools is None:
             raise ConfigError("a gate of this promotion asks others, and here is nothing to ask with")
@@ -286,16 +347,19 @@ class Promoter:
         # A commit that may have been pushed before a crash is looked for even under a hold.
         if row.commit_sha is None and row.action == "promote":
             hold = promotions.holding(connection, row.name, row.environment)
-            if hold is not None and fresh.state != "awaiting":
+            if hold is not None and fresh.state not in WAITING and fresh.pull is None:
                 return Ending("refused", held(hold))
             if (no := barrier.rejected(connection, row)) is not None:
                 return Ending("refused", no)
-        if row.commit_sha is None and fresh.state != "awaiting":
+        if row.commit_sha is None and fresh.state not in WAITING:
             now = self._clock.now()
             promotions.save(connection, self._settings.owner, row.id, now, was=into("gating"), state="gating")
         target, now = self.documents[row.name].at(row.environment), self._clock.now()
         wish = proposals.intent(row, barrier.countable(connection, target, fresh, now))
-        return replace(wish, given=Given(at=barrier.asked_at(target, fresh, now)))
+        hold = promotions.holding(connection, row.name, row.environment) if row.action == "rollback" else None
+        waived = waivers.holding(waivers.of(connection, row.id), now)
+        given = Given(at=barrier.asked_at(target, fresh, now))
+        return replace(wish, given=given, hold=held_by(hold), waivers=waived)
 
     def _before_push(
         self,
@@ -331,8 +395,12 @@ class Promoter:
 
     async def _later(self, row: PromotionRow, error: Transient, **more: Any) -> None:
         now = self._clock.now()
-        wait = min(LONGEST_S, self._settings.first_wait_s * 2 ** min(row.attempts, 10))
-        wait *= 0.5 + _spread(row.id, row.attempts) / 2
+        # An open pull request is looked at often: how often says nothing of what is wrong.
+        tries = self._stumbles[row.id] = self._stumbles.get(row.id, 0) + 1
+        tries = row.attempts if row.pull is None else tries
+        wait = min(LONGEST_S, self._settings.first_wait_s * 2 ** min(tries, 10))
+        wait *= 0.5 + _spread(row.id, tries) / 2
+        wait = max(wait, error.after_s if isinstance(error, RateLimited) else 0.0)
         waiting: dict[str, Any] = {
             "reason": str(error),
             "next_attempt": now + timedelta(seconds=wait),

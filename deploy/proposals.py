@@ -122,6 +122,20 @@ def again(connection: Connection, row: PromotionRow, actor: str, now: datetime) 
     return promotions.propose(connection, replace(fresh, id=_id(row.intent_key, turn)))
 
 
+def blank(target: PromotionDocument, environment: str, now: datetime) -> PromotionRow:
+    """A row that says where and when, and nothing yet of what is wanted."""
+    return PromotionRow(
+        id="",
+        intent_key="",
+        name=target.name,
+        environment=environment,
+        candidate={},
+        created=now,
+        updated=now,
+        next_attempt=now,
+    )
+
+
 def _fresh(row: PromotionRow, now: datetime) -> PromotionRow:
     """The same wish, not yet worked on."""
     return PromotionRow(
@@ -169,6 +183,7 @@ def intent(row: PromotionRow, approvals: tuple[Approval, ...] = ()) -> Intent:
             row.created,
             reason=str(wish.get("reason") or ""),
             actor=str(wish.get("actor") or ""),
+            of=str(wish.get("promotion") or ""),
         )
     candidate = candidates.read(row.candidate)
     return Intent(
@@ -181,4 +196,5 @@ def intent(row: PromotionRow, approvals: tuple[Approval, ...] = ()) -> Intent:
         row.firing_id,
         actor=row.actor,
         approvals=approvals,
+        step=row.step,
     )

@@ -18,11 +18,12 @@ from deploy.edits import edit as editing
 from deploy.edits import selector
 from deploy.edits.edit import Anchor, Change, Remove, Undo, Value
 from deploy.edits.scalars import Scalar
-from deploy.gates import Measured, Verdict, written
+from deploy.gates import Measured, written
 from deploy.names import check_file, one_line
 from deploy.trailers import message as message
 from retrain.errors import ConfigError, Refused
 from retrain.events import JsonValue
+from retrain.store.promotions import Hold
 
 SCHEMA = "retrain.dev/promotion-record/v1"
 STEPS_BACK = 10
@@ -44,6 +45,7 @@ class Live(_Part):
     metrics: dict[str, JsonValue] = Field(default_factory=dict)
     code: str | None = None
     signature: JsonValue = None
+    registered: dict[str, JsonValue] | None = None
 
     @property
     def measured(self) -> Measured:
@@ -107,10 +109,30 @@ class StepBack(_Part):
     edits: tuple[EditMade, ...]
 
 
+class AtStep(_Part):
+    """The step of a canary, from 1, of how many, and the new model's share of the traffic in percent."""
+
+    number: int = Field(ge=1)
+    of: int = Field(ge=1)
+    weight: int = Field(ge=1, le=100)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+class Held(_Part):
+    """A hold: who keeps automation away from the target, since when (ISO 8601) and why."""
+
+    reason: str
+    actor: str
+    since: str
+
+
 class Record(_Part):
     """The record file. `promotion` names this commit's promotion; `rolledBack` what it took out.
 
-    `number`: the how manieth of its target this is, from 1. `gateReport`: the digest of `gates`.
+    `number`: the how manieth of its target this is, from 1. `gateReport`: the digest of `gates`. `step`: which step of
+    a canary this commit is. `hold`: what keeps automation away since this commit.
     """
 
     schema_: str = Field(alias="schema")
@@ -124,6 +146,13 @@ class Record(_Part):
     previousRecord: str | None = None
     rolledBack: Live | None = None
     wayBack: tuple[StepBack, ...] = ()
+    step: AtStep | None = None
+    hold: Held | None = None
+
+    @property
+    def standing(self) -> tuple[EditMade, ...]:
+        """What was changed so that the manifests read as they do: all steps of a canary, or this commit's edits."""
+        return self.wayBack[0].edits if self.step and self.wayBack else self.edits
 
     def mentions(self, promotion_id: str) -> bool:
         """Whether that promotion's commit is in this branch: it made this record, or one of those before."""
@@ -172,31 +201,44 @@ class Made:
     promotion: Mapping[str, JsonValue]
     live: Live | None
     edits: Sequence[EditMade]
-    verdicts: Sequence[Verdict]
+    gates: Sequence[Mapping[str, JsonValue]]
     previous: bytes | None
     way_back: Sequence[StepBack]
     rolled_back: Live | None = None
-    approvals: Sequence[dict[str, JsonValue]] = ()
+    approvals: Sequence[Mapping[str, JsonValue]] = ()
+    step: AtStep | None = None
+    hold: Held | None = None
 
 
 def write(made: Made) -> bytes:
     """The record file's bytes: JSON for people, in a fixed order."""
-    gates = tuple(verdict.to_dict() for verdict in made.verdicts)
+    gates = tuple(dict(gate) for gate in made.gates)
     record = Record(
         schema=SCHEMA,
         promotion=dict(made.promotion),
         live=made.live,
         edits=tuple(made.edits),
         gates=gates,
-        approvals=tuple(made.approvals),
+        approvals=tuple(dict(one) for one in made.approvals),
         number=_number(made.previous) + 1,
         gateReport=report_digest(gates),
         previousRecord=digest(made.previous),
         rolledBack=made.rolled_back,
         wayBack=tuple(made.way_back)[:STEPS_BACK],
+        step=made.step,
+        hold=made.hold,
     )
     body = record.model_dump(mode="json", by_alias=True)
+    # What most promotions have not is left out: their records stay as versions before wrote them.
+    body = {name: value for name, value in body.items() if value is not None or name not in {"step", "hold"}}
     return orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def held_by(hold: Hold | None) -> Held | None:
+    """A hold as records have it."""
+    if hold is None:
+        return None
+    return Held(reason=one_line(hold.reason), actor=one_line(hold.actor), since=hold.created.isoformat())
 
 
 def edit_made(file: str, path: str, resource: Mapping[str, str], change: Change) -> EditMade:

@@ -15,6 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 ROOTS = {
     "candidate": {"digest", "uri", "version", "run", "metrics", "parameters"},
     "promotion": {"id", "name", "environment"},
+    "step": {"weight", "number", "last"},
 }
 
 
@@ -50,6 +51,16 @@ def render_message(template: str, facts: Mapping[str, JsonValue]) -> str:
         ConfigError: as `render`.
     """
     return _REFERENCE.sub(lambda match: one_line(_text(_look_up(match[1], facts)), 200), template)
+
+
+def pieces(template: str, facts: Mapping[str, JsonValue]) -> list[tuple[str, bool]]:
+    """The text in pieces, each with whether it was filled in: for who must quote those.
+
+    Raises:
+        ConfigError: as `render`.
+    """
+    parts = _REFERENCE.split(template)
+    return [(_text(_look_up(one, facts)) if index % 2 else one, bool(index % 2)) for index, one in enumerate(parts)]
 
 
 def _text(value: Scalar) -> str:

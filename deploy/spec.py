@@ -11,10 +11,15 @@ from pydantic import Field, model_validator
 from deploy import environments, render
 from deploy.edits import selector
 from deploy.environments import NAME, Environment, Terms
+from deploy.forges import spec as forge_specs
 from deploy.gates import spec as gate_specs
 from deploy.git import spec as git_specs
 from deploy.git.spec import Commit, Repo
 from deploy.names import RECORDS
+from deploy.registry import spec as registry_specs
+from deploy.registry.spec import Mark, Registry
+from deploy.rollout import spec as check_specs
+from deploy.rollout import steps
 from deploy.shape import Shape
 from retrain.errors import ConfigError
 from retrain.manifests import Problem
@@ -39,6 +44,7 @@ class Spec(Terms):
     environment: str = Field(default="", pattern=NAME)
     environments: tuple[Environment, ...] = Field(default=(), max_length=20)
     commit: Commit = Field(default_factory=Commit)
+    registry: Registry | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -126,19 +132,47 @@ def check(document: PromotionDocument) -> Iterable[Problem]:
         yield from environments.check(spec.environments)
         for index, one in enumerate(spec.environments):
             yield from _check_terms(one, ("spec", "environments", index))
+            yield from _check_pull(spec, one, ("spec", "environments", index))
     else:
         yield from environments.check_freezes(spec.freeze, ("spec",))
         yield from _check_terms(spec, ("spec",))
+        yield from _check_pull(spec, spec, ("spec",))
     yield from _check_message(spec.commit.message)
+    yield from registry_specs.check(spec.registry, _marks(spec))
 
 
 def _check_terms(terms: Terms, here: tuple[str | int, ...]) -> Iterator[Problem]:
     for problem in gate_specs.check(terms.gates):
         # Gates know the short form only.
         yield Problem((*here, *problem.path[1:]), problem.code, problem.message, problem.severity)
+    for name in (terms.waivers.gates if terms.waivers else None) or ():
+        if name not in {gate.name for gate in terms.gates}:
+            there = ", ".join(gate.name for gate in terms.gates) or "none"
+            message = f"no gate is named {name[:80]!r}; there are {there}"
+            yield Problem((*here, "waivers", "gates"), "unknown-gate", message)
     if not terms.edits:
         yield Problem((*here, "edits"), "no-edits", "at least one edit makes a promotion")
     yield from _check_edits(terms, here)
+    yield from check_specs.check(terms.verify, terms.verifyWithin, here)
+    yield from steps.check(terms.canary, here)
+    yield from _check_at(terms, here)
+    yield from _check_failure(terms, here)
+
+
+def _check_pull(spec: Spec, terms: Terms, here: tuple[str | int, ...]) -> Iterator[Problem]:
+    if terms.pullRequest is None:
+        return
+    yield from forge_specs.check(terms.pullRequest, spec.repo, spec.commit, here)
+    if terms.canary:
+        message = "canary: each step is a commit of its own, which nobody reviews; take out canary or pullRequest"
+        yield Problem((*here, "canary"), "unsupported-field", message)
+
+
+def _marks(spec: Spec) -> list[tuple[str, Mark | None, tuple[str | int, ...]]]:
+    """What each environment marks in the registry, and where it stands."""
+    if not spec.environments:
+        return [(spec.environment, spec.mark, ("spec",))]
+    return [(one.name, one.mark, ("spec", "environments", index)) for index, one in enumerate(spec.environments)]
 
 
 def _check_message(message: str) -> Iterator[Problem]:
@@ -155,6 +189,28 @@ def _check_edits(terms: Terms, start: tuple[str | int, ...]) -> Iterator[Problem
         if isinstance(edit.value, str) and (why := render.check(edit.value)):
             yield Problem((*here, "value"), "bad-template", why)
         place = (edit.file, selector.parse(edit.path), tuple(sorted(edit.resource.items())))
-        if place in seen:
+        times = {(*place, at) for at in ([edit.at] if edit.at else ("canary", "full"))}
+        if times & seen:
             yield Problem((*here, "path"), "duplicate-edit", f"{edit.path} of {edit.file} is edited twice")
-        seen.add(place)
+        seen |= times
+
+
+def _check_failure(terms: Terms, start: tuple[str | int, ...]) -> Iterator[Problem]:
+    """What is said about a verification that is not there."""
+    if "onFailure" in terms.model_fields_set and not terms.verify:
+        message = "there is no verify that could fail"
+        yield Problem((*start, "onFailure"), "unused-field", message, "warning")
+
+
+def _check_at(terms: Terms, start: tuple[str | int, ...]) -> Iterator[Problem]:
+    """Edits for steps of a canary where there is none, and steps that nothing is edited in."""
+    for index, edit in enumerate(terms.edits):
+        if edit.at is not None and not terms.canary:
+            message = f"at: {edit.at} is for environments with a canary, and this one has none"
+            yield Problem((*start, "edits", index, "at"), "no-canary", message)
+    for at, weights in (("canary", terms.canary[:-1]), ("full", terms.canary[-1:])):
+        if weights and terms.edits and all(edit.at not in {None, at} for edit in terms.edits):
+            message = (
+                f"nothing is edited at weight {weights[0].weight}: an edit with at: {at}, or without at, is missing"
+            )
+            yield Problem((*start, "edits"), "no-edits", message)

@@ -12,6 +12,7 @@ State = Literal[
     "committing",
     "open",
     "committed",
+    "stepping",
     "live",
     "unhealthy",
     "refused",
@@ -27,14 +28,15 @@ _ENDS_WITHOUT_COMMIT = frozenset[State]({"refused", "failed", "superseded"})
 LEGAL: Mapping[State, frozenset[State]] = {
     "proposed": frozenset({"gating", "rejected", *_ENDS_WITHOUT_COMMIT}),
     "gating": frozenset({"gating", "awaiting", "committing", "committed", "noop", "rejected", *_ENDS_WITHOUT_COMMIT}),
-    "awaiting": frozenset({"awaiting", "committing", "committed", "noop", "rejected", *_ENDS_WITHOUT_COMMIT}),
+    "awaiting": frozenset({"awaiting", "committing", "open", "committed", "noop", "rejected", *_ENDS_WITHOUT_COMMIT}),
     "committing": frozenset({"gating", "awaiting", "committing", "open", "committed", "noop", *_ENDS_WITHOUT_COMMIT}),
     "open": frozenset(
         {"gating", "awaiting", "committing", "open", "committed", "noop", "rejected", *_ENDS_WITHOUT_COMMIT}
     ),
-    "committed": frozenset({"committed", "live", "unhealthy", "rolled-back"}),
+    "committed": frozenset({"committed", "stepping", "live", "unhealthy", "rolled-back"}),
+    "stepping": frozenset({"stepping", "committed", "unhealthy", "rolled-back"}),
     "live": frozenset({"rolled-back"}),
-    "unhealthy": frozenset({"live", "rolled-back"}),
+    "unhealthy": frozenset({"committed", "live", "rolled-back"}),
     "refused": frozenset(),
     "rejected": frozenset(),
     "failed": frozenset(),
@@ -44,12 +46,16 @@ LEGAL: Mapping[State, frozenset[State]] = {
 }
 """`gating` again is what a lost race leads to. From `gating` and `awaiting` a promotion may turn out to be `committed`:
 a push that nobody saw the end of. Nobody rejects what is `committing`: its commit may be in the branch already. `open`:
-its pull request is. `live`: what was committed is verified; `unhealthy`: it is not, and a person may ask again."""
+its pull request is. `live`: what was committed is verified; `unhealthy`: it is not; `committed` again: a person has asked
+to look once more. `stepping`: the next step of its canary is being committed, those before are in the branch."""
 
-OPEN = frozenset[State]({"proposed", "gating", "awaiting", "committing", "open"})
-"""Not over yet."""
+OPEN = frozenset[State]({"proposed", "gating", "awaiting", "committing", "open", "stepping"})
+"""Not over yet: a promoter works on it, or waits."""
 
-IN_BRANCH = frozenset[State]({"committed", "live", "unhealthy"})
+WAITING = frozenset[State]({"awaiting", "open"})
+"""Judged and on its way: what waits for people or times, here or on a forge."""
+
+IN_BRANCH = frozenset[State]({"committed", "stepping", "live", "unhealthy"})
 """The commit is in the branch, and was not taken back."""
 
 TERMINAL = frozenset[State](state for state, after in LEGAL.items() if not after)

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from deploy import proposals
+from deploy.rollout.standing import is_live, live_since
 from deploy.spec import PromotionDocument
 from retrain import faults
 from retrain.store import promotions
@@ -20,10 +21,14 @@ from retrain.store.promotions import PromotionRow
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a look came to. `proposed`: ids; `due`: when the next one may come, None: as far as is known not at all."""
+    """What a look came to. `proposed`: ids; `due`: when the next one may come, None: as far as is known not at all.
+
+    `settled`: ids of those that turned out to be live by the same look.
+    """
 
     proposed: tuple[str, ...] = ()
     due: datetime | None = None
+    settled: tuple[str, ...] = ()
 
 
 def advance(connection: Connection, documents: Iterable[PromotionDocument], now: datetime) -> Steps:
@@ -47,7 +52,7 @@ def _step(connection: Connection, document: PromotionDocument, following: str, n
     before = document.before(following)
     # Of several environments before, the promotion to the last is the parent: one model has one way on.
     live = promotions.newest_promoted(connection, document.name, before[-1]) if before else None
-    if live is None or promotions.child(connection, live.id, following) is not None:
+    if live is None or not is_live(live) or promotions.child(connection, live.id, following) is not None:
         return None
     if any(promotions.holding(connection, document.name, where) for where in (*before, following)):
         return None  # a release is told, and looked at then
@@ -66,5 +71,7 @@ def _ready(connection: Connection, document: PromotionDocument, live: PromotionR
             return None
         # A rollback that brought it back counts from then.
         last = promotions.latest(connection, document.name, name) or there
-        times.append(max(one.ended or one.updated for one in (there, last)) + document.soak(name))
+        if not is_live(there) or not is_live(last):
+            return None
+        times.append(max(live_since(one) for one in (there, last)) + document.soak(name))
     return max(times)

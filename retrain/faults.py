@@ -39,8 +39,17 @@ POINTS = frozenset(
         "promotion.before_commit",
         "promotion.before_push",
         "promotion.after_push",
+        "promotion.before_publish",
+        "promotion.after_publish",
+        "promotion.after_open",
+        "promotion.before_merge",
+        "promotion.after_merge",
         "promotion.before_next",
+        "promotion.before_verdict",
+        "promotion.before_step",
+        "promotion.after_mark",
         "approval.before_commit",
+        "verification.after_save",
     }
 )
 

@@ -125,9 +125,12 @@ class Log(Shape):
 
 
 class Promotion(Shape):
-    """Ask the Promotion `name` to put a candidate live. `parameters` fill `candidate`: digest, uri, metrics, run."""
+    """Ask the Promotion `name` to put a candidate live. `parameters` fill `candidate`: digest, uri, metrics, run, or
+    `mlflow: {model, version}` or `{model, alias}`. `environment`: left out, the one that candidates enter at.
+    """
 
     name: str
+    environment: str | None = None
     candidate: dict[str, JsonValue] | None = None
     parameters: Parameters = ()
 

@@ -33,7 +33,7 @@ from retrain.store.firings import FiringRow, FiringState
 from triggers.endings import take_back, write_endings
 from triggers.lanes import Lanes
 from triggers.manifest_file import write_manifest
-from triggers.port import Firing, Opener, StoreTrigger, Tools, Trigger, firing_of
+from triggers.port import Firing, Opener, PreparedTrigger, StoreTrigger, Tools, Trigger, firing_of
 from triggers.settings import DispatchSettings
 from triggers.verdicts import Verdict, failed, succeeded
 
@@ -256,17 +256,22 @@ class Dispatcher:
             self._group.start_soon(self._act, firing)
 
     def _queue_to_store(self, firing: Firing) -> None:
-        if firing.manifest is not None and self._group is not None:
+        kind = self._storing[firing.kind]
+        asks = isinstance(kind, PreparedTrigger) and kind.asks(firing)
+        if (firing.manifest is not None or asks) and self._group is not None:
             self._group.start_soon(self._prepare, firing)
             return
         self._to_store.append(firing)
         self._store_ready.set()
 
     async def _prepare(self, firing: Firing) -> None:
-        """Write the manifest of a firing that acts inside of a transaction, which must not wait for files."""
+        """Do what a firing needs that acts inside of a transaction, which must wait for no file and for no server."""
+        kind = self._storing[firing.kind]
         try:
             async with self._writing:
                 await write_manifest(self._store, self._tools.data, firing)
+            if isinstance(kind, PreparedTrigger) and kind.asks(firing):
+                firing = await kind.prepare(firing)
         except Exception as error:  # noqa: BLE001 - as in `_act`
             self._record(failed(firing, firing.attempts + 1, error, self._clock.now()))
             return

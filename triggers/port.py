@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from deploy.spec import PromotionDocument
 from retrain.clock import Clock, SystemClock
-from retrain.errors import NotFound, Transient
+from retrain.errors import ConfigError, NotFound, Transient
 from retrain.events import JsonValue
 from retrain.store.firings import FiringRow
 from triggers.settings import HttpSettings, NetworkSettings
@@ -89,7 +89,8 @@ class Trigger(Protocol):
 class StoreTrigger(Protocol):
     """A kind that only writes to the store: it acts in the transaction that marks the firing done, so exactly once.
 
-    `topic` is the store's signal that its work is ready for.
+    `topic` is the store's signal that its work is ready for. One that must look something up first has
+    `asks(firing) -> bool` and `async prepare(firing) -> Firing` too (`PreparedTrigger`).
     """
 
     topic: str
@@ -101,6 +102,23 @@ class StoreTrigger(Protocol):
 
         Raises:
             Permanent: what the firing asks for cannot be.
+        """
+        ...
+
+
+@runtime_checkable
+class PreparedTrigger(Protocol):
+    """A `StoreTrigger` that looks something up before its transaction, which waits for nobody."""
+
+    def asks(self, firing: Firing) -> bool:
+        """Whether there is something to look up for this firing."""
+        ...
+
+    async def prepare(self, firing: Firing) -> Firing:
+        """The firing with what was looked up in its action. Nothing is written.
+
+        Raises:
+            Transient, Permanent: as `Trigger.fire`.
         """
         ...
 
@@ -189,6 +207,19 @@ FindPromotion = Callable[[str], PromotionDocument]
 """The Promotion of this name in the project as it is now; NotFound where there is none. Called on the writer thread."""
 
 
+ResolveCandidate = Callable[[PromotionDocument, Mapping[str, JsonValue]], Awaitable[Mapping[str, JsonValue]]]
+"""A candidate that names a model in a registry, as it is there now, by its digest; any other as it is."""
+
+
+async def no_registry(document: PromotionDocument, _candidate: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """Where no registry is reached.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError(f"{document.name}: a candidate cannot be looked up in a registry here")
+
+
 def no_promotions(name: str) -> PromotionDocument:
     """A project without Promotions.
 
@@ -207,6 +238,7 @@ class Tools:
     http: HttpSettings = field(default_factory=HttpSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     promotions: FindPromotion = no_promotions
+    resolve: ResolveCandidate = no_registry
     data: Path | None = None
     """The platform's data directory: manifests of events are written below it, and nowhere else."""
     objects: Objects | None = None

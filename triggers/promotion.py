@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
@@ -11,11 +12,12 @@ import orjson
 from sqlalchemy import Connection
 
 from deploy.proposals import PromotionRequest, submit
+from deploy.registry.candidates import is_asked
 from retrain.errors import Permanent
 from retrain.events import JsonValue
-from triggers.port import FindPromotion, Firing, StoreTrigger, Tools
+from triggers.port import FindPromotion, Firing, ResolveCandidate, StoreTrigger, Tools
 
-FIELDS = frozenset({"kind", "promotion", "candidate", "retryStrategy"})
+FIELDS = frozenset({"kind", "promotion", "environment", "candidate", "retryStrategy"})
 
 
 class PromotionTrigger:
@@ -23,8 +25,27 @@ class PromotionTrigger:
 
     topic = "promotions"
 
-    def __init__(self, find: FindPromotion) -> None:
+    def __init__(self, find: FindPromotion, resolve: ResolveCandidate) -> None:
         self._find = find
+        self._resolve = resolve
+
+    def asks(self, firing: Firing) -> bool:
+        """Whether the candidate is a version in a registry."""
+        try:
+            return is_asked(dict(read_request(firing).candidate))
+        except Permanent:
+            return False  # `record` says what is wrong
+
+    async def prepare(self, firing: Firing) -> Firing:
+        """Look it up: what is proposed has a digest, whatever the alias says later.
+
+        Raises:
+            ConfigError, NotFound, Refused: there is no registry, or no such version there.
+            Transient, Permanent: the registry is away, or says no.
+        """
+        request = read_request(firing)
+        found = await self._resolve(self._find(request.promotion), request.candidate)
+        return replace(firing, action={**firing.action, "candidate": dict(found)})
 
     def record(self, connection: Connection, firing: Firing, now: datetime) -> JsonValue:
         """Write the proposal down; the same firing or intent is the same promotion. The result: `{"promotion": id}`.
@@ -50,7 +71,10 @@ def read_request(firing: Firing) -> PromotionRequest:
     name = action.get("promotion")
     if not isinstance(name, str) or not name:
         raise Permanent("the trigger names no Promotion")
-    return PromotionRequest(name, _candidate(action.get("candidate")), firing.id, firing.depth)
+    where = action.get("environment")
+    if where is not None and (not isinstance(where, str) or not where):
+        raise Permanent("promotion.environment must name one; left out, it is where candidates enter")
+    return PromotionRequest(name, _candidate(action.get("candidate")), firing.id, firing.depth, where)
 
 
 def _candidate(given: JsonValue) -> dict[str, JsonValue]:
@@ -76,4 +100,4 @@ def _candidate(given: JsonValue) -> dict[str, JsonValue]:
 @asynccontextmanager
 async def open_promotion(tools: Tools) -> AsyncGenerator[StoreTrigger]:
     """Nothing to hold: the store is the way."""
-    yield PromotionTrigger(tools.promotions)
+    yield PromotionTrigger(tools.promotions, tools.resolve)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,7 +15,8 @@ from retrain.errors import ConfigError
 class Edit(Shape):
     """One value in one file. `resource` picks a document of several: `{kind: Deployment, metadata.name: digits}`.
 
-    `create`: make the key or item where it is missing; `remove`: take it out, in place of a value.
+    `create`: make the key or item where it is missing; `remove`: take it out, in place of a value. `at`: only in the
+    steps of a canary before its last one, or only in the last; left out: in each.
     """
 
     file: str
@@ -24,6 +25,7 @@ class Edit(Shape):
     resource: dict[str, str] = Field(default_factory=dict)
     create: bool = False
     remove: bool = False
+    at: Literal["canary", "full"] | None = None
 
     @model_validator(mode="after")
     def _one_thing(self) -> Self:

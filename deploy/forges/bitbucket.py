@@ -230,6 +230,7 @@ def _read(one: JsonValue) -> PullRequest:
         body=text(one, "description") or text(one, "summary", "raw"),
         merge_sha=text(one, "merge_commit", "hash") or None if state == "merged" else None,
         merged_by=_name(at(one, "closed_by")) or None if state == "merged" else None,
+        closed_by=_name(at(one, "closed_by")) or None if state == "closed" else None,
     )
 
 

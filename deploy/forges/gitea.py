@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 import anyio
 
@@ -98,7 +100,16 @@ class Gitea:
             await anyio.sleep(wait_s)
             shown = (await self._client.ask("GET", self._pull(number))).body
         reviews = await self._client.listed(f"{self._pull(number)}/reviews", {"limit": "50"})
-        return _read(shown, reviews)
+        known = _read(shown, reviews)
+        return replace(known, closed_by=await self._closer(number)) if known.state == "closed" else known
+
+    async def _closer(self, number: int) -> str | None:
+        """Who closed it last: only the timeline says so, which not every token may read."""
+        with suppress(NotFound, Permanent):
+            events = await self._client.listed(f"{self._path}/issues/{number:d}/timeline", {"limit": "50"})
+            closers = [text(one, "user", "login") for one in events if text(one, "type") == "close"]
+            return (closers or [""])[-1] or None
+        return None
 
     async def merge(self, merge: Merge) -> str:
         title, _, rest = merge.message.partition("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from deploy.forges.errors import Declined, NotMergeable, Race
 from deploy.forges.github_commit import commit_on_branch, move_branch
@@ -96,7 +97,15 @@ class GitHub:
     async def state(self, number: int) -> PullRequest:
         shown = await self._client.ask("GET", self._pull(number))
         reviews = await self._client.listed(f"{self._pull(number)}/reviews", {"per_page": "100"})
-        return self._read(shown.body, reviews)
+        known = self._read(shown.body, reviews)
+        return replace(known, closed_by=await self._closer(number)) if known.state == "closed" else known
+
+    async def _closer(self, number: int) -> str | None:
+        """Who closed it: GitHub says so of the issue alone, which not every token may read."""
+        with suppress(NotFound, Permanent):
+            issue = await self._client.ask("GET", f"{self._path}/issues/{number:d}")
+            return text(issue.body, "closed_by", "login") or None
+        return None
 
     async def merge(self, merge: Merge) -> str:
         title, _, rest = merge.message.partition("\n")

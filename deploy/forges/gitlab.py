@@ -198,6 +198,7 @@ def _read(one: JsonValue, approvals: tuple[Review, ...] = ()) -> PullRequest:
         body=text(one, "description"),
         merge_sha=merged or None if state == "merged" else None,
         merged_by=text(one, "merge_user", "username") or text(one, "merged_by", "username") or None,
+        closed_by=text(one, "closed_by", "username") or None,
         mergeable=mergeable,
         why=why,
         needs_base=needs_base,

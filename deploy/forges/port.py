@@ -33,6 +33,7 @@ class PullRequest:
     `mergeable` and the reviews are known from `Forge.state` alone. `why` says in words why it cannot be merged.
     `needs_base`: the forge wants the branch built again on its base (a conflict, or a rule that it be up to date).
     `merge_sha` is the commit on the base branch, once it is merged. An author's review of his own is left out.
+    `closed_by`: who closed it without a merge, where the forge tells; from `Forge.state` alone.
     """
 
     number: int
@@ -46,6 +47,7 @@ class PullRequest:
     body: str = ""
     merge_sha: str | None = None
     merged_by: str | None = None
+    closed_by: str | None = None
     mergeable: Mergeable = "unknown"
     why: str = ""
     needs_base: bool = False

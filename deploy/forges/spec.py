@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
@@ -10,8 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from deploy import render
-from deploy.git.spec import Secret
+from deploy.git.spec import Commit, Repo, Secret
 from deploy.shape import Shape, allow
+from retrain.manifests import Problem
 
 ForgeName = Literal["gitea", "github", "gitlab", "bitbucket"]
 
@@ -119,6 +121,22 @@ class PullRequestSpec(Shape):
         if self.approvals > len(self.approvers):
             return f"approvals: {self.approvals} needs as many approvers; name who may approve on the forge"
         return ""
+
+
+def check(wanted: PullRequestSpec, repo: Repo, commit: Commit, here: tuple[str | int, ...]) -> Iterator[Problem]:
+    """What does not go together with the repository and the commits. `here`: where it stands."""
+    if commit.tag:
+        message = "commit.tag: with pullRequest the forge makes the last commit, and there is none of ours to tag"
+        yield Problem((*here, "pullRequest"), "unsupported-field", message)
+    if wanted.commits == "api" and commit.sign is not None:
+        message = "commits: api: GitHub signs what it commits; take out commit.sign, or write commits: git"
+        yield Problem((*here, "pullRequest", "commits"), "unsupported-field", message)
+    path = re.sub(r"(?:\.git)?/*$", "", repo.url).casefold()
+    if not re.search(rf"(?:^|[/:]){re.escape(wanted.repository.casefold())}$", path):
+        message = (
+            f"the branch is pushed to {repo.url}, the pull request is opened in {wanted.repository}: not the same?"
+        )
+        yield Problem((*here, "pullRequest", "repository"), "other-repository", message, "warning")
 
 
 def _check_api(url: str) -> str | None:

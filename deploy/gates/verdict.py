@@ -22,7 +22,8 @@ class Verdict:
     """One gate's report, as the command line shows it. `figures` are what it was judged by, as JSON.
 
     `advisory`: reported, decides nothing. `expires_at`: ISO time after which it must be judged again. `evidence`:
-    digest of what it was judged by. `again`: it could not be judged now, and asking again may help.
+    digest of what it was judged by. `again`: it could not be judged now, and asking again may help. `waived`: who lets
+    the promotion go on although it said no, and why (`deploy.waivers`).
     """
 
     name: str
@@ -34,14 +35,16 @@ class Verdict:
     expires_at: str | None = None
     evidence: str | None = None
     again: bool = False
+    waived: Mapping[str, JsonValue] | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the promotion may go on as far as this gate is asked."""
-        return self.advisory or self.verdict in {"pass", "skipped"}
+        waived = self.verdict == "fail" and self.waived is not None
+        return self.advisory or waived or self.verdict in {"pass", "skipped"}
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """The report as JSON. What is not so is left out: `advisory`, `expires_at`, `evidence`."""
+        """The report as JSON. What is not so is left out: `advisory`, `expires_at`, `evidence`, `waived`."""
         body: dict[str, JsonValue] = {
             "name": self.name,
             "kind": self.kind,
@@ -49,7 +52,12 @@ class Verdict:
             "reason": self.reason,
             "figures": dict(self.figures),
         }
-        more = {"advisory": self.advisory, "expires_at": self.expires_at, "evidence": self.evidence}
+        more: dict[str, JsonValue] = {
+            "advisory": self.advisory,
+            "expires_at": self.expires_at,
+            "evidence": self.evidence,
+            "waived": dict(self.waived) if self.waived else None,
+        }
         return body | {name: value for name, value in more.items() if value}
 
 

@@ -6,7 +6,8 @@ writes of both.
 
 from deploy.git.command import Git
 from deploy.git.errors import AuthFailed, GitFailed, Race, Rejected, classify, scrub
+from deploy.git.lineage import Lineage
 from deploy.git.repository import Repository
 from deploy.git.writing import Author
 
-__all__ = ["AuthFailed", "Author", "Git", "GitFailed", "Race", "Rejected", "Repository", "classify", "scrub"]
+__all__ = ["AuthFailed", "Author", "Git", "GitFailed", "Lineage", "Race", "Rejected", "Repository", "classify", "scrub"]

@@ -29,13 +29,13 @@ _NEW = "refs/retrain/new"
 MAX_PACKS = 100
 """Packs of a cache before it is thrown away: it is cheaper to fetch one tree again than to repack."""
 
-_PARTIAL = ("-c", "remote.origin.promisor=true", "-c", "remote.origin.partialclonefilter=blob:none")
+PARTIAL = ("-c", "remote.origin.promisor=true", "-c", "remote.origin.partialclonefilter=blob:none")
 """For commands that may meet objects that we never fetched. Not in the cache's own configuration: `cat-file` is to say
 that a blob is missing, so that all of them are fetched at once."""
 _NO_BLOBS = "--filter=blob:none"
 _WHOLE = "whole"
 """A file in the cache of a server that must be asked for all files of a commit."""
-_FETCH = ("fetch", "-q", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
+FETCH = ("fetch", "-q", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no")
 
 
 class Repository:
@@ -106,9 +106,9 @@ class Repository:
         self._branch = branch
         tail = ("--depth=1", "--", "origin", f"+refs/heads/{branch}:{_REF}")
         whole = (self._folder / _WHOLE).exists()
-        code, _, err = self._network(*_FETCH, *tail) if whole else self._network(*_PARTIAL, *_FETCH, _NO_BLOBS, *tail)
+        code, _, err = self._network(*FETCH, *tail) if whole else self._network(*PARTIAL, *FETCH, _NO_BLOBS, *tail)
         if code and b"filter" in err:  # some servers refuse filters instead of ignoring them
-            code, _, err = self._network(*_FETCH, *tail)
+            code, _, err = self._network(*FETCH, *tail)
         if code:
             raise self._no_fetch(branch, err.decode(errors="replace"))
         tip = self._objects.get(f"{_REF}^{{commit}}")
@@ -120,9 +120,9 @@ class Repository:
         """Get all commits of these refs, without files unless `whole`."""
         code, err = 1, b"no filter"
         if not whole:
-            code, _, err = self._network(*_PARTIAL, *_FETCH, _NO_BLOBS, "--", "origin", *refspecs)
+            code, _, err = self._network(*PARTIAL, *FETCH, _NO_BLOBS, "--", "origin", *refspecs)
         if code and b"filter" in err:
-            code, _, err = self._network(*_FETCH, "--", "origin", *refspecs)
+            code, _, err = self._network(*FETCH, "--", "origin", *refspecs)
         if code:
             raise classify(err.decode(errors="replace"))
 
@@ -191,6 +191,12 @@ class Repository:
         blobs = self._blobs(list(found.values()))
         return {file: _body(file, blobs[found[file]]) if file in found else None for file in wanted}
 
+    def parent(self, commit: str) -> str | None:
+        """The first parent of a commit; None where the commit is not in the cache, or has none."""
+        one = self._objects.get(f"{commit}^{{commit}}")
+        head = (one.body or b"").partition(b"\n\n")[0].decode(errors="replace") if one is not None else ""
+        return next((line.split()[1] for line in head.splitlines() if line.startswith("parent ")), None)
+
     def _blobs(self, oids: Sequence[str]) -> dict[str, Object]:
         """Blobs by SHA. What is not in the cache is fetched, all of it at once."""
         found = {oid: self._objects.get(oid) for oid in oids}
@@ -204,7 +210,7 @@ class Repository:
 
     def _fetch_blobs(self, oids: Sequence[str]) -> None:
         tail = (_NO_BLOBS, "--", "origin", *oids)
-        code, _, err = self._network(*_PARTIAL, "-c", "fetch.negotiationAlgorithm=noop", *_FETCH, *tail)
+        code, _, err = self._network(*PARTIAL, "-c", "fetch.negotiationAlgorithm=noop", *FETCH, *tail)
         if b"unadvertised object" in err or b"not our ref" in err:
             self._fetch_whole()
         elif code:
@@ -269,7 +275,7 @@ class Repository:
         specs = [f"{new}:{ref}" for ref, (_, new) in refs.items()]
         atomic = ["--atomic"] if len(refs) > 1 else []
         code, out, err = self._network(
-            *(*_PARTIAL, "push", "--porcelain", "--no-verify", *atomic, *leases, "--", "origin", *specs)
+            *(*PARTIAL, "push", "--porcelain", "--no-verify", *atomic, *leases, "--", "origin", *specs)
         )
         lines = {ref: line_about(out.decode(errors="replace"), ref) for ref in refs}
         if code == 0 and all(line is not None and line[0] in " =*+" for line in lines.values()):

@@ -12,8 +12,9 @@ from deploy.shape import Shape, allow
 from retrain.events import JsonValue
 from retrain.manifests import Problem
 
-_PERSON = re.compile(r"[^<>\x00-\x1f\x7f]*[^<>\x00-\x1f\x7f .,:;'\"][^<>\x00-\x1f\x7f]*")
-_EMAIL = re.compile(r"[^<>\s\x00-\x1f\x7f]+@[^<>\s\x00-\x1f\x7f]+")
+_NO = r"<>\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\u202a-\u202e\u2066-\u2069"
+_PERSON = re.compile(rf"[^{_NO}]*[^{_NO} .,:;'\"][^{_NO}]*")
+_EMAIL = re.compile(rf"[^{_NO}\s]+@[^{_NO}\s]+")
 
 
 class KeyRef(Shape):

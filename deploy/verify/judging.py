@@ -20,6 +20,7 @@ from deploy.provenance import PublicKey
 from deploy.record import EditMade, Record
 from deploy.trailers import parse
 from retrain.errors import Refused
+from retrain.events import JsonValue
 
 Answer = Literal["yes", "no", "unknown"]
 """`unknown`: it cannot be told from here; never counted as a no."""
@@ -92,6 +93,7 @@ def _claims(record: Record) -> dict[str, Any]:
         "Retrain-Promotion": who.get("id"),
         "Retrain-Intent": who.get("intent"),
         "Retrain-Action": who.get("action"),
+        "Retrain-Step": record.step,
         "Retrain-Target": f"{who.get('environment')}/{who.get('name')}",
         "Retrain-Run": who.get("run"),
         "Model-Digest": live.digest if live else None,
@@ -123,11 +125,19 @@ def _gates(record: Record) -> Check:
         return Check("gates", "unknown", "the record is of a version that kept no digest of the report")
     if (digest := records.report_digest(record.gates)) != record.gateReport:
         return Check("gates", "no", f"the report has the digest {digest}, the record says {record.gateReport}")
-    fatal = [one for one in record.gates if one.get("verdict") not in {"pass", "skipped"} and not one.get("advisory")]
+    waived = [one for one in record.gates if one.get("verdict") == "fail" and one.get("waived")]
+    good = {"pass", "skipped"}
+    fatal = [g for g in record.gates if g.get("verdict") not in good and not g.get("advisory") and g not in waived]
     if fatal:
         said = ", ".join(f"{one.get('name')}: {one.get('verdict')}" for one in fatal)
         return Check("gates", "no", f"not passed: {said}")
-    return Check("gates", "yes", f"{len(record.gates)} asked, none said no; {record.gateReport[:19]}…")
+    left = ", ".join(f"{one.get('name')} waived by {_waiver(one)}" for one in waived) or "none said no"
+    return Check("gates", "yes", f"{len(record.gates)} asked, {left}; {record.gateReport[:19]}…")
+
+
+def _waiver(gate: Mapping[str, JsonValue]) -> str:
+    said = gate.get("waived")
+    return records.one_line(str(said.get("actor")), 120) if isinstance(said, dict) else "nobody"
 
 
 def _approvals(record: Record, trailers: Sequence[tuple[str, str]]) -> Check:
@@ -152,26 +162,50 @@ def _names(people: Counter[str]) -> str:
 def _edits(record: Record, found: Found) -> Check:
     ours = {found.record_file, *_envelopes(record, found)}
     touched = {path for path in found.after if found.after[path] != found.before.get(path)} - ours
+    if record.rolledBack is not None:
+        return _taken_back(touched, found)
     named = {made.file for made in record.edits}
     if extra := touched - named:
         return Check("edits", "no", f"the commit also changes {', '.join(sorted(extra)[:5])}")
     for file in sorted(named):
-        if why := _undone(file, [made for made in record.edits if made.file == file], found):
+        made = [made for made in record.edits if made.file == file]
+        if why := _undone(file, made, found.after.get(file), found.before.get(file)):
             return Check("edits", "no", why)
     return Check("edits", "yes", f"{len(record.edits)} in {len(named)} files; taken back they give the files before")
 
 
-def _undone(file: str, made: Sequence[EditMade], found: Found) -> str:
-    """Why the recorded edits, taken back, do not give the file before; "" if they do, byte for byte."""
-    after = found.after.get(file)
-    if after is None:
+def _taken_back(touched: set[str], found: Found) -> Check:
+    """A rollback: whether the files are what the edits that the record before has, taken back, make of them."""
+    try:
+        before = records.read(found.before.get(found.record_file), found.record_file)
+    except Refused as error:
+        return Check("edits", "no", str(error))
+    if before is None or not before.wayBack:
+        return Check("edits", "no", "the record before has nothing to go back to")
+    edits = before.wayBack[0].edits
+    named = {made.file for made in edits}
+    if extra := touched - named:
+        return Check("edits", "no", f"the commit also changes {', '.join(sorted(extra)[:5])}")
+    for file in sorted(named):
+        made = [one for one in edits if one.file == file]
+        if why := _undone(file, made, found.before.get(file), found.after.get(file)):
+            return Check("edits", "no", why)
+    return Check("edits", "yes", f"{len(edits)} in {len(named)} files, each taken back")
+
+
+def _undone(file: str, made: Sequence[EditMade], now: bytes | None, then: bytes | None) -> str:
+    """Why the recorded edits, taken back, do not give the file `then`; "" if they do, byte for byte."""
+    if now is None:
         return f"{file}: is not in the commit"
     try:
-        edits = [(Target(selector.parse(one.path), one.resource), one.back) for one in reversed(made)]
-        restored, _ = editing.apply(after, edits, file)
+        restored = now
+        # One by one: a canary that is taken back changes a value more than once.
+        for one in reversed(made):
+            target = Target(selector.parse(one.path), one.resource)
+            restored, _ = editing.apply(restored, [(target, one.back)], file)
     except EditRefused as error:
         return str(error)
-    return "" if restored == found.before.get(file) else f"{file}: more changed than the record says"
+    return "" if restored == then else f"{file}: more changed than the record says"
 
 
 def _envelopes(record: Record, found: Found) -> Iterator[str]:

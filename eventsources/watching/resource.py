@@ -1,6 +1,6 @@
 """The resource source: what becomes of objects of a Kubernetes API. What a user writes, and which objects are meant.
 
-resource_source.py runs it, kube_client.py speaks to the API server.
+resource_source.py runs it, retrain/kube/ speaks to the API server.
 Source of payload, fields and filters: pkg/eventsources/sources/resource of Argo Events.
 """
 

@@ -21,9 +21,9 @@ from anyio.abc import TaskStatus
 
 from eventsources.port import SourceContext, SourceState
 from eventsources.trying import keep_trying
-from eventsources.watching.kube_client import Cluster, Expired, cluster, collection
 from eventsources.watching.resource import ADD, DELETE, TYPES, UPDATE, Meant, Resource, label_selector
 from retrain.events import Event, JsonValue, parse_time
+from retrain.kube import Cluster, Expired, cluster, path_of
 from retrain.manifests.argo import Shape
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ class ResourceSource:
         self._tell_first = not (spec.filter is not None and spec.filter.after_start)
         selector = label_selector(spec.filter.labels) if spec.filter is not None else ""
         self._query = {"labelSelector": selector} if selector else {}
-        self._path = collection(spec.group, spec.version, spec.resource, spec.namespace)
+        self._path = path_of(spec.group, spec.version, spec.resource, spec.namespace)
         self._scope = sha256(f"{self._path}?{selector}".encode()).hexdigest()[:16]
         self._before = Before()
 

@@ -7,46 +7,26 @@ if the story did not happen. Leaves `.demo/` to look at, and nothing running.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
-from examples.digits.stage import Failure, Stage
+from examples.digits import telling
+from examples.digits.stage import Stage
+from examples.digits.telling import console, say
 
-ROOT = Path(__file__).parents[2]
-PLACE = ROOT / ".demo"
-console = Console(width=max(100, Console().width) if sys.stdout.isatty() else 140, highlight=False, soft_wrap=False)
+PLACE = Path(__file__).parents[2] / ".demo"
 
 
 def main() -> int:
     """Tell the story; 0 if it happened."""
-    began = time.monotonic()
-    shutil.rmtree(PLACE, ignore_errors=True)
-    stage = Stage(PLACE)
-    try:
-        _story(stage)
-    except Failure as failure:
-        console.print(f"\n[bold red]The story did not happen:[/] {failure}")
-        console.print(f"[dim]the platform's last lines ({stage.log}):[/]")
-        console.print(Text(stage.last_lines(25)))
-        return 1
-    finally:
-        stage.clear()
-    took = time.monotonic() - began
-    console.print(f"\nTook {took:.0f} s. Everything is in {PLACE.name}/ to look at; nothing is left running.")
-    return 0
+    return telling.tell(_story, Stage(PLACE))
 
 
 def _story(stage: Stage) -> None:
-    _say(
+    say(
         "Setting the stage",
         "1,797 handwritten digits (UCI), cut into days; a bare Git repo with KServe manifests; an empty platform",
     )
@@ -59,13 +39,13 @@ def _story(stage: Stage) -> None:
     third = _killed(stage)
     _trace(stage, third)
     _roll_back(stage, third, second)
-    _summary(stage)
+    telling.summary(("ARRIVED", "RUN", "ACCURACY", "DECISION", "COMMIT", "WHY"), stage.summary())
     stage.stop()
     stage.expect(first != second != third, "three models went live one after the other")
 
 
 def _two_halves(stage: Stage) -> str:
-    _say(
+    say(
         "1. Halves of two days arrive",
         "the features of 2026-11-18, as a file, and the labels of the day after, by webhook",
     )
@@ -74,38 +54,38 @@ def _two_halves(stage: Stage) -> str:
     console.print(f"event from {features['source']}/{features['subject']}: {Path(features['data']['name']).name}")
     console.print(f"event from {labels['source']}/{labels['subject']}: {labels['data']['body']['date']}")
     waiting = stage.command("sensors", "explain", "retrain-digits")
-    _lines(waiting.strip().splitlines())
+    telling.lines(stage, waiting.strip().splitlines())
     stage.expect("needs labels" in waiting, "the features wait for the labels of their day")
     stage.expect("needs features" in waiting, "the labels wait for the features of theirs")
     stage.expect(not stage.get("/api/v1/runs")["items"], "nothing runs: halves of two days do not meet")
 
-    _say("2. The other half arrives", "the labels of 2026-11-18. Three families of models train side by side")
+    say("2. The other half arrives", "the labels of 2026-11-18. Three families of models train side by side")
     stage.send_labels("2026-11-18")
     run = stage.finished_run(1)
-    _lines(stage.command("runs", "get", run["metadata"]["name"]).strip().splitlines())
+    telling.lines(stage, stage.command("runs", "get", run["metadata"]["name"]).strip().splitlines())
     return _promoted(stage, run, "committed")
 
 
 def _better(stage: Stage) -> str:
-    _say("3. More data, a better model", "the features of 2026-11-19: champion and challenger on the same hold-out")
+    say("3. More data, a better model", "the features of 2026-11-19: champion and challenger on the same hold-out")
     stage.send_features("2026-11-19")
     return _promoted(stage, stage.finished_run(2), "committed")
 
 
 def _corrupted(stage: Stage) -> None:
-    _say(
+    say(
         "4. Corrupted labels", "2026-11-20: the labelling tool counts from one. The batch looks right; its model is not"
     )
-    before = stage.head()
+    before = stage.repository.head()
     stage.send_features("2026-11-20")
     stage.send_labels("2026-11-20")
     _promoted(stage, stage.finished_run(3), "refused")
-    stage.expect(stage.head() == before, "a refused model leaves no commit")
+    stage.expect(stage.repository.head() == before, "a refused model leaves no commit")
     console.print(f"the deployment repo is still at {before[:12]}")
 
 
 def _killed(stage: Stage) -> str:
-    _say(
+    say(
         "5. kill -9 in the middle",
         "the labels of 2026-11-20 come again, corrected; the platform dies while models train",
     )
@@ -123,16 +103,16 @@ def _killed(stage: Stage) -> str:
     stage.expect(run["metadata"]["name"] == name, "the interrupted run was taken up again, not started twice")
     stage.expect(len(stage.get("/api/v1/runs")["items"]) == 4, "there is no second run for the same data")
     commit = _promoted(stage, run, "committed")
-    commits = stage.commits()
+    commits = stage.repository.commits()
     stage.expect(len(commits) == 4, f"one commit for each of three models (and the first), not {len(commits) - 1}")
-    _lines(commits)
+    telling.lines(stage, commits)
     return commit
 
 
 def _trace(stage: Stage, commit: str) -> None:
-    _say("6. Back to the data", f"retrain trace {commit[:12]}")
+    say("6. Back to the data", f"retrain trace {commit[:12]}")
     chain = json.loads(stage.command("trace", commit, "-o", "json"))
-    _lines(stage.command("trace", commit).strip().splitlines())
+    telling.lines(stage, stage.command("trace", commit).strip().splitlines())
     kinds = {node["kind"] for node in chain["nodes"]}
     stage.expect(
         kinds == {"object", "event", "firing", "run", "promotion", "commit"}, f"the trace is whole, not {kinds}"
@@ -140,20 +120,20 @@ def _trace(stage: Stage, commit: str) -> None:
 
 
 def _roll_back(stage: Stage, commit: str, previous: str) -> None:
-    _say("7. Roll back, and stay there", "a person brings the former model back; automation must not undo it")
-    before = stage.live()
+    say("7. Roll back, and stay there", "a person brings the former model back; automation must not undo it")
+    before = stage.repository.live()
     words = ("promotions", "rollback", "digits", "--reason", "odd predictions in staging", "--actor", "demo")
-    _lines(stage.command(*words).strip().splitlines())
+    telling.lines(stage, stage.command(*words).strip().splitlines())
     rolled_back = stage.promotion(lambda p: p["action"] == "rollback" and p["state"] == "committed")
-    _diff(rolled_back)
-    stage.expect(stage.live() != before, "another model is live")
-    stage.expect(stage.live() == stage.live_at(previous), "the model before is live again")
-    _lines(stage.command("promotions", "holds").strip().splitlines())
-    head = stage.head()
+    telling.diff(stage, rolled_back)
+    stage.expect(stage.repository.live() != before, "another model is live")
+    stage.expect(stage.repository.live() == stage.repository.live(previous), "the model before is live again")
+    telling.lines(stage, stage.command("promotions", "holds").strip().splitlines())
+    head = stage.repository.head()
     stage.send_features("2026-11-19", again="2026-11-19-again")
     stage.send_labels("2026-11-19")
     refused = _promoted(stage, stage.finished_run(5), "refused")
-    stage.expect(stage.head() == head, "automation leaves the held target alone")
+    stage.expect(stage.repository.head() == head, "automation leaves the held target alone")
     del refused, commit
 
 
@@ -162,48 +142,14 @@ def _promoted(stage: Stage, run: dict[str, Any], state: str) -> str:
     name = run["metadata"]["uid"]
     stage.expect(run["status"]["phase"] == "Succeeded", f"{run['metadata']['name']} succeeded")
     found = stage.promotion(lambda p: p["run"] == name and p["state"] not in {"proposed", "gating", "committing"})
-    for gate in found["gates"]:
-        mark = {"pass": "[green]pass[/]", "fail": "[red]fail[/]"}.get(gate["verdict"], gate["verdict"])
-        console.print(f"  {mark}  [bold]{gate['name']}[/]: {gate['reason']}")
+    telling.gates(found)
     stage.expect(found["state"] == state, f"the promotion is {state}, not {found['state']} ({found['reason']})")
     if state == "committed":
         console.print(f"  [green]committed[/] {found['commit'][:12]} to staging")
-        _diff(found)
+        telling.diff(stage, found)
     else:
         console.print(f"  [red]{state}[/]", Text(found["reason"].partition(": accuracy")[0], style="dim"))
     return str(found["commit"])
-
-
-def _lines(lines: list[str]) -> None:
-    """Show lines as they came, each on one line."""
-    for line in lines:
-        text = Text(f"  {line.rstrip().replace(str(PLACE), PLACE.name)}")
-        text.truncate(console.width, overflow="ellipsis")
-        console.print(text)
-
-
-def _diff(promotion: dict[str, Any]) -> None:
-    lines = promotion["diff"].splitlines()
-    shown = [line for line in lines if not line.startswith(("index ", "diff "))]
-    for line in shown[:12]:
-        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
-        console.print(Text(f"  {line.replace(str(PLACE), PLACE.name)}", style), soft_wrap=True)
-
-
-def _summary(stage: Stage) -> None:
-    console.print(Rule("What happened"))
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("ARRIVED", "RUN", "ACCURACY", "DECISION", "COMMIT", "WHY"):
-        table.add_column(title, no_wrap=title != "WHY", overflow="ellipsis")
-    for row in stage.summary():
-        table.add_row(*row)
-    console.print(table)
-
-
-def _say(title: str, text: str) -> None:
-    console.print()
-    console.print(Rule(f"[bold]{title}[/]", align="left"))
-    console.print(f"[dim]{text}[/]")
 
 
 if __name__ == "__main__":

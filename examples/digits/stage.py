@@ -11,18 +11,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from examples.digits.repository import Failure, Repository
+
 HERE = Path(__file__).parent
 RETRAIN = str(Path(sys.executable).with_name("retrain"))
-PATIENCE_S = 60.0
-QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
-
-
-class Failure(Exception):
-    """The story did not happen: what should have been true."""
+PATIENCE_S = 180.0
+LIVE = "overlays/staging/model.yaml"
+"""The manifest that names the live model."""
 
 
 class Stage:
@@ -32,41 +31,43 @@ class Stage:
         self.place = place
         self.log = place / "platform.log"
         self.url = ""
+        self.token = ""
+        self.repository = Repository(place / "deployment.git", LIVE)
         self._platform: subprocess.Popen[str] | None = None
         self._told: list[tuple[str, str]] = []
 
     def prepare(self) -> None:
         """Cut the data, fill in the project's paths, and make the deployment repo."""
         self.place.mkdir(parents=True)
-        subprocess.run([sys.executable, HERE / "steps/cut.py", self.place / "data"], check=True)
+        self.cut()
         (self.place / "inbox").mkdir()
-        self._write_project()
-        self._make_deployment()
+        self.write_project(sorted((HERE / "project").glob("*.yaml")))
+        self.repository.make(HERE / "deployment")
 
-    def _write_project(self) -> None:
-        words = {
+    def cut(self, *words: str) -> None:
+        """Cut the images into days, as the program's options say."""
+        subprocess.run([sys.executable, HERE / "steps/cut.py", self.place / "data", *words], check=True)
+
+    def words(self) -> dict[str, object]:
+        """What the project's `${NAME}` stand for."""
+        return {
             "INBOX": self.place / "inbox",
             "STEPS": HERE / "steps",
             "WORK": self.place / "work",
-            "DEPLOYMENT": self.place / "deployment.git",
+            "DEPLOYMENT": self.repository.path,
+            "MANIFEST": LIVE,
+            "CODE": "",
         }
+
+    def write_project(self, files: Sequence[Path]) -> None:
+        """Write the project's files, filled in. What is there is written anew."""
         project = self.place / "project"
-        project.mkdir()
-        for file in (HERE / "project").glob("*.yaml"):
+        project.mkdir(exist_ok=True)
+        for file in files:
             text = file.read_text()
-            for name, value in words.items():
+            for name, value in self.words().items():
                 text = text.replace(f"${{{name}}}", str(value))
             (project / file.name).write_text(text)
-
-    def _make_deployment(self) -> None:
-        tree = self.place / "deployment"
-        shutil.copytree(HERE / "deployment", tree)
-        who = ["-c", "user.name=Platform team", "-c", "user.email=team@localhost"]
-        self._git(tree, "init", "--quiet", "--initial-branch=main")
-        self._git(tree, "add", ".")
-        self._git(tree, *who, "commit", "--quiet", "-m", "Deploy digits to staging and production")
-        self._git(self.place, "clone", "--quiet", "--bare", str(tree), "deployment.git")
-        shutil.rmtree(tree)
 
     # --- the platform --------------------------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class Stage:
         shutil.copyfile(self.place / "data" / date / "features.csv", part)
         part.rename(self.place / "inbox" / name)
         self._told.append((again or date, "features"))
-        return self._wait(lambda: self._event("features", name), f"an event tells of {name}")
+        return self.wait(lambda: self._event("features", name), f"an event tells of {name}")
 
     def _event(self, subject: str, text: str) -> dict[str, Any] | None:
         items = self.get(f"/api/v1/events?subject={subject}&text={text}")["items"]
@@ -148,9 +149,9 @@ class Stage:
             body["labels"] = {image: (digit - 1) % 10 for image, digit in body["labels"].items()}
         request = urllib.request.Request(f"{self.url}/labels", json.dumps(body).encode(), method="POST")
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             self.expect(answer.status in {200, 202}, "the webhook has taken the labels")
-        return self._wait(lambda: self._event("labels", date), f"an event tells of the labels of {date}")
+        return self.wait(lambda: self._event("labels", date), f"an event tells of the labels of {date}")
 
     # --- what happens --------------------------------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class Stage:
             done = len(items) >= count and items[0]["status"]["phase"] in {"Succeeded", "Failed", "Error"}
             return items[0] if done else None
 
-        return self._wait(over, f"run {count} is over")
+        return self.wait(over, f"run {count} is over")
 
     def training_run(self) -> str:
         """The name of the run that trains models just now."""
@@ -174,7 +175,7 @@ class Stage:
                     return str(item["metadata"]["name"])
             return None
 
-        return self._wait(training, "a run trains models")
+        return self.wait(training, "a run trains models")
 
     def promotion(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The newest promotion that is as wanted, with its diff."""
@@ -182,7 +183,7 @@ class Stage:
         def found() -> dict[str, Any] | None:
             return next((one for one in self.get("/api/v1/promotions")["items"] if wanted(one)), None)
 
-        return self.get(f"/api/v1/promotions/{self._wait(found, 'a promotion is decided')['id']}")
+        return self.get(f"/api/v1/promotions/{self.wait(found, 'a promotion is decided')['id']}")
 
     def summary(self) -> list[tuple[str, ...]]:
         """One row for each promotion: what arrived, the run, its figures, what was decided, the commit, and why."""
@@ -202,53 +203,36 @@ class Stage:
             rows.append((arrived, name, accuracy, one["state"], (one["commit"] or "")[:12], why))
         return rows
 
-    # --- the deployment repo -------------------------------------------------------------------------------------
-
-    def head(self) -> str:
-        """The newest commit of the deployment repo."""
-        return self._git(self.place / "deployment.git", "rev-parse", "main").strip()
-
-    def commits(self) -> list[str]:
-        """One line for each commit, newest first."""
-        return self._git(self.place / "deployment.git", "log", "--format=%h %an: %s", "main").splitlines()
-
-    def live(self) -> str:
-        """The line of the manifest that names the live model."""
-        return self.live_at("main")
-
-    def live_at(self, commit: str) -> str:
-        """The same at a commit."""
-        text = self._git(self.place / "deployment.git", "show", f"{commit}:overlays/staging/model.yaml")
-        return next(line.strip() for line in text.splitlines() if "storageUri:" in line)
-
-    def _git(self, where: Path, *words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=where, capture_output=True, text=True, env={**os.environ, **QUIET})
-        if done.returncode != 0:
-            raise Failure(f"git {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
-
     # --- asking and waiting --------------------------------------------------------------------------------------
 
     def get(self, path: str) -> Any:
         """What the platform's API answers."""
-        with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+        request = urllib.request.Request(f"{self.url}{path}")
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return json.load(answer)
 
-    def command(self, *words: str) -> str:
-        """What a `retrain` command prints."""
+    def command(self, *words: str, token: str = "", code: int = 0) -> str:
+        """What a `retrain` command prints, on stdout and on stderr; it must end with `code`."""
+        settings = {"RETRAIN_SERVER": self.url, "RETRAIN_SERVER_TOKEN": token or self.token}
         done = subprocess.run(
-            [RETRAIN, *words], capture_output=True, text=True, env={**os.environ, "RETRAIN_SERVER": self.url}
+            [RETRAIN, *words], capture_output=True, text=True, env={**os.environ, **settings}, check=False
         )
-        if done.returncode != 0:
+        if done.returncode != code:
             raise Failure(f"retrain {' '.join(words)} ended with {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
+        return done.stdout + (done.stderr if code else "")
+
+    def shorten(self, text: str) -> str:
+        """A text without the way to the place."""
+        return text.replace(str(self.place), self.place.name)
 
     def expect(self, happened: bool, what: str) -> None:
         """Hold the story to what happened."""
         if not happened:
             raise Failure(f"expected: {what}")
 
-    def _wait(self, look: Callable[[], Any], what: str) -> Any:
+    def wait(self, look: Callable[[], Any], what: str) -> Any:
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             if self._platform is not None and self._platform.poll() is not None:

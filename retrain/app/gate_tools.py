@@ -15,12 +15,13 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from pipelines.host.queue import RunRequest, submit
+from retrain.app.guarded_http import bounded, open_guarded, shown
 from retrain.clock import Clock
 from retrain.errors import Permanent, Transient
 from retrain.events import JsonValue
 from retrain.store import Store, memos, runs
 from retrain.store.memos import MemoRow
-from triggers.addresses import GuardedResolver, check_literal
+from triggers.addresses import check_literal
 from triggers.port import Secrets
 from triggers.settings import HttpSettings
 
@@ -129,15 +130,15 @@ class GateTools:
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:
             async with self._session.request(method, url, timeout=timeout, allow_redirects=False, **more) as response:
-                body = await _bounded(response, most)
+                body = await bounded(response, most)
                 _check(response, body)
                 return body
         except TimeoutError as error:
-            raise Transient(f"{_shown(url)}: no answer within {timeout_s:g} s") from error
+            raise Transient(f"{shown(url)}: no answer within {timeout_s:g} s") from error
         except (aiohttp.InvalidURL, ValueError) as error:
-            raise Permanent(f"{_shown(url)}: the request cannot be sent: {error}") from error
+            raise Permanent(f"{shown(url)}: the request cannot be sent: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Transient(f"{_shown(url)}: no answer: {error or type(error).__name__}") from None
+            raise Transient(f"{shown(url)}: no answer: {error or type(error).__name__}") from None
 
 
 def _check(response: aiohttp.ClientResponse, body: bytes) -> None:
@@ -145,37 +146,14 @@ def _check(response: aiohttp.ClientResponse, body: bytes) -> None:
     if 200 <= status < 300:
         return
     first = body[:200].decode(errors="replace").partition("\n")[0]
-    words = f"{_shown(str(response.url))}: answered {status}" + f": {first}" * bool(first)
+    words = f"{shown(str(response.url))}: answered {status}" + f": {first}" * bool(first)
     if status >= 500 or status in LATER:
         raise Transient(words)
     raise Permanent(words)
 
 
-async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > most:
-            response.close()
-            raise Permanent(f"{_shown(str(response.url))}: the answer has more than {most} bytes")
-    return bytes(body)
-
-
-def _shown(url: str) -> str:
-    """Without the query, which may hold a token."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{parts.path}"[:200]
-
-
 @asynccontextmanager
 async def open_gate_tools(ground: GateGround) -> AsyncGenerator[GateTools]:
     """Hold the connections of gates while the platform runs."""
-    resolver = GuardedResolver(ground.http.deny, ground.http.allow)
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=ground.http.connections, resolver=resolver),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        headers={"User-Agent": "retrain", "Accept-Encoding": "identity"},
-    ) as session:
+    async with open_guarded(ground.http) as session:
         yield GateTools(ground, session)

@@ -28,6 +28,7 @@ from anyio.abc import TaskStatus
 from deploy import Promoter
 from deploy import Settings as PromoterSettings
 from deploy import place as place_git
+from deploy.registry.candidates import resolve
 from eventsources import SourceHost, SourceSettings
 from eventsources.host.source_host import Tools as SourceTools
 from eventsources.host.source_host import wanted_of
@@ -46,6 +47,7 @@ from retrain.app.plain_errors import plainly
 from retrain.app.plugins import Kinds, all_kinds
 from retrain.app.project import Item, Project, load_project
 from retrain.app.reload import Reloader
+from retrain.app.rollout_tools import RolloutGround, open_rollout_tools
 from retrain.app.secrets import ProjectSecrets
 from retrain.app.sensing import Sensing
 from retrain.app.services import Figures, Services
@@ -304,7 +306,7 @@ class Platform:
             await self._sensors.apply(sensors)
         self._secrets.replace(bodies(project.secrets), bodies(project.config_maps))
         self._workshop.take(project, self._secrets)
-        self._promoter.documents = {item.model.name: item.model for item in project.promotions}
+        await self._promoter.take({item.model.name: item.model for item in project.promotions})
         if self.sources is not None:
             await self.sources.apply(documents)
         self._project = project
@@ -320,7 +322,10 @@ class Platform:
         ground = self._ground
         gates = GateGround(ground.store, ground.clock, self._secrets, self._start.project, self._start.data)
         tools = partial(open_gate_tools, gates)
-        return Promoter(ground.store, documents, where, clock=ground.clock, settings=settings, tools=tools)
+        outside = partial(open_rollout_tools, RolloutGround(self._secrets, self._start.project))
+        return Promoter(
+            ground.store, documents, where, clock=ground.clock, settings=settings, tools=tools, outside=outside
+        )
 
     def _build_dispatcher(self) -> Dispatcher:
         ground = self._ground
@@ -329,6 +334,7 @@ class Platform:
             secrets=self._secrets,
             clock=ground.clock,
             promotions=self._promotion,
+            resolve=lambda document, candidate: resolve(document.spec.registry, candidate, self._promoter.vault),
             data=self._start.data,
             network=NetworkSettings(slack_url=services.slack_url, aws_url=services.aws_url),
         )
@@ -393,6 +399,7 @@ class Platform:
             states=self.states,
             sources=self._source_rows,
             sensing=self._sensing,
+            promotions=lambda: self._promoter.documents,
             figures=self._figures,
             workflow_metrics=self._workshop.runner.metrics,
             actions={

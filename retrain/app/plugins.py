@@ -1,7 +1,7 @@
 """Kinds that other packages bring, by entry point, beside the ones that are written out in a room's `KINDS`.
 
-A group is one room's: `retrain.sources`, `retrain.triggers`, `retrain.gates`. Nothing is looked up before somebody asks
-for a name: most documents name no plugin's kind.
+A group is one seam's: `retrain.sources`, `retrain.triggers`, `retrain.gates`, `retrain.checks`. Nothing is looked up
+before somebody asks for a name: most documents name no plugin's kind.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ T = TypeVar("T")
 SOURCES = "retrain.sources"
 TRIGGERS = "retrain.triggers"
 GATES = "retrain.gates"
+CHECKS = "retrain.checks"
 
 
 class Installed(Mapping[str, Any]):
@@ -74,6 +75,14 @@ class Installed(Mapping[str, Any]):
         return found
 
 
+class PromotionKinds(Installed):
+    """What a Promotion may name: kinds of gates by name, and beside them those of `checks`."""
+
+    def __init__(self) -> None:
+        super().__init__(GATES)
+        self.checks = Installed(CHECKS)
+
+
 def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else entry.value
 
@@ -85,12 +94,15 @@ def _misfit(group: str, kind: Any) -> str | None:
         return "has a Spec that is no pydantic model"
     if group == GATES:
         return None if spec is not None and callable(getattr(kind, "judge", None)) else "lacks Spec or judge"
+    if group == CHECKS:
+        has_both = callable(getattr(kind, "ask", None)) and callable(getattr(kind, "judge", None))
+        return None if spec is not None and has_both else "lacks Spec, ask or judge"
     return None if callable(kind) else "cannot be called"
 
 
 def installed() -> dict[str, Installed]:
     """What is installed, by group."""
-    return {group: Installed(group) for group in (SOURCES, TRIGGERS, GATES)}
+    return {**{group: Installed(group) for group in (SOURCES, TRIGGERS)}, GATES: PromotionKinds()}
 
 
 def kinds_with_plugins(built_in: Mapping[str, T], group: str, reserved: Container[str] = ()) -> dict[str, T]:
@@ -123,13 +135,15 @@ def all_kinds() -> Kinds:
         ConfigError: as `kinds_with_plugins`.
     """
     from deploy import gates
+    from deploy.rollout import kinds as checks
     from eventsources import kinds as sources
     from eventsources.spec import EventSourceSpec
     from sensors.trigger_spec import Template
     from triggers import KINDS
 
-    # A Promotion carries its own gates' kinds; here they only have to be sound.
+    # A Promotion carries the kinds of its gates and checks; here they only have to be sound.
     kinds_with_plugins(gates.KINDS, GATES)
+    kinds_with_plugins(checks.KINDS, CHECKS)
     return Kinds(
         sources=kinds_with_plugins(sources.KINDS, SOURCES, EventSourceSpec.built_in),
         triggers=kinds_with_plugins(KINDS, TRIGGERS, Template.built_in),

@@ -153,12 +153,13 @@ class _Names:
     """(EventSource, event) -> the kind of source, the same once more."""
     templates: set[str]
     cluster_templates: set[str]
-    promotions: set[str]
+    promotions: dict[str, list[str]]
+    """Of each Promotion its environments, as far as they can be read."""
     duplicates: list[Finding]
 
     @classmethod
     def of(cls, documents: Iterable[Document]) -> _Names:
-        names = cls({}, {}, set(), set(), set(), [])
+        names = cls({}, {}, set(), set(), {}, [])
         first: dict[tuple[str, str, str], Document] = {}
         for document in documents:
             name = _mapping(document.body.get("metadata")).get("name")
@@ -183,9 +184,14 @@ class _Names:
             case "ClusterWorkflowTemplate":
                 self.cluster_templates.add(name)
             case "Promotion":
-                self.promotions.add(name)
+                self.promotions[name] = _environments(_mapping(document.body.get("spec")))
             case _:
                 pass
+
+
+def _environments(spec: dict[str, Any]) -> list[str]:
+    several = [_mapping(one).get("name") for one in _list(spec.get("environments"))]
+    return [name for name in (several or [spec.get("environment")]) if isinstance(name, str)]
 
 
 def _sensor(document: Document, names: _Names) -> Iterator[Problem]:
@@ -226,10 +232,16 @@ def _is_pattern(name: str) -> bool:
 
 
 def _promotion(template: dict[str, Any], path: tuple[str | int, ...], names: _Names) -> Iterator[Problem]:
-    name = _mapping(template.get("promotion")).get("name")
-    if isinstance(name, str) and name not in names.promotions:
+    wanted = _mapping(template.get("promotion"))
+    name, environment = wanted.get("name"), wanted.get("environment")
+    if not isinstance(name, str):
+        return
+    if name not in names.promotions:
         message = f"no Promotion is named {name!r}{_hint(name, names.promotions)}"
         yield Problem((*path, "promotion", "name"), "unknown-promotion", message)
+    elif isinstance(environment, str) and environment not in (known := names.promotions[name]):
+        message = f"the Promotion {name!r} has no environment {environment!r}{_hint(environment, known)}"
+        yield Problem((*path, "promotion", "environment"), "unknown-environment", message)
 
 
 def _templates(value: Any, path: tuple[str | int, ...], names: _Names, severity: Severity) -> Iterator[Problem]:

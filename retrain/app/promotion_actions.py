@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import orjson
+
 from deploy import Promoter
+from deploy.waiving import Wish
 from retrain.app import queries
 from retrain.app.services import Action
-from retrain.errors import Refused
+from retrain.errors import ConfigError, Refused
 from retrain.identity import Principal
+from retrain.manifests.duration import parse_duration
 from retrain.store import Store, promotions
 from retrain.store.promotions import PromotionRow
 
@@ -22,6 +27,8 @@ def promotion_actions(store: Store, promoter: Promoter) -> dict[str, Action]:
         "promotions.approve": partial(_approve, promoter),
         "promotions.reject": partial(_reject, promoter),
         "promotions.retry": partial(_retry, promoter),
+        "promotions.waive": partial(_waive, promoter),
+        "promotions.propose": partial(_propose, store, promoter),
         "promotions.rollback": partial(_rollback, store, promoter),
         "promotions.hold": partial(_hold, promoter),
         "promotions.release": partial(_release, promoter),
@@ -47,6 +54,49 @@ async def _retry(promoter: Promoter, promotion_id: str, *, by: Principal, reason
     return _said(row, f"{row.id} is looked at now" if same else f"{row.id} tries {promotion_id} again")
 
 
+async def _waive(
+    promoter: Promoter, promotion_id: str, *, by: Principal, gates: str, reason: str, lasts: str = ""
+) -> Json:
+    wish = Wish(tuple(_names(gates)), by, reason, _length(lasts))
+    row = await promoter.people.waive(promotion_id, wish)
+    return _said(row, f"{row.id} tries {promotion_id} again, without the no of {', '.join(wish.gates)}")
+
+
+def _names(gates: str) -> list[str]:
+    """The names of gates: one as it is, or a JSON list of them."""
+    if not gates.startswith("["):
+        return [gates] if gates else []
+    try:
+        names = orjson.loads(gates)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"gates: is no JSON list: {error}") from error
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError("gates: a list of names, or one name")
+    return names
+
+
+def _length(lasts: str) -> timedelta | None:
+    try:
+        return parse_duration(lasts) if lasts else None
+    except ValueError as error:
+        raise ConfigError(f"lasts: {error}") from error
+
+
+async def _propose(
+    store: Store, promoter: Promoter, name: str, *, by: Principal, candidate: str, environment: str | None = None
+) -> Json:
+    try:
+        body = orjson.loads(candidate)
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"candidate: is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise ConfigError("candidate: must be a JSON object")
+    promotion_id = await promoter.people.propose(name, body, by=by, environment=environment)
+    row = await store.read(lambda c: promotions.get(c, promotion_id))
+    assert row is not None
+    return _said(row, f"{row.id} is to bring {str(row.candidate.get('digest'))[:19]}… to {row.environment}")
+
+
 async def _rollback(
     store: Store, promoter: Promoter, name: str, *, by: Principal, environment: str | None = None, reason: str
 ) -> Json:
@@ -59,7 +109,8 @@ async def _rollback(
 
 async def _hold(promoter: Promoter, name: str, *, by: Principal, environment: str | None = None, reason: str) -> Json:
     await promoter.people.hold(name, environment=environment, by=by, reason=reason)
-    return {"name": name, "message": f"{name} is held: nothing is promoted until it is released"}
+    where = f" in {environment}" if environment else ""
+    return {"name": name, "message": f"{name} is held{where}: nothing is promoted until it is released"}
 
 
 async def _release(
@@ -67,7 +118,8 @@ async def _release(
 ) -> Json:
     if not await promoter.people.release(name, environment=environment, by=by, reason=reason):
         raise Refused(f"{name} is not held")
-    return {"name": name, "message": f"{name} is released: automation may promote again"}
+    where = f" in {environment}" if environment else ""
+    return {"name": name, "message": f"{name} is released{where}: automation may promote again"}
 
 
 def _said(row: PromotionRow, message: str) -> Json:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from deploy.registry import marker, marks
 from pipelines.host.showing import workflow_object
 from retrain.app.run_filters import Wish, search_of
 from retrain.errors import NotFound
@@ -254,7 +255,15 @@ def show_promotion(connection: Connection, name: str) -> Json:
         raise NotFound(f"{name}: no such promotion; `retrain promotions list` shows the ids")
     said = [_approval(row, one) for one in approvals.of(connection, row.id)]
     steps = _steps(row, promotions.family(connection, row.id))
-    return {**promotion(row), "diff": row.diff or "", "approvals": said, "environments": steps}
+    mark = _mark(connection, row)
+    return {**promotion(row), "diff": row.diff or "", "approvals": said, "environments": steps, "mark": mark}
+
+
+def _mark(connection: Connection, row: PromotionRow) -> Json | None:
+    """What the model registry was told of it; None: nothing yet, or of another model."""
+    kept = marker.kept_of(connection, row.name, row.environment)
+    mine = kept is not None and kept.wish is not None and kept.wish.promotion == row.id
+    return marks.shown(kept) if kept is not None and mine else None
 
 
 def _approval(row: PromotionRow, one: approvals.Approval) -> Json:
@@ -282,7 +291,7 @@ def _steps(row: PromotionRow, family: Sequence[PromotionRow]) -> list[Json]:
     for name in route:
         one = newest.get(str(name))
         state = one.state if one else "not yet"
-        commit = one.commit_sha if one and one.state not in promotions.OPEN else None
+        commit = commit_of(one) if one else None
         found.append({"environment": name, "promotion": one.id if one else None, "state": state, "commit": commit})
     return found
 
@@ -296,7 +305,7 @@ def promotion(row: PromotionRow) -> Json:
         "action": row.action,
         "environment": row.environment,
         "candidate": row.candidate,
-        "commit": row.commit_sha if row.state not in promotions.OPEN else None,
+        "commit": commit_of(row),
         "gates": row.gates or [],
         "changes": row.changes or [],
         "reason": row.reason,
@@ -309,7 +318,32 @@ def promotion(row: PromotionRow) -> Json:
         "actor": row.actor,
         "subject": row.subject,
         "waiting": row.waiting if row.state == "awaiting" else None,
+        "pull": _pull(row),
+        "step": row.step + 1,
+        "verification": _verification(row),
     }
+
+
+def commit_of(row: PromotionRow) -> str | None:
+    """Its commit in the branch, the newest of several; None where none is known to be there."""
+    if row.state == "stepping":
+        known = row.verification if isinstance(row.verification, dict) else {}
+        return str(known["commit"]) if known.get("commit") else None
+    return row.commit_sha if row.state not in promotions.OPEN else None
+
+
+def _verification(row: PromotionRow) -> Json | None:
+    """What was seen after the commit. `at`: when that was over; `nextStep`: when its canary goes on."""
+    known = row.verification
+    names = ("outcome", "reason", "since", "until", "at", "nextStep")
+    if not isinstance(known, dict):
+        return None
+    return {**{name: known.get(name) for name in names}, "checks": known.get("checks") or []}
+
+
+def _pull(row: PromotionRow) -> Json | None:
+    """Its pull request, without what the promoter keeps there for itself."""
+    return {name: value for name, value in row.pull.items() if name != "memory"} if isinstance(row.pull, dict) else None
 
 
 def hold(one: Hold) -> Json:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anyio
 from sqlalchemy import Connection
 
+from deploy.spec import PromotionDocument
 from pipelines.host.metrics import WorkflowMetrics
 from retrain.app.parts import PartState
 from retrain.app.sensing import Sensing
@@ -51,6 +52,8 @@ class Services:
     sensing: Sensing
     figures: Callable[[], Figures]
     actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
+    promotions: Callable[[], Mapping[str, PromotionDocument]] = field(default=dict[str, PromotionDocument])
+    """The project's Promotions as they are now."""
     workflow_metrics: WorkflowMetrics = field(default_factory=WorkflowMetrics)
     """What workflows have counted in this process."""
     closing: anyio.Event = field(default_factory=anyio.Event)

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from retrain.app.queries import commit_of
 from retrain.errors import NotFound
 from retrain.events import Event
 from retrain.store import events, firings, promotions, runs
@@ -215,8 +216,8 @@ class _Walk:
         reason = f" ({row.reason})" if row.reason else ""
         summary = f"{row.name} to {row.environment}: {row.state}{reason}"
         kept = self.trace.add(Link("promotion", row.id, row.created, summary))
-        if row.commit_sha and row.state not in promotions.OPEN:
-            self.trace.add(Link("commit", row.commit_sha, row.updated, f"{row.action} {row.name} in {row.environment}"))
+        if commit := commit_of(row):
+            self.trace.add(Link("commit", commit, row.updated, f"{row.action} {row.name} in {row.environment}"))
         return kept
 
     def connect(self) -> None:
@@ -245,4 +246,4 @@ class _Walk:
         for row in self._promotions.values():
             before = ("promotion", row.parent) if row.parent in self._promotions else ("firing", row.firing_id or "")
             link(before, ("promotion", row.id))
-            link(("promotion", row.id), ("commit", row.commit_sha or ""))
+            link(("promotion", row.id), ("commit", commit_of(row) or ""))

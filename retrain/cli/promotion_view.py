@@ -26,8 +26,14 @@ APPROVALS: tuple[Column, ...] = (
 GATES: tuple[Column, ...] = (
     ("GATE", lambda g: g["name"]),
     ("KIND", lambda g: g["kind"]),
-    ("VERDICT", lambda g: f"{g['verdict']} (advisory)" if g.get("advisory") else g["verdict"]),
+    ("VERDICT", lambda g: _verdict(g)),
     ("REASON", lambda g: g["reason"]),
+)
+CHECKS: tuple[Column, ...] = (
+    ("CHECK", lambda c: c["name"]),
+    ("KIND", lambda c: c["kind"]),
+    ("VERDICT", lambda c: c["verdict"]),
+    ("REASON", lambda c: c["reason"]),
 )
 CHANGES: tuple[Column, ...] = (
     ("FILE", lambda c: c["file"]),
@@ -37,6 +43,13 @@ CHANGES: tuple[Column, ...] = (
 )
 
 
+def _verdict(gate: dict[str, Any]) -> str:
+    if gate.get("advisory"):
+        return f"{gate['verdict']} (advisory)"
+    waived = gate.get("waived")
+    return f"{gate['verdict']}, waived by {waived['actor']}: {waived['reason']}" if waived else gate["verdict"]
+
+
 def show(found: dict[str, Any]) -> None:
     """One promotion."""
     reason = f": {found['reason']}" if found["reason"] else ""
@@ -44,6 +57,9 @@ def show(found: dict[str, Any]) -> None:
     if found["commit"]:
         click.echo(f"commit {found['commit']}")
     _waiting(found.get("waiting") or {})
+    _mark(found.get("mark") or {})
+    _pull(found.get("pull") or {})
+    _verification(found.get("verification") or {}, found.get("step") or 1)
     if len(found.get("environments", ())) > 1:
         table(STEPS, found["environments"], empty="no environments")
     if found.get("approvals"):
@@ -57,6 +73,33 @@ def _waiting(waiting: dict[str, Any]) -> None:
         click.echo(f"approvals {waiting['have']} of {waiting['need']}{until}")
     if waiting.get("due"):
         click.echo(f"goes on at {waiting['due']}")
+
+
+def _pull(pull: dict[str, Any]) -> None:
+    if pull.get("url"):
+        click.echo(f"pull request {pull['url']}")
+
+
+def _verification(seen: dict[str, Any], step: int) -> None:
+    if not seen:
+        return
+    canary = f", step {step} of its canary" if step > 1 or seen.get("nextStep") else ""
+    until = f", until {seen['until']} at the latest" if seen["outcome"] == "pending" and seen.get("until") else ""
+    reason = f": {seen['reason']}" if seen["reason"] else ""
+    click.echo(f"verification {seen['outcome']}{canary}{until}{reason}")
+    if seen.get("nextStep"):
+        click.echo(f"the next step is due at {seen['nextStep']}")
+    if seen["checks"]:
+        table(CHECKS, seen["checks"], empty="no checks", prose=True)
+
+
+def _mark(mark: dict[str, Any]) -> None:
+    if not mark:
+        return
+    says = [f"alias {mark['alias']}"] if mark["alias"] else []
+    says += [f"{name}={value}" for name, value in mark["tags"].items()]
+    reason = f": {mark['reason']}" if mark["reason"] else ""
+    click.echo(f"registry {mark['state']}  {mark['model']} version {mark['version']}, {', '.join(says)}{reason}")
 
 
 def plan(found: dict[str, Any]) -> None:

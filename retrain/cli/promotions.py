@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -55,13 +56,16 @@ def list_(output: str, server: str | None, **words: Any) -> None:
 
 @promotions.command(short_help="Show one promotion with its environments, approvals, gates and changes.")
 @click.argument("promotion_id")
+@click.option("--picture", type=click.File("wb", lazy=True), help="Also write its curves and slices there, as SVG")
 @server_option
 @output_option
-def show(promotion_id: str, server: str | None, output: str) -> None:
+def show(promotion_id: str, picture: BinaryIO | None, server: str | None, output: str) -> None:
     """Show one promotion: where its model is, who approved it, its gates, what it changed, its commit.
 
     PROMOTION_ID may be the commit.
     """
+    if picture is not None:
+        Client(server).save(f"/api/v1/promotions/{quoted(promotion_id)}/gates.svg", picture)
     found = Client(server).get(f"/api/v1/promotions/{quoted(promotion_id)}")
     emit(found, output, name=lambda p: p["id"], table=promotion_view.show)
 
@@ -106,6 +110,47 @@ def retry(promotion_id: str, reason: str, actor: str, server: str | None, output
     """Propose a model again that was refused, rejected, superseded or failed; look at one that waits at once."""
     words = _words(reason=reason, actor=actor)
     emit(Client(server).post(f"/api/v1/promotions/{quoted(promotion_id)}/retry", words), output, name=_id, table=_said)
+
+
+@promotions.command(short_help="Let a promotion go on although gates said no.")
+@click.argument("promotion_id")
+@click.argument("gates", nargs=-1, required=True, metavar="GATE...")
+@reason_option
+@click.option("--for", "lasts", metavar="4h", help="How long it holds [default: as long as the environment allows]")
+@actor_option
+@server_option
+@output_option
+def waive(promotion_id: str, gates: tuple[str, ...], server: str | None, output: str, **given: str | None) -> None:
+    """Try a promotion that was refused once more, and let it go on although these gates said no to it.
+
+    For this model over the one that is live, and for a while. Who waives is on record and in the commit, and does not
+    approve it, too. What could not be judged (`error`) is not waived.
+    """
+    words = _words(gates=json.dumps(gates), **given)
+    emit(Client(server).post(f"/api/v1/promotions/{quoted(promotion_id)}/waive", words), output, name=_id, table=_said)
+
+
+@promotions.command(short_help="Propose a model by hand.")
+@click.argument("name")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="A field of the candidate; may be given again"
+)
+@environment_option
+@actor_option
+@server_option
+@output_option
+def propose(
+    name: str, inputs: tuple[str, ...], environment: str | None, actor: str, server: str | None, output: str
+) -> None:
+    """Propose a model to the Promotion NAME: its gates and approvals decide, as for one that a sensor proposes.
+
+    For example `--input mlflow.model=digits --input mlflow.alias=challenger`, or digest and uri.
+    """
+    from retrain.app.planning import read_candidate
+
+    candidate = json.dumps(read_candidate(dict(_pair(one) for one in inputs)))
+    words = _words(candidate=candidate, environment=environment, actor=actor)
+    emit(Client(server).post(f"/api/v1/promotions/{quoted(name)}/propose", words), output, name=_id, table=_said)
 
 
 @promotions.command()

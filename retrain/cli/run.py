@@ -45,6 +45,7 @@ SETTINGS_FILE = "retrain.yaml"
 @click.option("--name", help="The run's name, instead of the manifest's")
 @click.option("--project", type=click.Path(path_type=Path), default=".", help="$RETRAIN_PROJECT of the steps [here]")
 @click.option("--engine", type=click.Choice(ENGINES), default="local", help="What runs it")
+@click.option("-n", "--namespace", help="With --engine argo: where to run it [the manifest's, else the kubeconfig's]")
 @click.option("--any-image", is_flag=True, help="Run the commands of unknown images with this machine's programs")
 @click.option("--gpus", type=click.IntRange(0), help="GPUs that steps may share [those of this machine]")
 @click.option("--slots", multiple=True, metavar="NAME=AMOUNT,...", help="What steps may share: cpu=4,memory=8Gi")
@@ -63,13 +64,18 @@ SETTINGS_FILE = "retrain.yaml"
 def run(context: click.Context, output: str, **options: Any) -> None:
     """Run the workflows in files
 
-    Each Workflow in each file, one after the other, as processes of this machine. `-o json` prints the Workflow object
-    with Argo's status. Exits with 0 if all succeeded, 1 if one did not, 2 if one cannot be run, 130 if interrupted.
+    Each Workflow in each file, one after the other, as processes of this machine; with `--engine argo` on the cluster
+    of the kubeconfig, by Argo's controller. `-o json` prints the Workflow object with Argo's status. Exits with 0 if all
+    succeeded, 1 if one did not, 2 if one cannot be run, 130 if interrupted.
     """
-    if options["engine"] == "argo":
-        raise ConfigError("--engine argo is not built yet; leave it out to run the workflow locally")
     look = look_of(options)
     _log_to_stderr()
+    if options["engine"] == "argo":
+        from retrain.cli.run_argo import run_on_cluster
+
+        context.exit(run_on_cluster(options, output, look))
+    if options["namespace"]:
+        raise ConfigError("--namespace: only a cluster has them; leave it out, or say --engine argo")
     if options["dry_run"]:
         _show_plans(options, output, look)
         return

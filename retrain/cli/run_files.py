@@ -67,6 +67,13 @@ def wanted(project: Project, options: Mapping[str, Any]) -> list[LocalRun]:
     return [LocalRun(body, named(body, options["name"]), catalog, keep=True, documents=documents) for body in bodies]
 
 
+def beside(project: Project, options: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What stands beside the workflows, for a cluster that must have it first: objects, then templates."""
+    objects = (*project.config_maps, *project.secrets, *project.volume_claims, *project.workflow_templates)
+    written = [one for file in options["files"] for one in _written_in_python(file) if one.get("kind") != "Workflow"]
+    return [*(item.document.body for item in objects), *written]
+
+
 def _instead(project: Project, files: set[str]) -> str:
     """What there is to run, where there is no Workflow."""
     for template in project.workflow_templates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -28,7 +29,7 @@ def _draw(chain: dict[str, Any]) -> None:
 
     nodes = {node["id"]: node for node in chain["nodes"]}
     effects: dict[str, list[str]] = {}
-    for cause, effect in chain["edges"]:
+    for cause, effect in sorted(chain["edges"], key=lambda edge: _when(nodes[edge[1]])):
         effects.setdefault(cause, []).append(effect)
     caused = {effect for _, effect in chain["edges"]}
     drawn: set[str] = set()
@@ -49,3 +50,7 @@ def _draw(chain: dict[str, Any]) -> None:
             root = Tree("", hide_root=True)
             grow(root, node_id)
             draw(root)
+
+
+def _when(node: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(node["time"]) if node["time"] else datetime.max.replace(tzinfo=UTC)

@@ -7,15 +7,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Exists, Row, Select, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Exists,
+    Row,
+    Select,
+    Text,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from retrain.events import JsonValue
 from retrain.store.rows import Page, insert_new, page, upsert, values_of
 from retrain.store.tables import holds, promotions
 
-OPEN = ("proposed", "gating", "awaiting", "committing", "open")
+OPEN = ("proposed", "gating", "awaiting", "committing", "open", "stepping")
 """States of promotions that are not over; the others are final. `deploy` owns the words."""
-IN_BRANCH = ("committed", "live", "unhealthy")
+IN_BRANCH = ("committed", "stepping", "live", "unhealthy")
 """States of promotions whose commit is in the branch and was not taken back."""
 
 
@@ -27,7 +42,8 @@ class PromotionRow:
     of the same model to the environment before. `retry_of`: a person has asked for that one again. `route`: the
     environments in order. `subject`: what approvals bind to. `waiting`: `{for, due, have, need, roles}` while awaiting.
     `pull`: `{number, url, branch, head}` of its pull request. `step`: of its canary, from 0. `verification`: what was
-    seen after the commit, `{since, until, checks}`.
+    seen after the commit, `{since, until, outcome, reason, checks}`, with `at` when it was over and `nextStep`
+    when the canary's next step is due.
     """
 
     id: str
@@ -143,7 +159,8 @@ def release(connection: Connection, owner: str) -> None:
 
 def let_go(connection: Connection, owner: str, promotion_id: str) -> None:
     """Give back one promotion of `owner` that waits."""
-    ours = (promotions.c.id == promotion_id) & (promotions.c.owner == owner) & (promotions.c.state == "awaiting")
+    waits = promotions.c.state.in_(("awaiting", "open"))
+    ours = (promotions.c.id == promotion_id) & (promotions.c.owner == owner) & waits
     connection.execute(update(promotions).where(ours).values(owner=None, lease_until=None))
 
 
@@ -169,9 +186,14 @@ def save(
     return connection.execute(statement.values(updated=now, **changes)).rowcount == 1
 
 
+def look_again(connection: Connection, now: datetime) -> None:
+    """Make all open promotions due: what they wait for may have changed."""
+    connection.execute(update(promotions).where(promotions.c.state.in_(OPEN)).values(next_attempt=now))
+
+
 def mark_rolled_back(connection: Connection, promotion_id: str, now: datetime, reason: str) -> bool:
     """Say of a promotion in the branch that its commit was taken back; False if it is not here or not in the branch."""
-    statement = update(promotions).where(promotions.c.id == promotion_id, promotions.c.state.in_(IN_BRANCH))
+    statement = update(promotions).where(promotions.c.id == promotion_id, _in_branch())
     return connection.execute(statement.values(state="rolled-back", reason=reason, updated=now)).rowcount == 1
 
 
@@ -187,14 +209,14 @@ def get(connection: Connection, which: str) -> PromotionRow | None:
 
 def latest(connection: Connection, name: str, environment: str) -> PromotionRow | None:
     """The promotion or rollback whose commit is the newest of that target; None where there is none."""
-    query = _of(name, environment).where(promotions.c.state.in_(IN_BRANCH))
+    query = _of(name, environment).where(_in_branch())
     row = connection.execute(query.order_by(promotions.c.ended.desc(), promotions.c.created.desc()).limit(1)).first()
     return _promotion(row) if row else None
 
 
 def newest_promoted(connection: Connection, name: str, environment: str) -> PromotionRow | None:
     """The newest promotion of that target that is committed and was not rolled back."""
-    query = _of(name, environment).where(promotions.c.state.in_(IN_BRANCH), promotions.c.action == "promote")
+    query = _of(name, environment).where(_in_branch(), promotions.c.action == "promote")
     row = connection.execute(query.order_by(promotions.c.ended.desc(), promotions.c.created.desc()).limit(1)).first()
     return _promotion(row) if row else None
 
@@ -234,6 +256,63 @@ def rejected(connection: Connection, intent_key: str) -> PromotionRow | None:
     return _promotion(row) if row else None
 
 
+def of_intent(connection: Connection, intent_key: str) -> list[PromotionRow]:
+    """All promotions of that intent, oldest first."""
+    query = select(promotions).where(promotions.c.intent_key == intent_key)
+    return [_promotion(row) for row in connection.execute(query.order_by(promotions.c.created, promotions.c.id))]
+
+
+def claim_left_open(
+    connection: Connection, owner: str, now: datetime, lease_until: datetime, limit: int = 8
+) -> list[PromotionRow]:
+    """Take those that are over and not in the branch, and whose pull request is still open, oldest first."""
+    over = promotions.c.state.not_in((*OPEN, *IN_BRANCH, "rolled-back"))
+    free = or_(promotions.c.lease_until.is_(None), promotions.c.lease_until < now)
+    # JSON is compact text here, with quotes in values escaped.
+    unclosed = type_coerce(promotions.c.pull, Text).contains('"state":"open"', autoescape=True)
+    query = select(promotions).where(over, free, unclosed)
+    rows = connection.execute(query.order_by(promotions.c.updated).limit(limit)).all()
+    mine = update(promotions).where(promotions.c.id.in_([row.id for row in rows]))
+    if rows:
+        connection.execute(mine.values(owner=owner, lease_until=lease_until))
+    return [_promotion(row) for row in rows]
+
+
+def before(connection: Connection, row: PromotionRow) -> PromotionRow | None:
+    """The promotion or rollback of the row's target that was the newest in the branch when the row came."""
+    query = _of(row.name, row.environment).where(_in_branch(), promotions.c.id != row.id, _ended_before(row))
+    found = connection.execute(query.order_by(promotions.c.ended.desc(), promotions.c.created.desc()).limit(1)).first()
+    return _promotion(found) if found else None
+
+
+def after(connection: Connection, row: PromotionRow) -> PromotionRow | None:
+    """A promotion or rollback of the row's target that came into the branch after it."""
+    query = _of(row.name, row.environment).where(_in_branch(), promotions.c.id != row.id, ~_ended_before(row))
+    found = connection.execute(query.order_by(promotions.c.ended.desc()).limit(1)).first()
+    return _promotion(found) if found else None
+
+
+def taking_back(connection: Connection, row: PromotionRow) -> PromotionRow | None:
+    """The rollback of the row's target that is not over yet."""
+    query = _of(row.name, row.environment).where(promotions.c.action == "rollback", promotions.c.state.in_(OPEN))
+    found = connection.execute(query.limit(1)).first()
+    return _promotion(found) if found else None
+
+
+def taken_back(connection: Connection, intent_key: str) -> PromotionRow | None:
+    """The newest promotion of that intent which reached the branch, if it was rolled back."""
+    reached = promotions.c.state.in_((*IN_BRANCH, "rolled-back"))
+    query = select(promotions).where(promotions.c.intent_key == intent_key, reached)
+    row = connection.execute(query.order_by(promotions.c.created.desc()).limit(1)).first()
+    return _promotion(row) if row is not None and row.state == "rolled-back" else None
+
+
+def wake(connection: Connection, name: str, now: datetime) -> None:
+    """Let those of that name that wait be looked at now."""
+    waiting = (promotions.c.name == name) & (promotions.c.state == "awaiting")
+    connection.execute(update(promotions).where(waiting).values(next_attempt=now))
+
+
 def others(connection: Connection, row: PromotionRow, *states: str) -> list[PromotionRow]:
     """The other promotions (no rollbacks) of the row's target in these states."""
     query = _of(row.name, row.environment).where(
@@ -259,6 +338,14 @@ def committed_since(connection: Connection, row: PromotionRow, since: datetime) 
         promotions.c.action == "promote", promotions.c.id != row.id, went | going
     )
     return sorted(one.ended or one.updated for one in connection.execute(query))
+
+
+def _in_branch() -> ColumnElement[bool]:
+    return promotions.c.state.in_(IN_BRANCH)
+
+
+def _ended_before(row: PromotionRow) -> ColumnElement[bool]:
+    return promotions.c.ended <= (row.ended or row.updated)
 
 
 def _of(name: str, environment: str) -> Select[Any]:

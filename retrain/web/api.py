@@ -12,12 +12,14 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from retrain import __version__
-from retrain.app import queries
+from retrain.app import gate_pictures, queries
+from retrain.app.finding import find
+from retrain.app.overview import overview
 from retrain.app.parts import PartState, ready
 from retrain.app.replaying import read_request, replay_aside
 from retrain.app.services import Services
 from retrain.app.trace import trace
-from retrain.errors import ConfigError, EventError, Forbidden, NotFound, Permanent, Refused, RetrainError, Transient
+from retrain.errors import ConfigError, NotFound, RetrainError, Transient
 from retrain.store.decisions import DecisionFilter
 from retrain.store.events import EventFilter
 from retrain.store.firings import FiringFilter
@@ -25,20 +27,17 @@ from retrain.store.promotions import PromotionFilter
 from retrain.web import metrics
 from retrain.web.access import principal
 from retrain.web.cron_routes import add_cron_routes
+from retrain.web.errors import status_of
 from retrain.web.openapi import describe
 from retrain.web.run_routes import Cursor, Limit, add_run_routes
 from retrain.web.tail import Tail
 
-STATUS: tuple[tuple[type[RetrainError], int], ...] = (
-    (EventError, 400),
-    (ConfigError, 422),
-    (NotFound, 404),
-    (Forbidden, 403),
-    (Refused, 409),
-    (Transient, 503),
-    (Permanent, 422),
-)
-"""What each error is in HTTP; the first that fits counts."""
+PICTURE = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, no-cache",
+}
+"""Of a picture whose words came from outside: opened by itself it runs nothing and loads nothing."""
 
 EVENTS_AT_ONCE = 500
 """Events of a firing that are in memory at once."""
@@ -61,8 +60,7 @@ def create_api(services: Services) -> FastAPI:
 
 
 async def _complain(_request: Request, error: Exception) -> Response:
-    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
-    return Response(orjson.dumps({"error": str(error)}), status, media_type="application/json")
+    return Response(orjson.dumps({"error": str(error)}), status_of(error), media_type="application/json")
 
 
 def _health(api: FastAPI, services: Services) -> None:
@@ -185,6 +183,14 @@ def _promotions(api: FastAPI, services: Services) -> None:
     async def show_promotion(name: str) -> dict[str, Any]:
         return await services.ask(queries.show_promotion, name)
 
+    @api.get("/api/v1/promotions/{name}/gates.svg", response_class=Response)
+    async def picture_of_gates(name: str) -> Response:
+        found = await services.ask(queries.show_promotion, name)
+        picture = gate_pictures.svg(found["candidate"])
+        if picture is None:
+            raise NotFound(f"{name}: its run gave neither curves nor slices to draw (evaluation.curves, .slices)")
+        return Response(picture, media_type="image/svg+xml", headers=PICTURE)
+
     @api.post("/api/v1/promotions/{name}/{verb}")
     async def act_on_promotion(name: str, verb: str, request: Request) -> Any:
         words = await _words(request)
@@ -199,6 +205,14 @@ def _promotions(api: FastAPI, services: Services) -> None:
 
 
 def _rest(api: FastAPI, services: Services) -> None:
+    @api.get("/api/v1/overview")
+    async def show_overview() -> dict[str, Any]:
+        return await services.ask(overview, services.clock.now())
+
+    @api.get("/api/v1/find")
+    async def find_thing(q: str) -> dict[str, Any]:
+        return await services.ask(find, q, [row["name"] for row in services.sensing.rows()])
+
     @api.get("/api/v1/trace")
     async def show_trace(id: str) -> dict[str, Any]:
         return (await services.ask(trace, id)).to_json()

@@ -2,8 +2,9 @@
 
     /healthz /readyz /metrics   anybody
     endpoints of event sources  as their sources say (secret, size)
-    everything else             a token of somebody who may, where there are any; on loopback without one: requests
-                                that name a loopback host
+    the page's login            anybody, where there are tokens
+    everything else             a token of somebody who may, where there are any (of the page: a session that began with
+                                one); on loopback without one: requests that name a loopback host
 
 The last rule keeps a web page that a developer happens to visit from using the API behind their back: by a name that
 points at this machine (DNS rebinding), or by sending a form to it.
@@ -13,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from retrain.identity import Principal
 from retrain.serving import App, Receive, Scope, Send, answer
-from retrain.web.access import PRINCIPAL, Access, needed
+from retrain.web.access import PRINCIPAL, Access, is_entry, is_page, needed
 from retrain.web.argo_events import is_argo_event
 
 OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -24,12 +26,13 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
 class Door:
-    """Routes by path: `hooks` first where it has the path, then `intake` for events, then `api`."""
+    """Routes by path: `hooks` first where it has the path, then `intake` for events, then `page` and `api`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a room each
         self,
         *,
         api: App,
+        page: App | None = None,
         intake: App,
         argo: App,
         hooks: Callable[[str], App | None],
@@ -37,6 +40,7 @@ class Door:
         loopback: bool,
     ) -> None:
         self._api = api
+        self._page = page
         self._intake = intake
         self._argo = argo
         self._hooks = hooks
@@ -52,7 +56,12 @@ class Door:
         elif path in OPEN:
             await self._api(scope, receive, send)
         elif refusal := self._let_in(scope):
-            await answer(send, *refusal)
+            if refusal[0] == 401 and is_page(path) and scope["method"] == "GET":
+                await _send_to_login(scope, send)
+            else:
+                await answer(send, *refusal)
+        elif self._page is not None and is_page(path):
+            await self._page(scope, receive, send)
         elif path == "/api/v1/events" and scope["method"] == "POST":
             await self._intake(scope, receive, send)
         elif is_argo_event(scope):
@@ -67,10 +76,24 @@ class Door:
             if refusal is not None:
                 return refusal
         who = self._access.who(scope)
+        if is_entry(scope["path"]):
+            return None
         if who is None:
             return 401, {"error": "this platform wants its token: Authorization: Bearer ..."}
         scope[PRINCIPAL] = who
         return _refuse_unentitled(who, scope["method"], scope["path"])
+
+
+async def _send_to_login(scope: Scope, send: Send) -> None:
+    query = scope.get("query_string", b"").decode("latin-1")
+    back = quote(scope["path"] + (f"?{query}" if query else ""), safe="")
+    headers = [
+        (b"location", f"/ui/login?back={back}".encode()),
+        (b"content-length", b"0"),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _refuse_unentitled(who: Principal, method: str, path: str) -> tuple[int, dict[str, Any]] | None:

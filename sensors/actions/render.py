@@ -246,10 +246,11 @@ def _fill_fetched(take: Object) -> Callable[[Match], JsonValue]:
 
 def _compile_promotion(promotion: Promotion) -> Render:
     parameters = Parameters(promotion.parameters)
+    where: Action = {} if promotion.environment is None else {"environment": promotion.environment}
 
     def render(match: Match) -> Action:
         candidate = parameters.apply(promotion.candidate or {}, match)
-        return {"kind": "promotion", "promotion": promotion.name, "candidate": candidate}
+        return {"kind": "promotion", "promotion": promotion.name, **where, "candidate": candidate}
 
     return render
 

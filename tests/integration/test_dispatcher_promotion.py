@@ -11,10 +11,11 @@ import anyio
 import pytest
 
 from deploy.spec import PromotionDocument
-from retrain.errors import NotFound
+from retrain.errors import NotFound, Transient
 from retrain.store import Store, firings, open_store, promotions
 from retrain.store.firings import FiringRow
 from triggers import KINDS, Dispatcher, Tools
+from triggers.port import ResolveCandidate, no_registry
 
 pytestmark = pytest.mark.integration
 
@@ -45,10 +46,12 @@ def a_firing(n: int, **action: Any) -> FiringRow:
     return FiringRow(f"f-{n:020x}", "s", "propose", "", (f"{n:032x}",), body, datetime.now(UTC), depth=2)
 
 
-async def act(path: Path, rows: list[FiringRow]) -> tuple[list[FiringRow], list[promotions.PromotionRow]]:
+async def act(
+    path: Path, rows: list[FiringRow], resolve: ResolveCandidate = no_registry
+) -> tuple[list[FiringRow], list[promotions.PromotionRow]]:
     """How these firings end, and the promotions that are there then."""
     async with open_store(path / "store.db") as store:
-        dispatcher = Dispatcher(store, "me", KINDS, tools=Tools(promotions=find))
+        dispatcher = Dispatcher(store, "me", KINDS, tools=Tools(promotions=find, resolve=resolve))
         async with anyio.create_task_group() as group:
             await group.start(dispatcher.run)
             dispatcher.offer(await store.write(lambda c: dispatcher.enlist(c, rows)))
@@ -99,7 +102,10 @@ async def test_a_candidate_that_a_step_wrote_whole_may_come_as_text(tmp_path: Pa
         ({"candidate": {"uri": "x"}}, "candidate.digest"),
         ({"candidate": {"candidate": "soon"}}, "not JSON"),
         ({"candidate": None}, "must be an object"),
-        ({"environment": "production"}, "promotion.environment is not supported"),
+        ({"environment": "production"}, "has no environment 'production'"),
+        ({"environment": ""}, "promotion.environment must name one"),
+        ({"surprise": "x"}, "promotion.surprise is not supported"),
+        ({"candidate": {"mlflow": {"version": "1"}}}, "cannot be looked up in a registry here"),
     ],
 )
 async def test_what_cannot_be_proposed_is_a_dead_letter_that_says_why(
@@ -110,3 +116,28 @@ async def test_what_cannot_be_proposed_is_a_dead_letter_that_says_why(
     assert firing.state == "dead"
     assert said in (firing.error or "")
     assert listed == []
+
+
+async def test_a_version_in_a_registry_is_looked_up_before_it_is_written_down(tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    async def resolve(document: PromotionDocument, candidate: Any) -> Any:
+        asked.append((document.name, candidate))
+        if len(asked) == 1:
+            raise Transient("the registry is away")
+        return CANDIDATE
+
+    again = {"steps": 3, "duration": "1ms"}
+    (firing,), (promotion,) = await act(
+        tmp_path, [a_firing(1, candidate={"mlflow": {"alias": "champion"}}, retryStrategy=again)], resolve
+    )
+
+    assert firing.state == "done"
+    assert asked == [("digits", {"mlflow": {"alias": "champion"}})] * 2
+    assert promotion.candidate["digest"] == CANDIDATE["digest"]
+
+
+async def test_a_candidate_may_enter_where_the_sensor_says(tmp_path: Path) -> None:
+    (firing,), (promotion,) = await act(tmp_path, [a_firing(1, environment="staging")])
+
+    assert (firing.state, promotion.environment) == ("done", "staging")

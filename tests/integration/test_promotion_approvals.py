@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from retrain.errors import Forbidden, NotFound, Refused
@@ -255,6 +250,20 @@ async def test_a_freeze_and_a_limit_are_waited_for(tmp_path: Path) -> None:
     assert "at most 1 in 1h" in limited.reason
 
 
+async def test_a_freeze_that_is_taken_out_of_the_document_counts_at_once(tmp_path: Path) -> None:
+    remote = Remote.create(tmp_path / "deploy.git")
+    now = datetime.now(UTC)
+    freeze = [{"from": now.isoformat(), "to": (now + timedelta(days=1)).isoformat()}]
+
+    async with world(tmp_path / "data", document(remote.path, freeze=freeze)) as w:
+        first = await w.propose(candidate("a"))
+        await w.until(first, awaiting("freeze"))
+        await w.promoter.take({"digits": document(remote.path)})
+        done = await w.until(first)
+
+    assert done.state == "committed"
+
+
 async def test_a_rollback_waits_for_nobody(tmp_path: Path) -> None:
     remote = Remote.create(tmp_path / "deploy.git")
 
@@ -266,49 +275,3 @@ async def test_a_rollback_waits_for_nobody(tmp_path: Path) -> None:
 
     assert back.state == "committed"
     assert "/v0" in remote.show(MANIFEST)
-
-
-CRASHER = """
-    import sys
-    from pathlib import Path
-    sys.path.insert(0, {root!r})
-    import anyio
-    from retrain import faults
-    from tests.integration import test_promotion_approvals as t
-    from tests.integration.promotion_world import document, world
-
-    async def main():
-        async with world(Path(sys.argv[2]), document(sys.argv[3], approvals=dict())) as w:
-            row = await t.waits(w, firing="f-1")
-            faults.arm(sys.argv[1])
-            await w.promoter.people.approve(row.id, by=t.ADA, reason="yes")
-            await w.until(row.id)
-
-    anyio.run(main)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("point", ["approval.before_commit", "promotion.before_push", "promotion.after_push"])
-async def test_a_kill_around_an_approval_leaves_one_commit_or_an_approval_to_give(tmp_path: Path, point: str) -> None:
-    remote = Remote.create(tmp_path / "deploy.git")
-    code = textwrap.dedent(CRASHER.format(root=str(Path(__file__).parents[2])))
-    data = tmp_path / "data"
-
-    command = [sys.executable, "-c", code, point, str(data), str(remote.path)]
-    killed = await anyio.run_process(command, check=False, stdout=subprocess.DEVNULL, stderr=None)
-    async with world(data, document(remote.path, approvals={})) as w:
-        promotion = await w.propose(candidate("a"), firing="f-1")
-        given = await w.store.read(lambda c: approvals.of(c, promotion))
-        if not given:
-            await w.until(promotion, awaiting())
-            await w.promoter.people.approve(promotion, by=ADA, reason="yes")
-        row = await w.until(promotion)
-        given = await w.store.read(lambda c: approvals.of(c, promotion))
-        subjects = [event.subject for event in await w.events()]
-
-    assert killed.returncode == -signal.SIGKILL
-    assert (row.state, row.commit_sha) == ("committed", remote.tip())
-    assert len(remote.commits()) == 2
-    assert len(given) == 1
-    assert subjects.count("approval.given") == subjects.count("promotion.committed") == 1

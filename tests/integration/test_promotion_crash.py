@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import anyio
@@ -16,41 +12,6 @@ from deploy import PromotionRequest, submit
 from tests.integration.promotion_world import Remote, candidate, document, world
 
 pytestmark = pytest.mark.integration
-
-
-CRASHER = """
-    import sys
-    from pathlib import Path
-    sys.path.insert(0, {root!r})
-    import anyio
-    from retrain import faults
-    from tests.integration.promotion_world import candidate, document, world
-
-    async def main():
-        faults.arm(sys.argv[1])
-        async with world(Path(sys.argv[2]), document(sys.argv[3])) as w:
-            await w.promote(candidate("a"), firing="f-1")
-
-    anyio.run(main)
-"""
-
-
-@pytest.mark.parametrize("point", ["promotion.before_commit", "promotion.before_push", "promotion.after_push"])
-async def test_a_kill_around_the_push_leaves_one_commit(tmp_path: Path, point: str) -> None:
-    remote = Remote.create(tmp_path / "deploy.git")
-    code = textwrap.dedent(CRASHER.format(root=str(Path(__file__).parents[2])))
-    data = tmp_path / "data"
-    command = [sys.executable, "-c", code, point, str(data), str(remote.path)]
-
-    killed = await anyio.run_process(command, check=False, stdout=subprocess.DEVNULL, stderr=None)
-    async with world(data, document(remote.path)) as w:
-        row = await w.until(await w.propose(candidate("a"), firing="f-1"))
-        events = [event.subject for event in await w.events()]
-
-    assert killed.returncode == -signal.SIGKILL
-    assert (row.state, row.commit_sha) == ("committed", remote.tip())
-    assert len(remote.commits()) == 2
-    assert events == ["promotion.committed"]
 
 
 async def test_a_commit_that_landed_before_a_crash_is_found_below_later_ones(tmp_path: Path) -> None:

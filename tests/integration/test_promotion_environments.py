@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -176,46 +173,3 @@ async def test_after_several_it_waits_for_all_of_them(tmp_path: Path) -> None:
         ("production", "committed"),
         ("staging", "committed"),
     ]
-
-
-CRASHER = """
-    import sys
-    from pathlib import Path
-    sys.path.insert(0, {root!r})
-    import anyio
-    from retrain import faults
-    from tests.integration import test_promotion_environments as t
-    from tests.integration.promotion_world import Remote, candidate, world
-
-    async def main():
-        faults.arm(sys.argv[1])
-        doc = t.route(Remote(Path(sys.argv[3])), t.environment("staging"), t.environment("production"))
-        async with world(Path(sys.argv[2]), doc) as w:
-            first = await w.promote(candidate("a"), firing="f-1")
-            await t.next_of(w, first.id, "production")
-
-    anyio.run(main)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("point", ["promotion.before_next", "promotion.before_push:2", "promotion.after_push:2"])
-async def test_a_kill_between_two_environments_makes_neither_two_of_the_next_nor_none(
-    tmp_path: Path, point: str
-) -> None:
-    remote = Remote.create(tmp_path / "deploy.git", FILES)
-    code = textwrap.dedent(CRASHER.format(root=str(Path(__file__).parents[2])))
-    data = tmp_path / "data"
-
-    command = [sys.executable, "-c", code, point, str(data), str(remote.path)]
-    killed = await anyio.run_process(command, check=False, stdout=subprocess.DEVNULL, stderr=None)
-    doc = route(remote, environment("staging"), environment("production"))
-    async with world(data, doc) as w:
-        first = await w.until(await w.propose(candidate("a"), firing="f-1"))
-        second = await next_of(w, first.id, "production")
-        rows = await all_of(w)
-
-    assert killed.returncode == -signal.SIGKILL
-    assert second.state == "committed"
-    assert len(rows) == 2
-    assert len(remote.commits()) == 3

@@ -15,6 +15,7 @@ from tests.servers import brokers, forge_servers, launch
 from tests.servers.program import Program
 
 if TYPE_CHECKING:
+    from tests.servers.cluster_server import ClusterServer
     from tests.servers.http_server import HttpServer
     from tests.servers.kafka_server import KafkaServer
     from tests.servers.kube_server import KubeApi
@@ -133,4 +134,40 @@ def kube_api(tmp_path_factory: Folders) -> Iterator[KubeApi]:
     from tests.servers import kube_server
 
     with kube_server.kube_api(tmp_path_factory.mktemp("kube") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ClusterServer]:
+    """The machine's Kubernetes of one node: pods run there. Each test makes namespaces of its own."""
+    from tests.servers import cluster_server
+
+    with cluster_server.cluster() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def argo_cluster(cluster: ClusterServer) -> Iterator[ClusterServer]:
+    """The machine's cluster, with Argo Workflows' controller in it."""
+    from tests.servers import cluster_server
+
+    with cluster_server.argo(cluster) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def argocd(cluster: ClusterServer) -> Iterator[ClusterServer]:
+    """The machine's cluster, with Argo CD in it."""
+    from tests.servers import cluster_server
+
+    with cluster_server.argocd(cluster) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def flux(cluster: ClusterServer) -> Iterator[ClusterServer]:
+    """The machine's cluster, with Flux in it."""
+    from tests.servers import cluster_server
+
+    with cluster_server.flux(cluster) as server:
         yield server

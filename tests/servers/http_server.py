@@ -19,7 +19,7 @@ from tests.servers.launch import free_port
 class HttpServer:
     """`documents` by path. `headers` are added to every answer. `asked`: (method, path, status) of what was asked.
 
-    `etags`: whether answers have an ETag. `login`: USER:PASSWORD that is asked for, or nothing.
+    `bodies`: what was posted. `etags`: whether answers have an ETag. `login`: USER:PASSWORD that is asked for, or nothing.
     """
 
     port: int = field(default_factory=free_port)
@@ -27,6 +27,7 @@ class HttpServer:
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
     requests: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     etags: bool = True
     login: str = ""
     statuses: dict[str, int] = field(default_factory=dict)
@@ -43,6 +44,10 @@ class HttpServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                server.answer(self)
+
+            def do_POST(self) -> None:
+                server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
                 server.answer(self)
 
             do_HEAD = do_GET

@@ -82,6 +82,6 @@ class KubeApi(Program):
 def kube_api(data: Path) -> Generator[KubeApi]:
     program = KubeApi("kubeapi", data)
     program.prepare()
-    there = any(cache().glob("kubeapi-*/kubeapi")) or (cache() / "kubernetes" / "bin" / "kube").exists()
+    there = (cache() / "kubernetes" / "bin" / "kube").exists()
     with running(program, there=there, how="run tests/servers/kubeapi.sh install"):
         yield program

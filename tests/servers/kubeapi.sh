@@ -1,27 +1,15 @@
 #!/usr/bin/env bash
 # A Kubernetes API server for tests, with its etcd and nothing else: no scheduler, no controllers, no nodes. No root needed.
-#   kubeapi.sh install                         20 minutes of CPU, once for each machine (Go 1.24.10 or newer); nothing if it is there
+#   kubeapi.sh install                         the program of cluster.sh; nothing if it is there
 #   kubeapi.sh start PORT DATADIR ETCD PEERS   in the foreground, on loopback; ready when /readyz is answered 200
-# DATADIR holds tls.crt, tls.key (the server's) and tokens.csv (who may ask); see kube_server.py. A machine that has all of
-# Kubernetes as one program at $RETRAIN_SERVERS/kubernetes/bin/kube takes that.
+# DATADIR holds tls.crt, tls.key (the server's) and tokens.csv (who may ask); see kube_server.py.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${RETRAIN_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/retrain-servers}
-version=1.33.13
-program=$cache/kubeapi-$version/kubeapi
-[ -x "$program" ] || [ ! -x "$cache/kubernetes/bin/kube" ] || program=$cache/kubernetes/bin/kube
+program=$cache/kubernetes/bin/kube
 
 install() {
-  [ -x "$program" ] && return
-  local flags="-s -w" package stamp
-  # Without the stamps the server says v0.0.0, and checks of its own go wrong.
-  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    for stamp in gitVersion=v$version gitMajor=1 gitMinor=33 gitTreeState=clean; do
-      flags+=" -X $package.$stamp"
-    done
-  done
-  cd "$here/kubeapi"
-  CGO_ENABLED=0 GOFLAGS=-buildvcs=false go build -trimpath -tags osusergo,netgo,selinux -ldflags "$flags" -o "$program" .
+  bash "$here/cluster.sh" install kube
 }
 
 start() {

@@ -13,8 +13,8 @@ from pathlib import Path
 from xdist.scheduler import LoadScopeScheduling
 
 SLOW_TO_START = (
-    *("azurite", "cluster", "argocd", "flux", "gcs_and_pubsub", "gitea_server", "kafka", "kube_api", "minio_server"),
-    *("mlflow_server", "moto_server", "pubsub_emulator", "rabbitmq"),
+    *("argo_cluster", "argocd", "azurite", "cluster", "flux", "gcs_and_pubsub", "gitea_server", "kafka", "kube_api"),
+    *("minio_server", "mlflow_server", "moto_server", "pubsub_emulator", "rabbitmq"),
 )
 """Servers, by their fixtures in tests/servers/fixtures.py. Each worker that asks for one starts its own."""
 

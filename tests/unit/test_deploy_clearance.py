@@ -48,9 +48,9 @@ def said(**more: Any) -> Clearance:
 
 def test_nothing_leaves_a_terminal_state_and_only_a_rollback_leaves_committed() -> None:
     assert {"refused", "rejected", "failed", "superseded", "noop", "rolled-back"} == TERMINAL
-    assert LEGAL["committed"] == {"committed", "live", "unhealthy", "rolled-back"}
+    assert LEGAL["committed"] == {"committed", "stepping", "live", "unhealthy", "rolled-back"}
     assert LEGAL["live"] == {"rolled-back"}
-    assert OPEN | TERMINAL | IN_BRANCH == set(LEGAL)
+    assert set(LEGAL) == OPEN | TERMINAL | IN_BRANCH
 
 
 def test_no_way_leads_from_rejected_to_committed_and_none_into_committing_but_after_gating() -> None:

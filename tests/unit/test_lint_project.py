@@ -118,6 +118,36 @@ def test_a_promotion_that_nothing_describes_is_an_error(tmp_path):
     assert ("spec.triggers[0].template.promotion.name", "unknown-promotion", "no Promotion is named 'digits'") in found
 
 
+@pytest.mark.parametrize(
+    ("promotion", "said"),
+    [
+        ("environment: production", []),
+        (
+            "environment: prodution",
+            ["the Promotion 'digits' has no environment 'prodution'; did you mean 'production'?"],
+        ),
+        ("environments: [{name: staging}, {name: production}]", []),
+        (
+            "environments: [{name: staging}]",
+            ["the Promotion 'digits' has no environment 'production'"],
+        ),
+    ],
+)
+def test_an_environment_that_a_promotion_has_not_is_an_error(tmp_path, promotion, said):
+    text = SENSOR % {"version": "retrain.dev/v1", "source": "retrain", "event": "run.succeeded", "template": "x"}
+    head, _ = text.split("      argoWorkflow:")
+    wanted = "prodution" if "prodution" in promotion else "production"
+    (tmp_path / "s.yaml").write_text(head + f"      promotion: {{name: digits, environment: {wanted}}}\n")
+    spec = promotion.replace("prodution", "production")
+    (tmp_path / "p.yaml").write_text(
+        f"apiVersion: retrain.dev/v1\nkind: Promotion\nmetadata: {{name: digits}}\nspec: {{{spec}}}\n"
+    )
+
+    found = [f.message for f in load_project([tmp_path]).findings if f.path.endswith("promotion.environment")]
+
+    assert found == said
+
+
 def test_a_broken_sensor_is_compared_too(tmp_path):
     found = findings(tmp_path, source="uplaods\n    zzz: 1", version="retrain.dev/v1")
 

@@ -10,7 +10,6 @@ import pytest
 from eventsources import EventSourceDocument
 from eventsources.spec import check
 from eventsources.watching.disks import mounted
-from eventsources.watching.kube_client import collection
 from eventsources.watching.resource import Meant, Resource, ResourceFilter, Selector, label_selector
 from eventsources.watching.sftp_client import host_key_of, public_key_beside
 from retrain.errors import ConfigError
@@ -137,11 +136,6 @@ def test_objects_are_chosen_by_name_time_and_fields(filter: dict[str, Any], expe
 def test_a_field_that_is_no_text_is_empty_to_argo() -> None:
     assert not meant(POD, ours=False, fields=[{"key": "spec.replicas", "value": "^3$"}])
     assert meant(POD, ours=False, fields=[{"key": "spec.replicas", "value": "^$"}])
-
-
-def test_what_the_manifest_says_stays_a_part_of_the_path() -> None:
-    assert collection("", "v1", "pods", "a/../b") == "/api/v1/namespaces/a%2F..%2Fb/pods"
-    assert collection("batch", "v1", "jobs", "") == "/apis/batch/v1/jobs"
 
 
 def test_fields_keep_their_written_name() -> None:

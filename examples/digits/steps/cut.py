@@ -22,9 +22,10 @@ DAYS = (("2026-11-18", 0, 150, 0), ("2026-11-19", 150, 800, 0), ("2026-11-20", 8
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--days", type=json.loads, default=DAYS, help="other days than these, as JSON")
     options = parser.parse_args()
     images, labels = digits()
-    for date, first, last, shift in DAYS:
+    for date, first, last, shift in options.days:
         write(options.folder / date, date, range(first, last), images, (labels + shift) % 10)
 
 

@@ -1,6 +1,7 @@
 """Take the best of the trained models and judge it, and the live one beside it, on the same fixed hold-out.
 
-The live model is scored again, now: figures from another day may come from other data or other code.
+The live model is scored again, now: figures from another day may come from other data or other code. What both say of
+each image is handed on too, so that a gate can tell a gain from noise.
 """
 
 from __future__ import annotations
@@ -11,16 +12,27 @@ import pickle
 from hashlib import sha256
 from pathlib import Path
 
+import lake
 import numpy as np
-from lake import give, hold_out
+from lake import SCALE, give, hold_out
 
 
-def score(file: Path, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy of a model: in all, for each digit, and for the digit that it knows least."""
+def predict(file: Path, images: np.ndarray) -> np.ndarray:
+    """What a model says of images."""
     # Our own file, written by the step before: pickle is no format for models of strangers.
-    right = pickle.loads(file.read_bytes()).predict(images) == labels
+    return pickle.loads(file.read_bytes()).predict(images / SCALE)
+
+
+def score(said: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy of what a model said: in all, for each digit, and for the digit that it knows least."""
+    right = said == labels
     slices = {f"accuracy-digit-{digit}": round(float(right[labels == digit].mean()), 6) for digit in range(10)}
     return {"accuracy": round(float(right.mean()), 6), "accuracy-worst-digit": min(slices.values()), **slices}
+
+
+def code() -> str:
+    """The digest of what judges."""
+    return sha256(b"".join(Path(file).read_bytes() for file in (__file__, lake.__file__))).hexdigest()
 
 
 def main() -> None:
@@ -35,12 +47,15 @@ def main() -> None:
     best = max(trained, key=lambda one: one["score"])
     images, labels = hold_out()
     dataset = sha256(images.tobytes() + labels.tobytes()).hexdigest()
-    judged = {"dataset": f"sha256:{dataset}", "metrics": score(Path(best["file"]), images, labels)}
+    said = predict(Path(best["file"]), images)
+    examples = {"id": list(range(len(labels))), "label": labels.tolist(), "candidate": said.tolist()}
+    judged = {"dataset": f"sha256:{dataset}", "code": f"sha256:{code()}", "metrics": score(said, labels)}
     if options.champion:
-        live = options.models / f"sha256-{options.champion}" / "model.pickle"
-        judged["champion"] = {"digest": f"sha256:{options.champion}", "metrics": score(live, images, labels)}
+        live = predict(options.models / f"sha256-{options.champion}" / "model.pickle", images)
+        judged["champion"] = {"digest": f"sha256:{options.champion}", "metrics": score(live, labels)}
+        examples["champion"] = live.tolist()
     give("best", best)
-    give("evaluation", judged)
+    give("evaluation", {**judged, "samples": len(labels), "examples": examples})
     beside = f"; the live model {judged['champion']['metrics']['accuracy']:.4f}" if options.champion else ""
     print(f"{best['family']}: accuracy {judged['metrics']['accuracy']:.4f} on {len(labels)} images{beside}")
 

@@ -15,6 +15,8 @@ import numpy as np
 PIXELS = 64
 HOLD_OUT = 397
 """Images that no model is ever trained on: every model of every day is judged on the same ones."""
+SCALE = 1
+"""What pixels are divided by before a model sees them. Whoever serves the models must do the same."""
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 from hashlib import sha256
 from pathlib import Path
 
 from lake import give
+
+
+def written_by(code: str) -> dict[str, str]:
+    """Where the model comes from: the newest commit of the Git repository of the training code."""
+    words = ["git", "-C", code, "log", "-1", "--format=%H%n%an <%ae>%n%aI%n%s"]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
+    return {"repoUrl": f"file://{code}", **dict(zip(("commit", "author", "date", "subject"), said, strict=True))}
 
 
 def main() -> None:
@@ -21,6 +29,7 @@ def main() -> None:
     parser.add_argument("--batches", required=True, help="what it was trained on, as JSON")
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--run", required=True, help="the run that made it")
+    parser.add_argument("--code", default="", help="the Git repository of the training code; empty: none is named")
     options = parser.parse_args()
 
     best = json.loads(options.best)
@@ -48,6 +57,8 @@ def main() -> None:
         "parameters": {"family": best["family"], "rows": best["rows"], "batches": card["batches"]},
         "evaluation": evaluation,
     }
+    if options.code:
+        candidate["source"] = written_by(options.code)
     give("candidate", candidate)
     give("digest", f"sha256:{digest}")
     print(f"{best['family']} is sha256-{digest[:12]}")

@@ -7,7 +7,7 @@ import json
 import pickle
 from pathlib import Path
 
-from lake import give, read_batches
+from lake import SCALE, give, read_batches
 
 
 def build(family: str):
@@ -25,7 +25,7 @@ def build(family: str):
     if family == "svm":
         from sklearn.svm import SVC
 
-        return SVC(gamma=0.001, C=10)
+        return SVC(gamma=0.001 * SCALE**2, C=10)
     raise SystemExit(f"--family {family}: there are logistic, forest and svm")
 
 
@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--into", type=Path, required=True, help="where the trained model goes")
     options = parser.parse_args()
 
-    images, labels = read_batches(options.lake, json.loads(options.batches))
+    pixels, labels = read_batches(options.lake, json.loads(options.batches))
+    images = pixels / SCALE
     cut = len(labels) * 4 // 5
     score = float(build(options.family).fit(images[:cut], labels[:cut]).score(images[cut:], labels[cut:]))
     model = build(options.family).fit(images, labels)

@@ -1,0 +1,99 @@
+"""One request to a Kubernetes API server, and its answer: JSON, or an error of refusals.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from retrain.errors import Transient
+from retrain.kube.connection import Connection
+from retrain.kube.refusals import Unreachable, refusal
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+TIMEOUT_S = 60.0
+SILENT_S = 300
+"""Seconds without a sign of life (the server sends one every minute or so) after which a watch counts as dead."""
+MAX_ANSWER = 256 * 1024 * 1024
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`body` is sent as JSON of the media type `kind`. `total_s`: seconds for all of it; None: as long as it flows."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: Any = None
+    kind: str = JSON
+    total_s: float | None = TIMEOUT_S
+
+
+async def call(server: Connection, request: Request) -> dict[str, Any]:
+    """Ask, and read the whole answer, an object."""
+    async with answered(server, request) as answer:
+        return read_object(await _whole(answer))
+
+
+@asynccontextmanager
+async def answered(server: Connection, request: Request) -> AsyncGenerator[ClientResponse]:
+    """Ask; what comes is a 2xx whose body is yet to be read."""
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=request.total_s, sock_connect=TIMEOUT_S, sock_read=SILENT_S)
+    headers = {"Accept": JSON}
+    if token := await server.authorization():
+        headers["Authorization"] = token
+    if request.body is not None:
+        headers["Content-Type"] = request.kind
+    body = None if request.body is None else orjson.dumps(request.body)
+    asked = f"{request.method} {server.host}{request.path}"
+    try:
+        async with server.session.request(
+            request.method,
+            f"{server.host}{request.path}",
+            params=request.query,
+            headers=headers,
+            data=body,
+            timeout=timeout,
+            allow_redirects=False,
+            server_hostname=server.server_name,
+        ) as answer:
+            if not 200 <= answer.status < 300:
+                said = await answer.content.read(64 * 1024)
+                raise refusal(asked, answer.status, said, answer.headers.get("Retry-After", ""))
+            yield answer
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unreachable(f"{server.host} cannot be reached: {str(error) or type(error).__name__}") from error
+
+
+async def call_text(server: Connection, request: Request) -> str:
+    """Ask, and read the whole answer, a text such as a log."""
+    async with answered(server, request) as answer:
+        return (await _whole(answer)).decode(errors="replace")
+
+
+async def _whole(answer: ClientResponse) -> bytes:
+    body = bytearray()
+    async for part in answer.content.iter_any():
+        body += part
+        if len(body) > MAX_ANSWER:
+            raise Transient(f"the API server's answer has more than {MAX_ANSWER} bytes")
+    return bytes(body)
+
+
+def read_object(raw: bytes) -> dict[str, Any]:
+    """Raises Transient where it is no object: a proxy may stand between."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Transient("the API server sends something else than JSON") from error
+    if not isinstance(body, dict):
+        raise Transient("the API server sends something else than an object")
+    return cast("dict[str, Any]", body)

@@ -1,0 +1,88 @@
+"""The page as an application of its own: its routes, its assets, its errors as views, the headers of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from retrain.app.services import Services
+from retrain.errors import RetrainError
+from retrain.web.access import Access
+from retrain.web.errors import status_of
+from retrain.web.page.doing import add_forms
+from retrain.web.page.events import add_event_views
+from retrain.web.page.frame import HEADERS, HERE, Frame, View, see
+from retrain.web.page.live import Live, pulse_of
+from retrain.web.page.login import add_login
+from retrain.web.page.promotions import add_promotion_views
+from retrain.web.page.rest import add_other_views
+from retrain.web.page.runs import add_run_views
+from retrain.web.page.sensors import add_sensor_views
+from retrain.web.sessions import Sessions
+
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def create_page(services: Services, access: Access) -> FastAPI:
+    """The page of a running platform."""
+    page = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    frame = Frame(services, access, access.sessions or Sessions(services.clock.now), pulse_of(services))
+    page.middleware("http")(_guard)
+    _errors(page, frame)
+    for add in (add_login, add_event_views, add_sensor_views, add_run_views, add_promotion_views, add_other_views):
+        add(page, frame)
+    add_forms(page, frame)
+    _ways(page, frame)
+    page.mount("/ui/static", StaticFiles(directory=Path(str(HERE / "static"))))
+    return page
+
+
+async def _guard(request: Request, call_next: Next) -> Response:
+    """Every answer has the headers; what is the same for everybody may be kept for an hour."""
+    answer = await call_next(request)
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if request.url.path.startswith("/ui/static/"):
+        answer.headers["cache-control"] = "public, max-age=3600"
+    return answer
+
+
+def _ways(page: FastAPI, frame: Frame) -> None:
+    @page.get("/")
+    @page.get("/ui")
+    async def begin() -> Response:
+        return see("/ui/")
+
+    @page.get("/ui/live", response_class=Live)
+    async def live(request: Request, after: str = "") -> Live:
+        # A browser that comes again says how far it has come.
+        return Live(frame.services, frame.pulse, request.headers.get("last-event-id") or after)
+
+
+def _errors(page: FastAPI, frame: Frame) -> None:
+    @page.exception_handler(RetrainError)
+    async def complain(request: Request, error: RetrainError) -> Response:
+        return _view(frame, request, status_of(error), str(error))
+
+    @page.exception_handler(HTTPException)
+    async def not_there(request: Request, error: HTTPException) -> Response:
+        return _view(frame, request, error.status_code, f"{request.url.path}: {error.detail}")
+
+    @page.exception_handler(RequestValidationError)
+    async def unreadable(request: Request, error: RequestValidationError) -> Response:
+        said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+        return _view(frame, request, 422, said)
+
+
+TITLES = {403: "You may not do that", 404: "There is no such thing", 409: "The answer is no", 503: "Not now"}
+
+
+def _view(frame: Frame, request: Request, status: int, message: str) -> Response:
+    title = TITLES.get(status, "That cannot be read")
+    return frame.show(request, View("error.html", title, status=status), message=message)

@@ -1,0 +1,93 @@
+"""Views of promotions: a list for each environment, and one with all that was said and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from deploy.states import State
+from retrain.app import gate_pictures, queries
+from retrain.app.services import Services
+from retrain.app.standing import standing
+from retrain.store.promotions import PromotionFilter
+from retrain.web.page.frame import Frame, View
+from retrain.web.page.words import command, drawing
+from retrain.web.run_routes import Cursor, Limit
+
+Json = dict[str, Any]
+EACH = 15
+"""Promotions of one environment, where all environments are shown."""
+LONGEST = 2000
+"""Lines of a diff that are shown."""
+
+
+def add_promotion_views(page: FastAPI, frame: Frame) -> None:
+    """Add their routes."""
+    services = frame.services
+
+    @page.get("/ui/promotions")
+    async def promotions(
+        request: Request,
+        name: str = "",
+        environment: str = "",
+        state: str = "",
+        cursor: Cursor = None,
+        limit: Limit = 50,
+    ) -> Response:
+        which = PromotionFilter(name or None, environment or None, state or None)
+        lists = await _lists(services, which, cursor, limit)
+        held = await services.ask(queries.list_holds)
+        more = {"which": which, "lists": lists, "holds": held["items"], "states": get_args(State), **_house(services)}
+        more["operates"] = frame.who(request).may("operator")
+        said = command("promotions", "list")
+        return frame.show(request, View("promotions.html", "Promotions", said, ["promotions"]), **more)
+
+    @page.get("/ui/promotion")
+    async def promotion(request: Request, id: str) -> Response:
+        found = await services.ask(queries.show_promotion, id)
+        rights = await services.ask(standing, services.promotions(), found["id"], frame.who(request))
+        more = {"one": found, "rights": rights, **await _around(services, found)}
+        title = f"{found['name']} to {found['environment']}"
+        said = command("promotions", "show", found["id"])
+        return frame.show(request, View("promotion.html", title, said, ["promotions"]), **more)
+
+
+def _house(services: Services) -> Json:
+    """The environments of the project's documents, and each model in each."""
+    documents = services.promotions()
+    targets = [f"{name}/{one}" for name, document in documents.items() for one in document.environments]
+    return {"environments": list(dict.fromkeys(one.partition("/")[2] for one in targets)), "targets": targets}
+
+
+async def _lists(services: Services, which: PromotionFilter, cursor: str | None, limit: int) -> Mapping[str, Json]:
+    """The promotions of each environment; all in one list where one is asked for, or none is known."""
+    there: list[str] = [] if which.environment else _house(services)["environments"]
+    if not there:
+        found = await services.ask(queries.list_promotions, which, cursor, limit)
+        return {which.environment or "": found} if found["items"] or which.environment else {}
+    each = {one: PromotionFilter(which.name, one, which.state) for one in there}
+    return {one: await services.ask(queries.list_promotions, wish, None, EACH) for one, wish in each.items()}
+
+
+async def _around(services: Services, found: Json) -> Json:
+    held = (await services.ask(queries.list_holds))["items"]
+    here = (found["name"], found["environment"])
+    drawn = gate_pictures.svg(found["candidate"])
+    return {
+        "hold": next((one for one in held if (one["name"], one["environment"]) == here), None),
+        "deeds": (await services.ask(queries.list_deeds, found["id"], None, 20))["items"],
+        "picture": drawing(drawn or ""),
+        "diff": list(_diff(found["diff"])),
+    }
+
+
+def _diff(text: str) -> Iterator[tuple[str, str]]:
+    lines = text.splitlines()
+    for line in lines[:LONGEST]:
+        header = line.startswith(("+++", "---"))
+        yield ("" if header else line[:1]), line
+    if len(lines) > LONGEST:
+        yield "@", f"… {len(lines) - LONGEST} lines more"
