@@ -75,7 +75,8 @@ def clear(s: Situation) -> Clearance:
     counted = tally(s.terms.approvals, s.approvals, s.subject, s.authors, s.now)
     if ending := _ending(s, counted):
         return ending
-    waits = [wait for wait in (_approval(s, counted), _freeze(s), _limit(s), *_looks(s), *_soaks(s), *_holds(s)) if wait]
+    found = (_approval(s, counted), _freeze(s), _limit(s), *_looks(s), *_soaks(s), *_holds(s))
+    waits = [wait for wait in found if wait]
     if not waits:
         return Clearance("go", s.now, tally=counted)
     if s.newer is not None:

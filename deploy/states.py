@@ -46,8 +46,9 @@ LEGAL: Mapping[State, frozenset[State]] = {
 }
 """`gating` again is what a lost race leads to. From `gating` and `awaiting` a promotion may turn out to be `committed`:
 a push that nobody saw the end of. Nobody rejects what is `committing`: its commit may be in the branch already. `open`:
-its pull request is. `live`: what was committed is verified; `unhealthy`: it is not; `committed` again: a person has asked
-to look once more. `stepping`: the next step of its canary is being committed, those before are in the branch."""
+its pull request is. `live`: what was committed is verified; `unhealthy`: it is not, and where a person asks to look
+once more it is `committed` again. `stepping`: the next step of its canary is being committed, those before are in the
+branch."""
 
 OPEN = frozenset[State]({"proposed", "gating", "awaiting", "committing", "open", "stepping"})
 """Not over yet: a promoter works on it, or waits."""

@@ -50,7 +50,7 @@ def parse(text: str) -> Tree:
     """Read all documents.
 
     Raises:
-        Unparsable: it is no YAML; or, when its nodes are asked for, it nests too deep.
+        Unparsable: it is no YAML; or it nests too deep, which may be said when its nodes are asked for.
     """
     try:
         events = _events(text)
@@ -66,8 +66,25 @@ def _events(text: str) -> list[Any]:
     parser = CParser(text)
     events: list[Any] = []
     get, add = parser.get_event, events.append
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        return _shallow(parser)
     while (event := get()) is not None:
         add(event)
+    return events
+
+
+def _shallow(parser: Any) -> list[Any]:
+    """The events, as long as they do not nest too deep: libyaml takes minutes over 100,000 brackets."""
+    events: list[Any] = []
+    depth = 0
+    while (event := parser.get_event()) is not None:
+        events.append(event)
+        if isinstance(event, MappingStartEvent | SequenceStartEvent):
+            depth += 1
+        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise Unparsable(event.start_mark.index, f"nests deeper than {MAX_DEPTH} levels")
     return events
 
 

@@ -85,7 +85,9 @@ class Proposer:
         until = min(times, default=None)
         if kept is not None:
             late, said = until.isoformat() if until else "", step.reason if cleared else reason
-            memory = replace(kept.memory, seen=look.digest, at=now.isoformat(), until=late, said=said)
+            # What we did ourselves is not looked at yet.
+            seen_now = look.digest if step.verb == "wait" else ""
+            memory = replace(kept.memory, seen=seen_now, at=now.isoformat(), until=late, said=said)
             kept = replace(kept, memory=memory)
         pause = Pause(self._again(look, step, kept, now, until), look.asked)
         how = Rest(seen.derived, kept, reason, cleared, pause)

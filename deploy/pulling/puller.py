@@ -181,7 +181,9 @@ class Puller:
         try:
             await acting.merge(look.forge, look.spec, action.number, action.head_sha, text)
         except NotMergeable as error:
-            return await self._proposer.propose(look, seen, replace(step, verb="wait", reason=str(error)), None)
+            # By a rule that the forge does not show: no digest, for nothing may be seen of its end either.
+            waits = replace(step, verb="wait", reason=str(error))
+            return await self._proposer.propose(replace(look, digest=""), seen, waits, None)
         return None
 
     async def _missed(self, look: Look, seen: Ground, step: Step) -> Outcome:

@@ -1,7 +1,7 @@
 """What a verification leads to, in the transaction that the verdict is saved in.
 
-Passed: `live`, or the canary's next step after a while. Else `unhealthy`; and, by `rules`, a hold, and a rollback that is
-a promotion of its own: it goes the way of every rollback, and what Git says then has the last word.
+Passed: `live`, or the canary's next step after a while. Else `unhealthy`; and, by `rules`, a hold, and a rollback that
+is a promotion of its own: it goes the way of every rollback, and what Git says then has the last word.
 """
 
 from __future__ import annotations

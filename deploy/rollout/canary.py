@@ -44,7 +44,13 @@ def begin(document: PromotionDocument, row: PromotionRow, now: datetime) -> Json
         return asked
     if row.action != "promote" or not target.spec.canary:
         return None
-    return {"since": now.isoformat(), "until": None, "outcome": UNASKED, "reason": "nothing is asked here", "checks": []}
+    return {
+        "since": now.isoformat(),
+        "until": None,
+        "outcome": UNASKED,
+        "reason": "nothing is asked here",
+        "checks": [],
+    }
 
 
 def resumed(document: PromotionDocument, row: PromotionRow, now: datetime) -> JsonValue:

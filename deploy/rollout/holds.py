@@ -44,5 +44,6 @@ def _note(
 ) -> None:
     where = f"{row.name}/{row.environment}"
     audit.record(
-        connection, Deed(now, ACTOR, verified=True, action=f"promotions.{verb}", subject=where, before=before, after=after)
+        connection,
+        Deed(now, ACTOR, verified=True, action=f"promotions.{verb}", subject=where, before=before, after=after),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 from pydantic import Field
 
@@ -40,7 +41,7 @@ def shown(canary: Sequence[Step], step: int) -> dict[str, JsonValue] | None:
 
 def check(canary: Sequence[Step], here: tuple[str | int, ...]) -> Iterator[Problem]:
     """Weights that do not rise, or do not end with all of the traffic."""
-    for index, (one, following) in enumerate(zip(canary, canary[1:], strict=False), 1):
+    for index, (one, following) in enumerate(pairwise(canary), 1):
         if following.weight <= one.weight:
             message = f"{following.weight} comes after {one.weight}: the weights of a canary rise from step to step"
             yield Problem((*here, "canary", index, "weight"), "canary-falls", message)

@@ -198,9 +198,7 @@ class Verifier:
         if fresh is None or fresh.commit_sha != row.commit_sha or not _same(fresh, row):
             return False
         verified = look.verified
-        upcoming = judge.upcoming(look.checks, look.looked, now)
-        if verified.outcome == "superseded":
-            upcoming = now + NEVER
+        upcoming = _next(look, now)
         seen = judge.write(look.looked, verified, upcoming)
         free: dict[str, JsonValue] = {"owner": None, "lease_until": None, "verification": seen}
         owner, was = self._owner, (verifications.STATE,)
@@ -223,6 +221,17 @@ class Verifier:
         if self._trouble.get(row.name) != reason:
             log.warning("verification.blind", promotion_id=row.id, reason=reason)
         self._trouble[row.name] = reason
+
+
+def _next(look: Look, now: datetime) -> datetime:
+    """When to look again."""
+    match look.verified.outcome:
+        case "pending":
+            return judge.upcoming(look.checks, look.looked, now)
+        case "superseded":
+            return now + NEVER
+        case _:
+            return now
 
 
 @asynccontextmanager

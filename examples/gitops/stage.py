@@ -63,7 +63,7 @@ class GitOpsStage(digits.Stage):
         """See `Stage.words`."""
         hashed = {name.upper(): sha256(token.encode()).hexdigest() for name, token in self.tokens.items()}
         own = {"STEPS": self.training, "CODE": self.training, "MANIFEST": LIVE, "KEY": self.place / "keys" / "retrain"}
-        return {**super().words(), **own, "SERVER": self.server, **hashed}
+        return {**super().words(), **own, "PORT": self.server.rpartition(":")[2], **hashed}
 
     def _smoke(self) -> dict[str, Any]:
         """A request in KServe's v2 protocol: one image of each digit, with what it shows among the parameters."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from retrain.errors import ConfigError, EventError, Forbidden, NotFound, Permanent, Refused, RetrainError, Transient
+from retrain.web.sessions import TooManyTries
 
 STATUS: tuple[tuple[type[RetrainError], int], ...] = (
     (EventError, 400),
     (ConfigError, 422),
     (NotFound, 404),
     (Forbidden, 403),
+    (TooManyTries, 429),
     (Refused, 409),
     (Transient, 503),
     (Permanent, 422),

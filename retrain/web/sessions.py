@@ -15,6 +15,11 @@ from http.cookies import CookieError, SimpleCookie
 
 from retrain.errors import Refused
 
+
+class TooManyTries(Refused):
+    """Somebody tries tokens: HTTP 429."""
+
+
 COOKIE = "retrain_session"
 LASTS = timedelta(hours=12)
 MOST = 10_000
@@ -62,7 +67,7 @@ class Sessions:
         """Note that somebody at this address tries to log in.
 
         Raises:
-            Refused: they did so too often.
+            TooManyTries: they did so too often.
         """
         now = self._now()
         tries = self._tries.setdefault(origin, deque(maxlen=TRIES))
@@ -70,7 +75,7 @@ class Sessions:
         while len(self._tries) > MOST:
             self._tries.popitem(last=False)
         if len(tries) == TRIES and now - tries[0] < PER:
-            raise Refused(f"{TRIES} logins in a minute are enough; try again in a minute")
+            raise TooManyTries(f"{TRIES} logins in a minute are enough; try again in a minute")
         tries.append(now)
 
 

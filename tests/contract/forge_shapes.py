@@ -45,6 +45,9 @@ class GitHubShape:
             r"(?:GET|PATCH|PUT|POST) /pulls/(\d+)(.*)".replace("(?:GET|PATCH|PUT|POST)", request.method), request
         ):
             return self._pull(self._known(int(found[0])), found[1], request)
+        if found := _match(r"GET /issues/(\d+)", request):
+            is_open = self._known(int(found[0])).state == "open"
+            return 200, {"closed_by": None if is_open else {"login": BOT}}
         if found := _match(r"POST /issues/(\d+)/(labels|comments)", request):
             return self._issue(self._known(int(found[0])), found[1], request.body)
         return self._rest(request)
@@ -248,6 +251,7 @@ class GitLabShape:
             "merge_commit_sha": pull.merge_sha,
             "squash_commit_sha": None,
             "merge_user": {"username": BOT} if pull.state == "merged" else None,
+            "closed_by": {"username": BOT} if pull.state == "closed" else None,
             "has_conflicts": conflict,
             "detailed_merge_status": "not_open" if pull.state != "open" else "conflict" if conflict else "mergeable",
         }

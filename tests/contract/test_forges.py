@@ -223,7 +223,10 @@ async def test_a_closed_one_is_closed_and_a_later_one_is_found_first(outside: Ou
 
     assert closed is not None
     assert (closed.number, closed.state, closed.merge_sha) == (first.number, "closed", None)
-    assert (await forge.state(second.number)).state == "closed"
+    by_us = await forge.state(second.number)
+    assert by_us.state == "closed"
+    assert by_us.closed_by
+    assert (await forge.state(third.number)).closed_by is None
     found = await forge.find(BRANCH, "main")
     assert found is not None
     assert found.number == third.number

@@ -67,6 +67,8 @@ class Delivery:
     server: ClusterServer
     remote: Remote
     space: str
+    kubeconfig: str
+    """That of an account which may do what docs/promotions.md says that verifying takes, and no more."""
 
     @property
     def path(self) -> str:
@@ -113,12 +115,14 @@ def delivery(server: ClusterServer, folder: Path) -> Generator[Delivery]:
     remote = Remote.create(folder / "deploy.git", {FILE: DEPLOYMENT, OTHER: SETTINGS})
     with server.space("argocd") as space:
         server.ask("POST", APPLICATIONS, _application(space, f"file://{remote.path}"))
-        found = Delivery(server, remote, space)
+        may = {"argoproj.io/applications": ["get", "patch"]}
+        found = Delivery(server, remote, space, server.account(space, may, "argocd"))
         try:
             found.settle()
             yield found
         finally:
             server.ask("DELETE", found.path)
+            server.forget(space, "argocd")
 
 
 def _application(name: str, url: str) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class FluxDelivery:
     server: ClusterServer
     remote: Remote
     space: str
+    kubeconfig: str
+    """That of an account which may do what docs/promotions.md says that verifying takes, and no more."""
 
     @property
     def source(self) -> str:
@@ -60,7 +62,11 @@ def flux_delivery(server: ClusterServer, folder: Path) -> Generator[FluxDelivery
     """A first state that runs; all of it goes with the block, but for the namespace's own end."""
     remote = Remote.create(folder / "git" / "deploy.git", {FILE: DEPLOYMENT})
     with git_server(folder / "git", folder / "tls") as served, server.space("flux") as space:
-        found = FluxDelivery(server, remote, space)
+        may = {
+            "kustomize.toolkit.fluxcd.io/kustomizations": ["get"],
+            "source.toolkit.fluxcd.io/gitrepositories": ["get", "patch"],
+        }
+        found = FluxDelivery(server, remote, space, server.account(space, may, space))
         secret = {"metadata": {"name": "authority"}, "stringData": {"ca.crt": served.ca}}
         server.ask("POST", f"/api/v1/namespaces/{space}/secrets", secret)
         server.ask("POST", SOURCE.format(space), _source(f"{served.url}/deploy.git"))

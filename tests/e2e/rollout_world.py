@@ -17,10 +17,9 @@ from retrain.clock import SystemClock
 from retrain.store import open_store, promotions
 from retrain.store.promotions import PromotionFilter
 from tests.integration.promotion_world import FINAL, World
-from tests.servers.cluster_server import ClusterServer
 
 KUBECONFIG = {"name": "cluster", "key": "config"}
-"""The secret that checks name: the cluster's administrator."""
+"""The secret that checks name."""
 VERIFIED = ("live", "unhealthy", "rolled-back", *(state for state in FINAL if state != "committed"))
 
 
@@ -46,10 +45,10 @@ class Rollout(World):
 
 @asynccontextmanager
 async def rollout(
-    data: Path, server: ClusterServer, *documents: PromotionDocument, secrets: Mapping[str, str] | None = None
+    data: Path, kubeconfig: str, *documents: PromotionDocument, secrets: Mapping[str, str] | None = None
 ) -> AsyncGenerator[Rollout]:
     """`secrets`: further kubeconfigs by the secret's name, each under the key `config`."""
-    known = {"cluster": server.kubeconfig.read_text(), **(secrets or {})}
+    known = {"cluster": kubeconfig, **(secrets or {})}
     found = [{"metadata": {"name": name}, "stringData": {"config": text}} for name, text in known.items()]
     ground = RolloutGround(ProjectSecrets(found, [], {}), data)
     by_name = {one.name: one for one in documents}

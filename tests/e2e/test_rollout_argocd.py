@@ -15,6 +15,7 @@ from tests.e2e.rollout_world import KUBECONFIG, rollout
 from tests.integration.promotion_world import document
 from tests.servers.cluster_server import ClusterServer
 from tests.servers.launch import free_port
+from tests.servers.proxy import proxy
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -45,7 +46,7 @@ def promotion(digits: Delivery, name: str, within: str = "60s", **changes: Any) 
 async def test_a_good_commit_is_live_once_argocd_has_synced_it_and_it_is_healthy(
     digits: Delivery, tmp_path: Path
 ) -> None:
-    async with rollout(tmp_path, digits.server, promotion(digits, "good")) as world:
+    async with rollout(tmp_path, digits.kubeconfig, promotion(digits, "good")) as world:
         row = await world.verified(await world.propose(model("good", "alpine"), name="good"))
 
         assert row.state == "live"
@@ -56,7 +57,7 @@ async def test_a_good_commit_is_live_once_argocd_has_synced_it_and_it_is_healthy
 
 
 async def test_a_commit_that_a_person_puts_on_top_counts_as_ours(digits: Delivery, tmp_path: Path) -> None:
-    async with rollout(tmp_path, digits.server, promotion(digits, "topped")) as world:
+    async with rollout(tmp_path, digits.kubeconfig, promotion(digits, "topped")) as world:
         digits.remote.hook("post-receive", ON_TOP)
         row = await world.verified(await world.propose(model("topped"), name="topped"))
 
@@ -74,7 +75,7 @@ async def test_a_commit_that_a_person_puts_on_top_counts_as_ours(digits: Deliver
 async def test_what_argocd_cannot_bring_up_is_rolled_back_by_it_and_held(
     digits: Delivery, tmp_path: Path, name: str, bad: dict[str, Any], reason: str
 ) -> None:
-    async with rollout(tmp_path, digits.server, promotion(digits, name)) as world:
+    async with rollout(tmp_path, digits.kubeconfig, promotion(digits, name)) as world:
         good = await world.verified(await world.propose(model(f"{name}-good"), name=name))
         assert good.state == "live"
 
@@ -94,7 +95,7 @@ async def test_a_sync_that_never_comes_is_a_time_out_and_nothing_is_rolled_back(
 ) -> None:
     digits.sync_by_itself(False)
     try:
-        async with rollout(tmp_path, digits.server, promotion(digits, "unsynced", within="3s")) as world:
+        async with rollout(tmp_path, digits.kubeconfig, promotion(digits, "unsynced", within="3s")) as world:
             row = await world.verified(await world.propose(model("unsynced"), name="unsynced"))
 
             assert (row.state, row.verification["outcome"]) == ("unhealthy", "timeout")
@@ -108,13 +109,13 @@ async def test_a_sync_that_never_comes_is_a_time_out_and_nothing_is_rolled_back(
 
 async def test_who_cannot_see_argocd_does_not_judge(digits: Delivery, tmp_path: Path) -> None:
     """The Application is absent, or the API server cannot be reached: an error, and the commit stays."""
-    away = yaml.safe_load(digits.server.kubeconfig.read_text())
+    away = yaml.safe_load(digits.kubeconfig)
     away["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{free_port()}"
     absent = promotion(digits, "absent", within="2s", edits=ELSEWHERE, check={"application": "nowhere"})
     blind = promotion(
         digits, "blind", within="2s", edits=ELSEWHERE, check={"kubeconfig": {"name": "away", "key": "config"}}
     )
-    async with rollout(tmp_path, digits.server, absent, blind, secrets={"away": yaml.safe_dump(away)}) as world:
+    async with rollout(tmp_path, digits.kubeconfig, absent, blind, secrets={"away": yaml.safe_dump(away)}) as world:
         rows = {name: await world.verified(await world.propose(model(name), name=name)) for name in ("absent", "blind")}
 
         assert {name: (row.state, row.verification["outcome"]) for name, row in rows.items()} == dict.fromkeys(
@@ -124,3 +125,27 @@ async def test_who_cannot_see_argocd_does_not_judge(digits: Delivery, tmp_path: 
         assert "cannot be reached" in rows["blind"].reason
         assert digits.remote.tip() == rows["blind"].commit_sha
         assert all("nothing was rolled back" in row.reason for row in rows.values())
+
+
+async def test_an_outage_in_between_is_waited_for(digits: Delivery, tmp_path: Path) -> None:
+    """The API server is away when the commit comes: no verdict, until it is back and Argo CD says what it is."""
+    config = yaml.safe_load(digits.kubeconfig)
+    nowhere = f"127.0.0.1:{free_port()}"
+    check = {"kubeconfig": {"name": "through", "key": "config"}}
+    async with proxy(nowhere) as between:
+        target = config["clusters"][0]["cluster"]["server"].removeprefix("https://")
+        config["clusters"][0]["cluster"]["server"] = f"https://{between.address}"
+        secrets = {"through": yaml.safe_dump(config)}
+        outage = promotion(digits, "outage", check=check)
+        async with rollout(tmp_path, digits.kubeconfig, outage, secrets=secrets) as world:
+            row = await world.until(await world.propose(model("outage"), name="outage"), is_in_error)
+            assert (row.state, row.verification["outcome"]) == ("committed", "pending")
+
+            between.target = target
+            row = await world.verified(row.id)
+
+    assert row.state == "live"
+
+
+def is_in_error(row: Any) -> bool:
+    return row.state == "committed" and any(one["verdict"] == "error" for one in row.verification["checks"])

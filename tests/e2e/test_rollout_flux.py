@@ -34,7 +34,7 @@ def promotion(digits: FluxDelivery, name: str, within: str = "60s", **check: Any
 async def test_a_commit_is_live_once_flux_has_applied_it_and_taken_back_where_it_is_never_ready(
     digits: FluxDelivery, tmp_path: Path
 ) -> None:
-    async with rollout(tmp_path, digits.server, promotion(digits, "flux")) as world:
+    async with rollout(tmp_path, digits.kubeconfig, promotion(digits, "flux")) as world:
         good = await world.verified(await world.propose(model("flux-good", "alpine"), name="flux"))
         image = digits.image()
         row = await world.until(
@@ -57,7 +57,7 @@ async def test_a_source_that_is_suspended_and_a_kustomization_that_is_absent_rol
     idle, absent = promotion(digits, "idle", "2s"), promotion(digits, "absent", "2s", kustomization="nowhere")
     digits.suspend(True)
     try:
-        async with rollout(tmp_path, digits.server, idle, absent) as world:
+        async with rollout(tmp_path, digits.kubeconfig, idle, absent) as world:
             rows = {name: await world.verified(await world.propose(model(name), name=name)) for name in world.documents}
     finally:
         digits.suspend(False)

@@ -80,7 +80,8 @@ class Told:
         said = json.loads(spec.file.read_text()) if spec.file.exists() else {}
         weight = subject.facts["step"]["weight"]
         uri = subject.facts["candidate"].get("uri")
-        return said.get(f"{uri} at {weight}", said.get(uri))
+        # A rollback to what was there before our first promotion: no model of ours.
+        return said.get(f"{uri} at {weight}", said.get(uri)) if uri else "pass"
 
     @staticmethod
     def judge(spec: Spec, subject: Any, answer: Any, memory: Any, now: Any) -> Finding:

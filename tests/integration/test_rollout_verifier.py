@@ -10,6 +10,8 @@ import multiprocessing
 import signal
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -291,16 +293,31 @@ async def test_figures_are_watched_for_a_while(tmp_path: Path, remote: Remote, p
 async def test_what_a_newer_commit_has_replaced_is_looked_at_no_more(
     tmp_path: Path, remote: Remote, model: HttpServer
 ) -> None:
+    async with watched(tmp_path / "data", smoke(remote.path, model.url)) as world:
+        first = await world.committed("a")
+        await world.seen(first.id, "smoke", "not there yet")
+        # Another process's, which did not wait for this one.
+        newer = replace(first, id="p-newer", intent_key="newer", ended=datetime.now(UTC), verification=None)
+        await world.store.write(lambda c: promotions.propose(c, newer))
+        replaced = await world.until(first.id, lambda row: row.verification["outcome"] == "superseded")
+
+    assert replaced.state == "committed"
+    assert replaced.verification["reason"] == "p-newer came into the branch after it"
+
+
+async def test_a_person_who_goes_back_does_not_wait_for_the_verdict(
+    tmp_path: Path, remote: Remote, model: HttpServer
+) -> None:
     document = smoke(remote.path, f"{model.url}/v/{{{{candidate.run}}}}")
 
     async with watched(tmp_path / "data", document) as world:
-        first, second = await world.committed("a"), await world.committed("b")
-        replaced = await world.until(first.id, lambda row: row.verification["outcome"] == "superseded")
-        model.documents["/v/r-b"] = b"{}"
-        good = await world.verified(second.id)
+        first = await world.committed("a")
+        await world.seen(first.id, "smoke", "not there yet")
+        back = await world.verified(await world.promoter.rollback("digits", reason="odd", actor="ann"))
+        gone = await world.verified(first.id)
 
-    assert (replaced.state, good.state) == ("committed", "live")
-    assert replaced.verification["reason"] == f"{second.id} came into the branch after it"
+    assert (back.state, gone.state) == ("live", "rolled-back")
+    assert "what was restored is none" in back.verification["reason"]
 
 
 async def test_one_that_is_slow_keeps_no_other_waiting(tmp_path: Path, remote: Remote, model: HttpServer) -> None:
@@ -318,7 +335,7 @@ async def test_one_that_is_slow_keeps_no_other_waiting(tmp_path: Path, remote: R
     assert verified.state == "live"
 
 
-async def test_a_promotion_that_is_verified_no_more_is_left_as_it_is(
+async def test_a_promotion_that_is_to_be_verified_no_more_is_live_as_it_is(
     tmp_path: Path, remote: Remote, model: HttpServer
 ) -> None:
     from tests.integration.promotion_world import document
@@ -327,9 +344,9 @@ async def test_a_promotion_that_is_verified_no_more_is_left_as_it_is(
         row = await world.committed()
         await world.seen(row.id, "smoke", "not there yet")
         await world.promoter.take({"digits": document(remote.path)})
-        left = await world.until(row.id, lambda row: row.verification["outcome"] == "superseded")
+        left = await world.verified(row.id)
 
-    assert left.state == "committed"
+    assert left.state == "live"
     assert "manifest says no more" in left.verification["reason"]
 
 

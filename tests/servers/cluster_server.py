@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.servers.launch import absent, wait_until
 from tests.servers.program import SCRIPTS, cache
 from tests.servers.shared import Shared
@@ -68,6 +70,35 @@ class ClusterServer:
             yield name
         finally:
             self.ask("DELETE", f"/api/v1/namespaces/{name}")
+
+    def account(self, space: str, verbs: dict[str, list[str]], within: str) -> str:
+        """A kubeconfig of an account in `space` that may do these verbs of each GROUP/RESOURCE in `within`, no more."""
+        accounts = f"/api/v1/namespaces/{space}/serviceaccounts"
+        roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{within}"
+        name = f"{space}-reader"
+        rules = [
+            {"apiGroups": [group], "resources": [resource], "verbs": allowed}
+            for what, allowed in verbs.items()
+            for group, _, resource in [what.partition("/")]
+        ]
+        self.ask("POST", accounts, {"metadata": {"name": name}})
+        self.ask("POST", f"{roles}/roles", {"metadata": {"name": name}, "rules": rules})
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": space}],
+        }
+        self.ask("POST", f"{roles}/rolebindings", binding)
+        token = self.ask("POST", f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 3600}})["status"]["token"]
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token}
+        return yaml.safe_dump(config)
+
+    def forget(self, space: str, within: str) -> None:
+        """Take the account's rights away again, where they outlive its namespace."""
+        for kind in ("rolebindings", "roles"):
+            path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{within}/{kind}/{space}-reader"
+            self.ask("DELETE", path)
 
     def _context(self) -> ssl.SSLContext:
         pki = self.home / "pki"

@@ -19,7 +19,7 @@ from tests.servers.launch import free_port
 class HttpServer:
     """`documents` by path. `headers` are added to every answer. `asked`: (method, path, status) of what was asked.
 
-    `bodies`: what was posted. `etags`: whether answers have an ETag. `login`: USER:PASSWORD that is asked for, or nothing.
+    `bodies`: what was posted. `etags`: whether answers have an ETag. `login`: USER:PASSWORD that is asked for, or none.
     """
 
     port: int = field(default_factory=free_port)

@@ -45,6 +45,12 @@ def losses(seed: int, n: int, gain: float) -> Examples:
     return table(f"sha256:{seed}", candidateLoss=mine, championLoss=hard)
 
 
+def leaning(seed: int, n: int) -> Examples:
+    """Losses as good in the mean, where the candidate is mostly a little better and now and then much worse."""
+    chance = random.Random(seed)
+    return table(f"sha256:{seed}", candidateLoss=[chance.expovariate(1) for _ in range(n)], championLoss=[1.0] * n)
+
+
 def passed(examples: list[Examples], **fields: Any) -> float:
     return sum(judged(one, **fields).verdict == "pass" for one in examples) / len(examples)
 
@@ -58,11 +64,13 @@ def test_noise_is_promoted_less_often_than_the_confidence_of_mcnemar_allows() ->
 
 
 @pytest.mark.parametrize(
-    "draw", [lambda seed: answers(seed, 200, 0.8, 0.8), lambda seed: losses(seed, 100, 0.0)], ids=["answers", "losses"]
+    "draw",
+    [lambda seed: answers(seed, 200, 0.8, 0.8), lambda seed: losses(seed, 100, 0.0), lambda seed: leaning(seed, 100)],
+    ids=["answers", "losses", "leaning"],
 )
 def test_noise_is_promoted_as_often_as_the_confidence_of_the_bootstrap_says(draw: Any) -> None:
-    """It is close to its level: over 3,200 simulations of answers 4.7 % got through. 400 cannot tell 4.7 from 5 %, so
-    three standard errors are allowed: 8.3 %. These 400 of answers came to 7.75 %."""
+    """It is close to its level: `docs/gates.md` has the figures of more simulations. 400 cannot tell 4.7 from 5 %, so
+    three standard errors are allowed: 8.3 %. By percentiles alone 7 in 100 of the leaning ones got through."""
     same = [draw(seed) for seed in range(SIMULATIONS)]
 
     assert passed(same) < 0.05 + 3 * (0.05 * 0.95 / SIMULATIONS) ** 0.5
@@ -122,14 +130,25 @@ def test_mcnemar_is_the_test_of_the_books() -> None:
         assert paired.upper_tail(won, n) == pytest.approx(expected, rel=1e-6)
 
 
-@given(st.lists(st.floats(-1, 1), min_size=20, max_size=40), st.lists(st.floats(0, 1), min_size=40, max_size=40))
-def test_a_higher_gain_on_any_example_never_makes_it_less_certain(gains: list[float], more: list[float]) -> None:
-    better = [one + two for one, two in zip(gains, more, strict=False)]
-
-    before, after = (paired.bootstrap(one, 0.0, 0.9, 7) for one in (gains, better))
+@given(st.lists(st.integers(-64, 64), min_size=20, max_size=40), st.integers(0, 64))
+def test_a_higher_gain_on_every_example_never_makes_it_less_certain(gains: list[int], more: int) -> None:
+    """On one alone it may: what is far from the others makes all of them less sure. Whole 64ths are exact in floats."""
+    before, after = (
+        paired.bootstrap([one / 64 for one in of], 0.0, 0.9, 7) for of in (gains, [one + more for one in gains])
+    )
 
     assert after.p <= before.p
     assert after.gain >= before.gain
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 0.0, 0.0, 1e-9, 0.5, 1.0]), min_size=20, max_size=60))
+def test_whatever_the_losses_are_the_figures_are_json_and_the_bounds_lie_around_the_gain(gains: list[float]) -> None:
+    found = paired.bootstrap(gains, 0.0, 0.95, 7)
+
+    assert 0 < found.p <= 1
+    for bound, side in ((found.low, -1), (found.high, 1)):
+        assert bound is None or (bound - found.gain) * side >= -1e-9
+    assert not (found.p <= 0.05 and found.low is not None and found.low < -1e-9)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=20, max_size=60), st.integers(0, 59))

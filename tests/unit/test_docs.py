@@ -104,7 +104,8 @@ def filled(tmp_path: Path) -> Path:
     for file in EXAMPLES.rglob("*.yaml"):
         copy = tmp_path / file.relative_to(EXAMPLES)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(re.sub(r"\$\{([A-Z]+)\}", lambda match: str(tmp_path / match[1].lower()), file.read_text()))
+        text = re.sub(r"\$\{PORT\}", "1", file.read_text())
+        copy.write_text(re.sub(r"\$\{([A-Z]+)\}", lambda match: str(tmp_path / match[1].lower()), text))
     return tmp_path
 
 

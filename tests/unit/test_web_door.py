@@ -97,7 +97,9 @@ PEOPLE = [
     [
         ("vic", "GET", "/api/v1/runs", 200),
         ("vic", "POST", "/api/v1/promotions/p-1/approve", 200),  # whose word counts the promotion says
+        ("vic", "POST", "/api/v1/promotions/p-1/waive", 200),  # the same
         ("vic", "POST", "/api/v1/promotions/p-1/retry", 403),
+        ("vic", "POST", "/api/v1/promotions/model/propose", 403),
         ("vic", "POST", "/api/v1/promotions/model/hold", 403),
         ("vic", "POST", "/api/v1/promotions/model/approve/rollback", 403),
         ("vic", "POST", "/api/v1/events", 403),
