@@ -5,7 +5,8 @@
 Ours: `deploy.attempt.run`, with a cold cache (the first promotion ever) and with a warm one (all later ones); gates,
 record and the proof of the edit included. Kargo's way: a bare clone, a work tree, edit, commit, push. Also a shallow
 clone, as a script would make it. All over `file://`. The repository is built once and kept in the temporary folder;
-each run works on a fresh one that borrows its objects. The writers change one file each in a small repository: four
+each run works on a fresh one that borrows its objects. Memory: of a process that makes one commit, and of the largest
+git under it, over repositories of three sizes. The writers change one file each in a small repository: four
 machines (processes with a cache each), and as many threads as it takes.
 """
 
@@ -33,6 +34,8 @@ MANIFEST = "apps/team007/app042/model.yaml"
 TEXT = "apiVersion: v1\nkind: Model\nmetadata: {{name: m{n}}}\nspec:\n  storageUri: s3://models/m{n}/v0  # live\n"
 BLOB = 10 * 1024 * 1024
 MACHINES = 4
+SIZES = (1_000, 10_000, 50_000)
+"""Files of the repositories whose commits' memory is compared."""
 ROOT = Path(__file__).parents[1]
 
 
@@ -166,8 +169,36 @@ def writing(root: Path, writers: int) -> float:
     return time.perf_counter() - start
 
 
+def memory(kept: Path, root: Path) -> float:
+    """Most megabytes of a process that made the first commit there: of ours and of git's, the larger one."""
+    name = kept.stem
+    repo = borrow(kept, root / f"{name}-memory.git")
+    code = (
+        "import resource as r, sys; from pathlib import Path; from bench import promotion as p\n"
+        "p.ours(Path(sys.argv[1]), Path(sys.argv[2]), 1)\n"
+        "print(r.getrusage(r.RUSAGE_SELF).ru_maxrss, r.getrusage(r.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    command = [sys.executable, "-c", code, str(repo), str(root / f"{name}-memory")]
+    out = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return max(int(one) for one in out.split()) / 1024
+
+
+def measure_memory(root: Path) -> list[Row]:
+    """Flat with the size of the repository, but for the trees of a commit, which git reads."""
+    found = {size: memory(generate(_kept(size, 0), size), root) for size in SIZES}
+    least, most = found[SIZES[0]], found[SIZES[-1]]
+    return [
+        Row(f"peak memory of a commit, {SIZES[-1]} files", most, "MB", least, f"with {SIZES[0]} files"),
+        Row(f"peak memory, {SIZES[-1]} files against {SIZES[0]}", most / least, "times", goal=1.5, at_least=False),
+    ]
+
+
+def _kept(files: int, history_mb: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"retrain-bench-{files}-{history_mb}.git"
+
+
 def measure(files: int, history_mb: int, rounds: int, writers: int) -> list[Row]:
-    kept = generate(Path(tempfile.gettempdir()) / f"retrain-bench-{files}-{history_mb}.git", files, history_mb)
+    kept = generate(_kept(files, history_mb), files, history_mb)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         repo = borrow(kept, root / "repo.git")
@@ -180,6 +211,7 @@ def measure(files: int, history_mb: int, rounds: int, writers: int) -> list[Row]
         warm = milliseconds(lambda n: ours(repo, root / "warm", 3000 + n), rounds)
         taken = writing(root, writers)
         ours_moved = megabytes(root / "cold0")
+        flat = measure_memory(root)
     what = f"promotion commit, {files} files, {history_mb} MB of history"
     way = "Kargo's way"
     least = {"at_least": False, "goal": 150.0}
@@ -190,6 +222,7 @@ def measure(files: int, history_mb: int, rounds: int, writers: int) -> list[Row]
         Row("Kargo's way takes so many times as long", theirs / statistics.median(warm), "times", goal=10),
         Row("bytes that the first one moves", ours_moved, "MB", moved, way, goal=1, at_least=False),
         Row(f"{writers} writers on one branch, until all have landed", taken, "s", goal=20, at_least=False),
+        *flat,
     ]
 
 

@@ -120,7 +120,8 @@ def why_not(terms: Approvals, actor: str, roles: Collection[str], authors: Colle
     if not set(roles) & set(terms.roles):
         return f"{actor} has the roles {_names(roles)}; this needs one of {_names(terms.roles)}"
     if terms.notBy == "author" and person(actor) in {person(author) for author in authors}:
-        return f"{actor} has proposed or started it; somebody else must approve it (approvals.notBy: author)"
+        why = f"{actor} has proposed or started it, or written what it was trained by"
+        return f"{why}; somebody else must approve it (approvals.notBy: author)"
     return None
 
 

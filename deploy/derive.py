@@ -14,11 +14,12 @@ from typing import Literal
 from deploy import approvals, render
 from deploy import record as records
 from deploy import waivers as waiving
+from deploy.applying import Drifted, changed_since, edited, taken_back, target_of
 from deploy.approvals import NO_CHAMPION, Binding
 from deploy.candidate import Candidate
 from deploy.edits import edit as editing
-from deploy.edits import selector, serving
-from deploy.edits.edit import Change, EditRefused, Remove, Target, Value
+from deploy.edits import serving
+from deploy.edits.edit import Remove, Value
 from deploy.edits.spec import Edit
 from deploy.gates import Evidence, Given, Verdict, ask_all, overall
 from deploy.gates import spec as gate_specs
@@ -106,7 +107,7 @@ def promote(document: PromotionDocument, intent: Intent, contents: Mapping[str, 
     if record is not None and record.mentions(intent.id):
         return Derived("landed", "the commit is in the branch")
     facts = facts_of(document, intent, candidate)
-    files, edits = _edit(_wanted(document, facts, 0), contents)
+    files, edits = edited(_wanted(document, facts, 0), contents)
     verdicts = _judge(document, intent, record, contents)
     diff, warned = _diff(contents, files), _warnings(document, {**contents, **files})
     if not files or _is_there(document, intent, contents):
@@ -127,7 +128,7 @@ def promote(document: PromotionDocument, intent: Intent, contents: Mapping[str, 
         signature=candidate.measured.signature,
         registered=candidate.registered.model_dump(exclude_none=True) if candidate.registered else None,
     )
-    known = record.live if record and not _changed(record, contents) else None
+    known = record.live if record and not changed_since(record, contents) else None
     way_back = [StepBack(live=known, edits=tuple(edits)), *(record.wayBack if record else ())]
     subject = _binding(document, candidate, record, verdicts, edits).subject
     approved = tuple(one for one in intent.approvals if one.subject == subject)
@@ -186,10 +187,10 @@ def step(document: PromotionDocument, intent: Intent, contents: Mapping[str, byt
         raise Refused(f"{document.record_file}: {intent.id} is not what is live any more")
     if record.step is not None and record.step.number > intent.step:
         return Derived("landed", "the commit is in the branch")
-    if changed := _changed(record, contents):
+    if changed := changed_since(record, contents):
         raise Refused(changed)
     facts = facts_of(document, intent, candidate)
-    files, edits = _edit(_wanted(document, facts, intent.step), contents)
+    files, edits = edited(_wanted(document, facts, intent.step), contents)
     back = record.wayBack[0]
     made = Made(
         _identity(document, intent),
@@ -228,7 +229,7 @@ def rollback(document: PromotionDocument, intent: Intent, contents: Mapping[str,
         raise Refused(f"{record.live.promotion} is live, not {intent.of}; nothing was rolled back")
     back = record.wayBack[0]
     try:
-        files, edits = _taken_back(back.edits, contents)
+        files, edits = taken_back(back.edits, contents)
     except Drifted as changed:
         raise Refused(f"{changed}; nothing was rolled back") from changed
     made = Made(
@@ -283,55 +284,6 @@ def _value(edit: Edit, facts: Mapping[str, JsonValue]) -> editing.Edit:
         raise ConfigError(f"{edit.file}: {edit.path}: {error}") from error
 
 
-def _edit(
-    wanted: Sequence[tuple[Edit | EditMade, editing.Edit]], contents: Mapping[str, bytes | None]
-) -> tuple[dict[str, bytes], list[EditMade]]:
-    """The files that change, and the edits in the order asked."""
-    changed: dict[str, bytes] = {}
-    done: dict[int, Change] = {}
-    for file in dict.fromkeys(edit.file for edit, _ in wanted):
-        numbers = [number for number, (edit, _) in enumerate(wanted) if edit.file == file]
-        data = contents[file]
-        if data is None:
-            raise Refused(f"{file}: is not there")
-        new, changes = editing.apply(data, [(_target(wanted[n][0]), wanted[n][1]) for n in numbers], file)
-        done |= dict(zip(numbers, changes, strict=True))
-        if new != data:
-            changed[file] = new
-    made = [
-        records.edit_made(edit.file, edit.path, edit.resource, done[number])
-        for number, (edit, _) in enumerate(wanted)
-        if done[number].changed
-    ]
-    return changed, made
-
-
-def _taken_back(
-    edits: Sequence[EditMade], contents: Mapping[str, bytes | None]
-) -> tuple[dict[str, bytes], list[EditMade]]:
-    """The files as they were before the edits, and the edits that make them so.
-
-    The last edit first, one by one: it may stand in what an earlier one made, or change it again.
-
-    Raises:
-        Drifted: a value is not what an edit made of it.
-        Refused: it cannot be taken back.
-    """
-    now = dict(contents)
-    done: list[EditMade] = []
-    for made in reversed(edits):
-        if changed := drifted([made], now):
-            raise Drifted(changed)
-        files, back = _edit([(made, made.back)], now)
-        now |= files
-        done += back
-    return {file: data for file, data in now.items() if data is not None and data != contents[file]}, done
-
-
-class Drifted(Exception):
-    """Somebody changed what we have edited."""
-
-
 def _wanted(
     document: PromotionDocument, facts: Mapping[str, JsonValue], number: int
 ) -> list[tuple[Edit | EditMade, editing.Edit]]:
@@ -346,7 +298,7 @@ def _is_there(document: PromotionDocument, intent: Intent, contents: Mapping[str
     if last < 1 or intent.candidate is None:
         return False
     facts = facts_of(document, replace(intent, step=last), intent.candidate)
-    return not _edit(_wanted(document, facts, last), contents)[0]
+    return not edited(_wanted(document, facts, last), contents)[0]
 
 
 def _at(document: PromotionDocument, number: int) -> AtStep | None:
@@ -360,13 +312,9 @@ def _warnings(document: PromotionDocument, contents: Mapping[str, bytes | None])
         warning
         for file in files_of(document)
         for warning in serving.warnings(
-            contents[file] or b"", file, [_target(edit) for edit in document.spec.edits if edit.file == file]
+            contents[file] or b"", file, [target_of(edit) for edit in document.spec.edits if edit.file == file]
         )
     )
-
-
-def _target(edit: Edit | EditMade) -> Target:
-    return Target(selector.parse(edit.path), edit.resource)
 
 
 def evidence(document: PromotionDocument, intent: Intent, contents: Mapping[str, bytes | None]) -> Evidence:
@@ -382,7 +330,7 @@ def evidence(document: PromotionDocument, intent: Intent, contents: Mapping[str,
 def _evidence(intent: Intent, record: Record | None, contents: Mapping[str, bytes | None]) -> Evidence:
     candidate = intent.candidate
     assert candidate is not None
-    changed = _changed(record, contents) if record else ""
+    changed = changed_since(record, contents) if record else ""
     return Evidence(
         candidate=candidate.measured,
         champion=record.live.measured if record and record.live and not changed else None,
@@ -399,33 +347,6 @@ def _judge(
 ) -> list[Verdict]:
     verdicts = ask_all(gate_specs.build(document.spec.gates), _evidence(intent, record, contents))
     return waiving.applied(document, verdicts, intent.waivers)
-
-
-def _changed(record: Record, contents: Mapping[str, bytes | None]) -> str:
-    """How the manifests differ from what a record says of them, "" if they do not."""
-    if record.step is None:
-        return drifted(record.edits, contents)
-    there = [made for made in record.standing if contents.get(made.file) is not None]
-    try:
-        _taken_back(there, contents)
-    except (Drifted, EditRefused) as changed:
-        return str(changed)
-    return ""
-
-
-def drifted(edits: Sequence[EditMade], contents: Mapping[str, bytes | None]) -> str:
-    """How a manifest differs from what a record says of it, "" if it does not."""
-    for made in edits:
-        data = contents.get(made.file)
-        if data is None:
-            continue
-        try:
-            changed = editing.drifted(data, _target(made), made.file, made.made, made.new)
-        except EditRefused as error:
-            return str(error)
-        if changed:
-            return f"{made.file}: {made.path} {changed}: somebody changed it by hand"
-    return ""
 
 
 def _identity(document: PromotionDocument, intent: Intent) -> dict[str, JsonValue]:

@@ -230,6 +230,7 @@ class Desk:
         """
         _check_known(by)
         before = promotions.holding(connection, hold.name, hold.environment)
+        hold = replace(hold, reason=one_line(hold.reason, REASON), actor=one_line(hold.actor, 200))
         promotions.hold(connection, hold)
         where = f"{hold.name}/{hold.environment}"
         _note(connection, _deed(by, action, where, hold.reason, hold.created), _hold(before), _hold(hold))

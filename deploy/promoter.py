@@ -18,26 +18,26 @@ import structlog
 from anyio.abc import TaskStatus
 from sqlalchemy import Connection
 
-from deploy import asked, attempt, barrier, follower, gates, proposals, waivers
+from deploy import asked, attempt, barrier, follower, gates
 from deploy.attempt import Place
 from deploy.barrier import Pushing
-from deploy.clearance import Clearance, held
+from deploy.beginning import begin
+from deploy.clearance import Clearance
 from deploy.derive import Derived, Intent
 from deploy.desk import Desk
 from deploy.forges import RateLimited
-from deploy.gates import Given, Tools
+from deploy.gates import Tools
 from deploy.git import Race
 from deploy.git.access import Vault
+from deploy.health import Health
 from deploy.outcomes import Ending, emit
 from deploy.people import People
 from deploy.plan import plan
 from deploy.pulling import Puller, Task, Unjudged, tidy
-from deploy.record import held_by
 from deploy.registry import marker
 from deploy.rollout import canary, verifier
 from deploy.rollout.verifier import OpenOutside, Verifier
 from deploy.spec import PromotionDocument
-from deploy.states import WAITING, into
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, Transient
 from retrain.events import JsonValue
@@ -59,7 +59,6 @@ RACES = 20
 UNJUDGED = 20
 """Times in a row that a gate may be in error before its promotion is refused."""
 LONGEST_S = 300.0
-PROBE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +103,15 @@ class Promoter:
         self._unjudged: dict[str, int] = {}
         self._open_tools = tools
         self._tools: Tools | None = None
-        self._trouble: dict[str, str] = {}
         self._stumbles: dict[str, int] = {}
         # Waiting for a repository's turn takes a task, not a thread.
         self._turns: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
         self._limiter = anyio.CapacityLimiter(AT_ONCE + 4)
+        self._health = Health(lambda: self.documents, place, self._limiter)
         owner = self._settings.owner
         self._marker = marker.Marker(store, lambda: self.documents, place.vault, self._clock, owner)
         self._verifier = Verifier(store, lambda: self.documents, place, self._clock, outside, owner=owner)
-        self._puller = Puller(store, place, self._clock, self._limiter, self._settings.owner, self._settings.forge_s)
+        self._puller = Puller(store, place, self._clock, self._limiter, owner, self._settings.forge_s)
         self.people = People(store, Desk(lambda: self.documents), place, self._clock, self._limiter)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -128,7 +127,7 @@ class Promoter:
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_git)
             group.start_soon(self._renew)
-            group.start_soon(self._probe)
+            group.start_soon(self._health.probe)
             group.start_soon(follower.run, self._store, lambda: self.documents, self._clock)
             group.start_soon(
                 tidy.run, self._store, lambda: self.documents, self._place, self._clock, self._settings.owner
@@ -157,7 +156,7 @@ class Promoter:
 
     def state(self) -> dict[str, JsonValue]:
         """For readiness: each promotion's repository, and what is wrong with it."""
-        trouble = {**self._verifier.state(), **self._trouble}
+        trouble = {**self._verifier.state(), **self._health.trouble}
         return {name: {"ready": name not in trouble, "reason": trouble.get(name, "")} for name in self.documents}
 
     async def plan(
@@ -213,24 +212,6 @@ class Promoter:
             self._puller.close()
             self._place.git.close()
 
-    async def _probe(self) -> None:
-        """Say early what is wrong with a repository, and notice when it is well again."""
-        while True:
-            for name, document in list(self.documents.items()):
-                try:
-                    await self._in_thread(self._place.repository(document).probe)
-                    self._trouble.pop(name, None)
-                except (Transient, Permanent) as error:
-                    self._note_trouble(name, error)
-            if not self._trouble:
-                return
-            await anyio.sleep(PROBE_S)
-
-    def _note_trouble(self, name: str, error: Exception) -> None:
-        if self._trouble.get(name) != str(error):
-            log.warning("promotion.repository_away", promotion=name, error=str(error))
-        self._trouble[name] = str(error)
-
     async def _settle(self, row: PromotionRow) -> None:
         """Bring one promotion to its end, or to its next attempt. Whatever goes wrong stays with this one."""
         with anyio.CancelScope(shield=True):
@@ -252,7 +233,7 @@ class Promoter:
         try:
             await self._advance(row)
         except Transient as error:
-            self._note_trouble(row.name, error)
+            self._health.note(row.name, error)
             await self._later(row, error)
         except _Over as over:
             await self._end(row, over.ending)
@@ -279,7 +260,8 @@ class Promoter:
 
     async def _try_once(self, row: PromotionRow, document: PromotionDocument) -> None:
         target = document.at(row.environment)
-        wish = await self._store.write(partial(self._begin, row=row))
+        start = partial(begin, document=document, row=row, owner=self._settings.owner, now=self._clock.now())
+        wish = await self._store.write(start)
         if isinstance(wish, Ending):
             await self._end(row, wish)
             return
@@ -291,7 +273,7 @@ class Promoter:
         async with self._turns[document.spec.repo.url]:
             before_push = partial(self._before_push, row, document, wish.given.at or row.created)
             base, commit, derived = await self._in_thread(partial(attempt.run, self._place, target, wish, before_push))
-        self._trouble.pop(row.name, None)
+        self._health.well(row.name)
         match derived.outcome:
             case "commit" | "landed":
                 looks = canary.begin(document, row, self._clock.now())
@@ -307,7 +289,7 @@ class Promoter:
         asked_of = partial(self._asked, document.at(row.environment))
         turn = self._turns[document.spec.repo.url]
         outcome = await self._puller.look(Task(row, document, wish, asked_of), turn)
-        self._trouble.pop(row.name, None)
+        self._health.well(row.name)
         self._stumbles.pop(row.id, None)
         match outcome:
             case Ending():
@@ -340,26 +322,6 @@ class Promoter:
             return
         del self._unjudged[row.id]
         await self._end(row, ending)
-
-    def _begin(self, connection: Connection, row: PromotionRow) -> Intent | Ending:
-        """Enter `gating`: what is wanted, with the approvals so far; what stops it instead, if something does."""
-        fresh = promotions.get(connection, row.id) or row
-        # A commit that may have been pushed before a crash is looked for even under a hold.
-        if row.commit_sha is None and row.action == "promote":
-            hold = promotions.holding(connection, row.name, row.environment)
-            if hold is not None and fresh.state not in WAITING and fresh.pull is None:
-                return Ending("refused", held(hold))
-            if (no := barrier.rejected(connection, row)) is not None:
-                return Ending("refused", no)
-        if row.commit_sha is None and fresh.state not in WAITING:
-            now = self._clock.now()
-            promotions.save(connection, self._settings.owner, row.id, now, was=into("gating"), state="gating")
-        target, now = self.documents[row.name].at(row.environment), self._clock.now()
-        wish = proposals.intent(row, barrier.countable(connection, target, fresh, now))
-        hold = promotions.holding(connection, row.name, row.environment) if row.action == "rollback" else None
-        waived = waivers.holding(waivers.of(connection, row.id), now)
-        given = Given(at=barrier.asked_at(target, fresh, now))
-        return replace(wish, given=given, hold=held_by(hold), waivers=waived)
 
     def _before_push(
         self,
@@ -413,6 +375,7 @@ class Promoter:
 
     async def _end(self, row: PromotionRow, ending: Ending) -> None:
         now = self._clock.now()
+        self._stumbles.pop(row.id, None)
         await self._store.write(lambda c: emit(c, self._settings.owner, row, ending, now))
         self._store.signals.notify("outbox")
         log.info("promotion.ended", promotion_id=row.id, state=ending.state, commit=ending.commit, reason=ending.reason)

@@ -50,7 +50,7 @@ class Live(_Part):
     @property
     def measured(self) -> Measured:
         """Its metrics as gates want them."""
-        return Measured(self.digest, self.metrics, self.dataset, self.code, self.signature)
+        return Measured(self.digest, self.metrics, self.dataset, self.code, self.signature, self.uri)
 
 
 class Stood(_Part):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from deploy import barrier, outcomes, proposals, waivers
-from deploy.approvals import why_not
+from deploy.approvals import person, why_not
 from deploy.authors import authors
 from deploy.environments import Approvals, Waivers
 from deploy.names import one_line
@@ -67,10 +67,11 @@ def _check_person(
         raise ConfigError("a waiver needs a reason; it goes into the commit")
     if not wish.gates:
         raise ConfigError("name the gates that are waived")
-    who = authors(connection, target, row)
-    asked = Approvals(roles=terms.roles, notBy="author")
-    if why := why_not(asked, wish.by.name, wish.by.roles, who):
-        raise Forbidden(f"{row.id}: {why.replace('approve it (approvals.notBy: author)', 'waive its gates')}")
+    if why := why_not(Approvals(roles=terms.roles, notBy="nobody"), wish.by.name, wish.by.roles, ()):
+        raise Forbidden(f"{row.id}: {why}")
+    if person(wish.by.name) in {person(author) for author in authors(connection, target, row)}:
+        why = f"{wish.by.name} has proposed or started it, or written what it was trained by"
+        raise Forbidden(f"{row.id}: {why}; somebody else must waive its gates")
 
 
 def _waiver(

@@ -25,7 +25,7 @@ class Built:
     @property
     def asks(self) -> bool:
         """Whether somebody must be asked before it can judge."""
-        return hasattr(self.kind, "gather")
+        return hasattr(self.kind, "gather") and getattr(self.spec, "asks", True)
 
 
 def ask_all(gates: Sequence[Built], evidence: Evidence) -> list[Verdict]:

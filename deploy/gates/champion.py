@@ -12,11 +12,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from deploy.gates import paired
+from deploy.gates import paired, rescoring
 from deploy.gates.baseline import Direction, OnNoChampion, baseline, figure_of, gain, none_live
 from deploy.gates.evidence import Evidence, Measured
 from deploy.gates.examples import Examples
+from deploy.gates.gathering import Tools
 from deploy.gates.paired import Tested
+from deploy.gates.rescoring import Evaluate
 from deploy.gates.verdict import GateSpec, Verdict, missing, number, say
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
@@ -27,6 +29,7 @@ class Spec(GateSpec):
 
     `maxRegression: 0.01` and `margin: 0.01` (non-inferiority) are the same as `minDelta: -0.01`. With `relative` they
     are shares of the champion's figure. `test`: the gain, example by example, is above the margin at this `confidence`.
+    `evaluate`: a workflow that scores the live model on the candidate's data, where the run has not.
     """
 
     kind: Literal["champion"]
@@ -39,6 +42,7 @@ class Spec(GateSpec):
     test: Literal["bootstrap", "mcnemar"] | None = None
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
     onNoChampion: OnNoChampion = "fail"
+    evaluate: Evaluate | None = None
 
     @model_validator(mode="after")
     def _one_margin(self) -> Spec:
@@ -50,7 +54,14 @@ class Spec(GateSpec):
             raise ValueError("a test compares example by example, in absolute figures; take relative out")
         if self.test == "mcnemar" and self.least != 0:
             raise ValueError("test: mcnemar asks only who is right more often; with a margin write test: bootstrap")
+        if self.test is not None and self.evaluate is not None:
+            raise ValueError("a test needs what both said of each example, which only the run gives; take evaluate out")
         return self
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody may have to be asked before it can judge."""
+        return self.evaluate is not None
 
     @property
     def least(self) -> Decimal:
@@ -64,12 +75,21 @@ class Spec(GateSpec):
         return self.confidence or 0.95
 
 
+async def gather(spec: Spec, evidence: Evidence, tools: Tools) -> JsonValue:
+    """Have the live model scored where that is wanted and needed. Raises as `rescoring.gather`."""
+    return await rescoring.gather(spec, spec.evaluate, evidence, tools)
+
+
 def judge(spec: Spec, evidence: Evidence) -> Verdict:
     """Compare; equal to the margin passes. A candidate without the metric fails, a champion without it is an error."""
     candidate = number(evidence.candidate.metrics, spec.metric)
     if candidate is None:
         return say(spec, "fail", missing(evidence.candidate.metrics, spec.metric))
     champion = baseline(evidence)
+    if spec.evaluate is not None and rescoring.is_needed(evidence):
+        champion = rescoring.scored(spec, evidence)
+        if isinstance(champion, Verdict):
+            return champion
     if isinstance(champion, str):
         live = evidence.champion.digest if evidence.champion else None
         return say(spec, "error", champion, champion=live)

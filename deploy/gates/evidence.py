@@ -16,7 +16,7 @@ from retrain.events import JsonValue
 class Measured:
     """A model and its metrics on one data set (by digest; None where nobody said which).
 
-    `code`: digest of what measured it. `signature`: columns that it takes and gives.
+    `code`: digest of what measured it. `signature`: columns that it takes and gives. `uri`: where the live one lies.
     """
 
     digest: str
@@ -24,6 +24,7 @@ class Measured:
     dataset: str | None = None
     code: str | None = None
     signature: JsonValue = None
+    uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 import anyio.to_thread
 
+from deploy.folder import digest_of_folder
+
 
 class _Fetches(Protocol):
     async def fetch(self, uri: str, to: Path) -> None: ...
@@ -18,7 +20,7 @@ class _Fetches(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The model, or what is wrong with it. `checked`: its bytes have the digest; a folder has no digest of its own."""
+    """The model, or what is wrong with it. `checked`: its bytes have the digest, a folder's as in `deploy.folder`."""
 
     path: Path | None = None
     size: int | None = None
@@ -53,7 +55,9 @@ def _look(path: Path, roots: Sequence[Path], digest: str) -> Found:
     if not any(root.is_absolute() and real.is_relative_to(root.resolve()) for root in roots):
         return Found(problem=f"the model's path {str(path)[:200]!r} does not lie under what `models` allows")
     if real.is_dir():
-        return Found(real, sum(file.stat().st_size for file in real.rglob("*") if file.is_file()))
+        size = sum(file.stat().st_size for file in real.rglob("*") if file.is_file())
+        # A folder's digest may also be that of an archive of it, which cannot be told from here.
+        return Found(real, size, checked=digest_of_folder(real) == digest)
     if not real.is_file():
         return Found(problem=f"there is no model at {str(path)[:200]!r}")
     if not digest.startswith("sha256:"):

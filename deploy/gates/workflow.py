@@ -17,29 +17,37 @@ from deploy.gates.gathering import Tools
 from deploy.gates.verdict import GateSpec, Verdict, say
 from retrain.events import JsonValue
 
+TEMPLATE = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
 OVER = frozenset({"Succeeded", "Failed", "Error"})
 
 
 class Spec(GateSpec):
     """`template`: a WorkflowTemplate of the project. `parameters`: its arguments, with `{{candidate.uri}}` filled in.
 
-    Known are `candidate.digest|uri|dataset|metrics.NAME|parameters.NAME` and `champion.digest` (empty without one).
+    Known are `candidate.digest|uri|dataset|metrics.NAME|parameters.NAME` and `champion.digest|uri` (empty without one).
     The outputs are `verdict`, and where there are, `reason` and `figures` (the text of a JSON object).
     """
 
     kind: Literal["workflow"]
-    template: str = Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
+    template: str = Field(pattern=TEMPLATE)
     parameters: dict[str, str] = Field(default_factory=dict)
 
 
 async def gather(spec: Spec, evidence: Evidence, tools: Tools) -> JsonValue:
-    """Submit the workflow, or look how it is: the same gate and evidence are the same run, whoever asks.
+    """Submit the workflow, or look how it is. Raises as `ran`."""
+    return await ran(spec, spec.template, spec.parameters, evidence, tools)
+
+
+async def ran(
+    spec: GateSpec, template: str, parameters: Mapping[str, str], evidence: Evidence, tools: Tools
+) -> dict[str, JsonValue]:
+    """How the gate's run is: the same gate and evidence are the same run, whoever asks.
 
     Raises:
         ConfigError, NotFound: it cannot be submitted.
     """
     run_id = f"gate-{answers.key_of(spec, evidence).removeprefix('sha256:')[:32]}"
-    run = await tools.run(manifest(spec, evidence, run_id), run_id)
+    run = await tools.run(manifest(spec.name, template, parameters, evidence, run_id), run_id)
     phase, said = str(run.get("phase") or "Pending"), str(run.get("message") or "")
     if phase not in OVER:
         return answers.pending(f"run {run_id} is {phase}", run=run_id)
@@ -49,27 +57,30 @@ async def gather(spec: Spec, evidence: Evidence, tools: Tools) -> JsonValue:
     return answers.done(run=run_id, outputs=run.get("parameters") or {})
 
 
-def manifest(spec: Spec, evidence: Evidence, run_id: str) -> dict[str, Any]:
+def manifest(
+    name: str, template: str, parameters: Mapping[str, str], evidence: Evidence, run_id: str
+) -> dict[str, Any]:
     """The Workflow that is submitted.
 
     Raises:
         ConfigError: a parameter names what the candidate has not.
     """
     facts = _facts(evidence)
-    values = [{"name": name, "value": str(render.render(text, facts))} for name, text in spec.parameters.items()]
-    plain = re.sub(r"[^a-z0-9]+", "-", spec.name.lower()).strip("-") or "gate"
+    values = [{"name": key, "value": str(render.render(text, facts))} for key, text in parameters.items()]
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "gate"
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Workflow",
         "metadata": {"name": f"gate-{plain}-{run_id[-8:]}", "labels": {"retrain.dev/gate": plain}},
-        "spec": {"workflowTemplateRef": {"name": spec.template}, "arguments": {"parameters": values}},
+        "spec": {"workflowTemplateRef": {"name": template}, "arguments": {"parameters": values}},
     }
 
 
 def _facts(evidence: Evidence) -> dict[str, JsonValue]:
     body = cast("dict[str, dict[str, JsonValue]]", evidence.to_dict())
-    champion = evidence.champion.digest if evidence.champion else ""
-    return {"candidate": {**body["candidate"]}, "champion": {"digest": champion}}
+    live = evidence.champion
+    champion: dict[str, JsonValue] = {"digest": live.digest if live else "", "uri": live.uri if live else ""}
+    return {"candidate": {**body["candidate"]}, "champion": champion}
 
 
 def judge(spec: Spec, evidence: Evidence) -> Verdict:

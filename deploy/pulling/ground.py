@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deploy import attempt, barrier, derive
+from deploy import attempt, barrier
 from deploy import record as records
+from deploy.applying import drifted
 from deploy.attempt import Place
 from deploy.derive import Derived, Intent
 from deploy.forges import Branch, Head, Mine
@@ -115,7 +116,7 @@ def _landed(repository: Repository, document: PromotionDocument, intent: Intent,
         return "no"
     if record.promotion.get("id") != intent.id:
         return "yes"  # a later one has been there since
-    return "no" if derive.drifted(record.edits, _contents(repository, base, [e.file for e in record.edits])) else "yes"
+    return "no" if drifted(record.edits, _contents(repository, base, [e.file for e in record.edits])) else "yes"
 
 
 def _branch(repository: Repository, sight: Sight, base: str, derived: Derived, mine: Mine) -> Branch | None:

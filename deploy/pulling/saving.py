@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from deploy import barrier, outcomes
+from deploy import barrier, outcomes, waivers
 from deploy.barrier import Answer, Pushing
 from deploy.clearance import Clearance
 from deploy.derive import Derived
@@ -40,7 +40,8 @@ def gather(connection: Connection, target: PromotionDocument, row: PromotionRow)
     known = known_of(fresh, promotions.of_intent(connection, row.intent_key))
     decisions = [(one.id, one.decision) for one in approvals.of(connection, row.id)]
     hold = promotions.holding(connection, row.name, row.environment)
-    facts = (target.model_dump_json(), decisions, hold and hold.created.isoformat(), sorted(known.overruled))
+    given = [repr(one) for one in waivers.of(connection, row.id)]
+    facts = (target.model_dump_json(), decisions, given, hold and hold.created.isoformat(), sorted(known.overruled))
     return fresh, known, sha256(repr(facts).encode()).hexdigest()
 
 

@@ -41,7 +41,7 @@ KEPT = ("sync", "health", "operationState", "conditions", "reconciledAt")
 
 _MANIFESTS = re.compile(
     r"manifest generation error|failed to unmarshal|error converting yaml|kustomize build|helm template|jsonnet|"
-    r"app path does not exist|unable to find|malformed|failed to parse",
+    r"app path does not exist",
     re.IGNORECASE,
 )
 """What a comparison fails with because of what is committed. Anything else may be the network's or a server's fault."""

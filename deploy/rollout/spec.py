@@ -156,7 +156,7 @@ def _check_times(checks: Sequence[Check], within: timedelta, here: tuple[str | i
         needs: timedelta = (getattr(one, "for_", None) or timedelta()) + (getattr(one, "delay", None) or timedelta())
         if needs >= within:
             message = f"it needs {spell(needs)}, and verifyWithin is {spell(within)}: it can never pass"
-            yield Problem((*here, index), "never-passes", message)
+            yield Problem((*here, index), "verify-too-short", message)
 
 
 def _check_other(one: OtherCheck, here: tuple[str | int, ...]) -> Iterator[Problem]:

@@ -101,9 +101,7 @@ class Verifier:
             return []
         now = self._clock.now()
         try:
-            rows = await self._store.write(
-                lambda c: verifications.claim(c, self._owner, now, now + LEASE, free + len(self._active))
-            )
+            rows = await self._store.write(lambda c: verifications.claim(c, self._owner, now, now + LEASE, free))
         except Transient as error:
             log.warning("verification.unclaimed", error=str(error))
             return []
@@ -130,6 +128,9 @@ class Verifier:
                 await self._save(row, look)
         except Transient as error:  # the store itself: the lease runs out, and somebody looks again
             log.warning("verification.unsaved", promotion_id=row.id, error=str(error))
+        except Exception as error:
+            log.exception("verification.crashed", promotion_id=row.id)
+            self._trouble[row.name] = f"{type(error).__name__}: {error}"
         finally:
             self._active.discard(row.id)
             self._store.signals.notify(TOPIC)
@@ -181,6 +182,7 @@ class Verifier:
         saved = await self._store.write(partial(self._written, row=row, look=look, now=now))
         if not saved:
             log.info("verification.moved_on", promotion_id=row.id)
+            self._trouble.pop(row.name, None)
             return
         faults.point("verification.after_save")
         self._note(row, look.verified)

@@ -22,7 +22,10 @@ PLACE = Path(__file__).parents[2] / ".demo"
 
 def main() -> int:
     """Tell the story; 0 if it happened."""
-    return telling.tell(_story, Stage(PLACE))
+    ended = telling.tell(_story, Stage(PLACE))
+    if not ended:
+        console.print("`make demo-gitops` goes on from here: to production, with people, and back.")
+    return ended
 
 
 def _story(stage: Stage) -> None:

@@ -17,11 +17,12 @@ def on_terminal(words: Sequence[str], environment: Mapping[str, str], width: int
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     # TERM decides about colours, and COLUMNS would win over the terminal.
     seen = {name: value for name, value in environment.items() if name not in {"COLUMNS", "LINES"}}
-    program = subprocess.Popen(words, stdin=its, stdout=its, stderr=its, env={**seen, "TERM": "xterm-256color"})
-    os.close(its)
-    told = b"".join(iter(lambda: _read(ours), b""))
+    term = {**seen, "TERM": "xterm-256color"}
+    with subprocess.Popen(words, stdin=its, stdout=its, stderr=its, env=term) as program:
+        os.close(its)
+        told = b"".join(iter(lambda: _read(ours), b""))
     os.close(ours)
-    return told.decode(errors="replace").replace("\r\n", "\n"), program.wait()
+    return told.decode(errors="replace").replace("\r\n", "\n"), program.returncode
 
 
 def _read(terminal: int) -> bytes:

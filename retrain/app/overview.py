@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Column, Connection, Table, bindparam, func, select
 
 from retrain.app.queries import hold, promotion, stamp
 from retrain.store import promotions
@@ -24,6 +25,22 @@ BROKEN = ("failed", "unhealthy")
 """States of promotions that somebody should look at, if they are new."""
 WRONG = ("Failed", "Error")
 
+PARTS, SAMPLES = 24, 240
+"""Of the day, in the picture of its events; and events that are looked at for it."""
+
+
+class Ends:
+    """Statements that find a time in a table whose numbers grow with time, and that has no index on time."""
+
+    def __init__(self, number: Column[int], time: Column[datetime]) -> None:
+        self.number = number
+        self.range = select(func.min(number), func.max(number))
+        self.next = select(number, time).where(number >= bindparam("from")).order_by(number).limit(1)
+
+
+EVENTS = Ends(events.c.position, events.c.received)
+DECISIONS = Ends(decisions.c.id, decisions.c.time)
+
 
 def overview(connection: Connection, now: datetime) -> Json:
     """What the last day was like, and what is so now."""
@@ -31,7 +48,8 @@ def overview(connection: Connection, now: datetime) -> Json:
     return {
         "since": stamp(since),
         "flow": {
-            "events": _since(connection, events, "position", "received", since),
+            "events": _since(connection, events, EVENTS, since),
+            "eventsOverTime": _series(connection, now),
             "decisions": _decided(connection, since),
             "firings": _by(connection, firings, "state", since),
             "runs": _by(connection, runs, "phase", since),
@@ -54,7 +72,7 @@ def _by(connection: Connection, table: Table, state: str, since: datetime) -> di
 
 
 def _decided(connection: Connection, since: datetime) -> Json:
-    found = _since(connection, decisions, "id", "time", since)
+    found = _since(connection, decisions, DECISIONS, since)
     if not 0 < found <= COUNTED:
         return {"count": found, "outcomes": {}}
     last = connection.execute(select(func.max(decisions.c.id))).scalar_one()
@@ -62,21 +80,50 @@ def _decided(connection: Connection, since: datetime) -> Json:
     return {"count": found, "outcomes": {str(row[0]): int(row[1]) for row in connection.execute(query)}}
 
 
-def _since(connection: Connection, table: Table, number: str, time: str, since: datetime) -> int:
-    """How many rows there are since then, of a table whose numbers grow with time, and that has no index on time."""
-    column = table.c[number]
-    low, high = connection.execute(select(func.min(column), func.max(column))).one()
-    if low is None:
-        return 0
-    end = high + 1
+def _since(connection: Connection, table: Table, ends: Ends, since: datetime) -> int:
+    """How many rows there are since then."""
+    first = _first(connection, ends, since)
+    return connection.execute(select(func.count()).select_from(table).where(ends.number >= first)).scalar_one()
+
+
+def _first(connection: Connection, ends: Ends, since: datetime) -> int:
+    """The number at which since then begins."""
+    least, most = _range(connection, ends)
+    low, end = least, most + 1
     while low < end:
-        middle = (low + end) // 2
-        row = connection.execute(select(column, table.c[time]).where(column >= middle).order_by(column).limit(1)).one()
+        row = connection.execute(ends.next, {"from": (low + end) // 2}).one()
         if row[1] < since:
             low = row[0] + 1
         else:
-            end = middle
-    return connection.execute(select(func.count()).select_from(table).where(column >= low)).scalar_one()
+            end = (low + end) // 2
+    return low
+
+
+def _range(connection: Connection, ends: Ends) -> tuple[int, int]:
+    """The least and the greatest number; of an empty table none lies between them."""
+    row: Any = connection.execute(ends.range).one()
+    return (row[0], row[1]) if row[0] is not None else (1, 0)
+
+
+def _series(connection: Connection, now: datetime) -> list[int]:
+    """How many events came in each part of the last day, as closely as so many samples of the log tell."""
+    first, (_, last) = _first(connection, EVENTS, now - DAY), _range(connection, EVENTS)
+    if first > last:
+        return [0] * PARTS
+    places = sorted({first + (last - first) * n // (SAMPLES - 1) for n in range(SAMPLES)})
+    column = events.c.position
+    query = select(column, events.c.received).where(column.in_(places)).order_by(column)
+    return spread([(row[0], row[1]) for row in connection.execute(query)], first, now)
+
+
+def spread(samples: Sequence[tuple[int, datetime]], first: int, now: datetime) -> list[int]:
+    """What lies between two samples came when the later of them did. Pure."""
+    found, before = [0] * PARTS, first - 1
+    for number, time in samples:
+        part = PARTS - 1 - int((now - time) / (DAY / PARTS))
+        found[max(0, min(PARTS - 1, part))] += number - before
+        before = number
+    return found
 
 
 # --- what is so now --------------------------------------------------------------------------------------------------

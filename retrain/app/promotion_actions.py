@@ -44,14 +44,17 @@ async def _approve(promoter: Promoter, promotion_id: str, *, by: Principal, reas
 
 async def _reject(promoter: Promoter, promotion_id: str, *, by: Principal, reason: str) -> Json:
     row = await promoter.people.reject(promotion_id, by=by, reason=reason)
+    if row.state != "rejected":
+        return _said(row, f"the canary of {row.id} is taken back in {row.environment}, and the target is held")
     again = f"`retrain promotions retry {row.id}` is the way to propose that model there again"
     return _said(row, f"{row.id} is rejected in {row.environment}; {again}")
 
 
 async def _retry(promoter: Promoter, promotion_id: str, *, by: Principal, reason: str) -> Json:
     row = await promoter.people.retry(promotion_id, by=by, reason=reason)
-    same = row.id == promotion_id
-    return _said(row, f"{row.id} is looked at now" if same else f"{row.id} tries {promotion_id} again")
+    if row.id != promotion_id:
+        return _said(row, f"{row.id} tries {promotion_id} again")
+    return _said(row, f"{row.id} is {'verified again' if row.state == 'committed' else 'looked at now'}")
 
 
 async def _waive(

@@ -145,6 +145,11 @@ def age(text: str | None) -> str:
     return f"{max(0, int(seconds))}s"
 
 
+def second(text: str | None) -> str:
+    """A time to the second, as the logs have it; "" where there is none."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if text else ""
+
+
 def more(page: dict[str, Any]) -> None:
     """Say how to see the rest of a list."""
     if page.get("next"):

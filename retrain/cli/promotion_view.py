@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from retrain.cli.gate_bars import bars
-from retrain.cli.output import Column, age, table
+from retrain.cli.output import Column, age, second, table
 
 STEPS: tuple[Column, ...] = (
     ("ENVIRONMENT", lambda e: e["environment"]),
@@ -20,7 +20,7 @@ APPROVALS: tuple[Column, ...] = (
     ("SAYS", lambda a: f"{a['decision']}, lapsed" if a["lapsed"] else a["decision"]),
     ("ROLES", lambda a: ", ".join(a["roles"])),
     ("AGO", lambda a: age(a["at"])),
-    ("UNTIL", lambda a: a["expires"]),
+    ("UNTIL", lambda a: second(a["expires"])),
     ("REASON", lambda a: a["reason"]),
 )
 GATES: tuple[Column, ...] = (
@@ -69,10 +69,10 @@ def show(found: dict[str, Any]) -> None:
 
 def _waiting(waiting: dict[str, Any]) -> None:
     if waiting.get("need"):
-        until = f", until {waiting['until']}" if waiting.get("until") else ""
+        until = f", until {second(waiting['until'])}" if waiting.get("until") else ""
         click.echo(f"approvals {waiting['have']} of {waiting['need']}{until}")
     if waiting.get("due"):
-        click.echo(f"goes on at {waiting['due']}")
+        click.echo(f"goes on at {second(waiting['due'])}")
 
 
 def _pull(pull: dict[str, Any]) -> None:
@@ -84,11 +84,13 @@ def _verification(seen: dict[str, Any], step: int) -> None:
     if not seen:
         return
     canary = f", step {step} of its canary" if step > 1 or seen.get("nextStep") else ""
-    until = f", until {seen['until']} at the latest" if seen["outcome"] == "pending" and seen.get("until") else ""
+    until = (
+        f", until {second(seen['until'])} at the latest" if seen["outcome"] == "pending" and seen.get("until") else ""
+    )
     reason = f": {seen['reason']}" if seen["reason"] else ""
     click.echo(f"verification {seen['outcome']}{canary}{until}{reason}")
     if seen.get("nextStep"):
-        click.echo(f"the next step is due at {seen['nextStep']}")
+        click.echo(f"the next step is due at {second(seen['nextStep'])}")
     if seen["checks"]:
         table(CHECKS, seen["checks"], empty="no checks", prose=True)
 

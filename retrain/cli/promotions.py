@@ -19,7 +19,7 @@ COLUMNS: tuple[Column, ...] = (
     ("ID", lambda p: p["id"]),
     ("NAME", lambda p: p["name"]),
     ("ENVIRONMENT", lambda p: p["environment"]),
-    ("STATE", lambda p: p["state"]),
+    ("STATE", lambda p: f"{p['state']} (step {p['step']})" if p.get("step", 1) > 1 else p["state"]),
     ("COMMIT", lambda p: (p["commit"] or "")[:12]),
     ("GATES", lambda p: " ".join(f"{g['name']}:{g['verdict']}" for g in p["gates"])),
     ("REASON", lambda p: p["reason"]),
@@ -95,7 +95,7 @@ def approve(promotion_id: str, reason: str, subject: str | None, actor: str, ser
 @server_option
 @output_option
 def reject(promotion_id: str, reason: str, actor: str, server: str | None, output: str) -> None:
-    """End a promotion that is not committed yet. Its model is not promoted to that target again but by `retry`."""
+    """End a promotion that is not committed yet, or take its canary back. Its model comes again only by `retry`."""
     words = _words(reason=reason, actor=actor)
     emit(Client(server).post(f"/api/v1/promotions/{quoted(promotion_id)}/reject", words), output, name=_id, table=_said)
 
@@ -107,7 +107,10 @@ def reject(promotion_id: str, reason: str, actor: str, server: str | None, outpu
 @server_option
 @output_option
 def retry(promotion_id: str, reason: str, actor: str, server: str | None, output: str) -> None:
-    """Propose a model again that was refused, rejected, superseded or failed; look at one that waits at once."""
+    """Propose a model again that was refused, rejected, superseded, failed or rolled back; look now at one that waits.
+
+    One that is unhealthy is verified again, or takes the step of its canary that it could not take.
+    """
     words = _words(reason=reason, actor=actor)
     emit(Client(server).post(f"/api/v1/promotions/{quoted(promotion_id)}/retry", words), output, name=_id, table=_said)
 

@@ -130,6 +130,8 @@ def find(connection: Connection, name: str) -> list[str]:
 
     An object may be named in full (`s3://bucket/key`, `file:///a/b.csv`) or by the end of it from a `/` on (`b.csv`).
     """
+    if connection.execute(_BODY, {"which": name}).first() is not None:
+        return [name]  # a key, which needs no search
     ends = event_refs.c.ref.endswith("/" + name.lstrip("/"), autoescape=True)
     by_ref = select(event_refs.c.event_key).where((event_refs.c.ref == name) | ends)
     query = select(events.c.key).where((events.c.key == name) | (events.c.id == name) | events.c.key.in_(by_ref))

@@ -12,6 +12,7 @@ from retrain.app.lint import lint
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
+@pytest.mark.timeout(600)
 def test_the_story_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     place = tmp_path / "gitops"

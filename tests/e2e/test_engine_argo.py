@@ -51,7 +51,6 @@ EXAMPLES = [
     "pod-metadata-wf-field",
     "pod-spec-patch",
     "pod-spec-yaml-patch",
-    "step-level-timeout",
     "steps",
     "volumes-emptydir",
     "workflow-template/dag",

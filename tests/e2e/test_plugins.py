@@ -23,7 +23,7 @@ def retrain(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([RETRAIN, *words], capture_output=True, text=True, env=environment, timeout=PATIENCE_S)
 
 
-def test_the_documented_package_brings_a_source_a_trigger_and_a_gate_to_the_platform(tmp_path: Path) -> None:
+def test_the_documented_package_brings_kinds_to_the_platform(tmp_path: Path) -> None:
     site = install_documented(tmp_path / "site")
     make_repository(tmp_path / "deployment.git", {"model.yaml": "spec:\n  uri: s3://models/digits/6  # live\n"})
     platform = Platform(tmp_path, environment={"PYTHONPATH": str(site)})
@@ -35,10 +35,17 @@ def test_the_documented_package_brings_a_source_a_trigger_and_a_gate_to_the_plat
         linted = retrain(site, "lint", str(file), "-o", "json")
         assert (linted.returncode, json.loads(linted.stdout)["findings"]) == (0, []), linted.stderr
 
+        platform.write("host.txt", git(tmp_path / "deployment.git", "rev-parse", "main"))
+
         with platform:
             counted = statsd.recv(1000).decode()
             promotion: dict[str, Any] = platform.wait(
                 lambda: next((p for p in platform.items("promotions") if p["state"] == "committed"), None), "it commits"
+            )
+            # The host pulls.
+            platform.write("host.txt", git(tmp_path / "deployment.git", "rev-parse", "main"))
+            live = platform.wait(
+                lambda: [p for p in platform.items("promotions") if p["state"] == "live"], "it is live"
             )
             (source,) = [row for row in platform.items("sources") if row["kind"] == "every"]
 
@@ -46,6 +53,7 @@ def test_the_documented_package_brings_a_source_a_trigger_and_a_gate_to_the_plat
     assert counted.rpartition("#")[2].isdecimal()
     assert [(g["name"], g["kind"], g["verdict"]) for g in promotion["gates"]] == [("honest", "gap", "pass")]
     assert git(tmp_path / "deployment.git", "show", "main:model.yaml") == "spec:\n  uri: s3://models/digits/7  # live\n"
+    assert [one["id"] for one in live] == [promotion["id"]]
     assert (source["state"], source["source"], source["event"]) == ("listening", "clock", "tick")
 
 

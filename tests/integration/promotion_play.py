@@ -23,6 +23,8 @@ from anyio.abc import TaskGroup
 from deploy import Promoter, PromotionDocument, PromotionRequest, Settings, submit, succession
 from deploy.attempt import Place
 from deploy.git import Git
+from deploy.rollout import aftermath
+from deploy.rollout.verdict import Outcome, Verified
 from retrain.clock import FakeClock
 from retrain.errors import Forbidden, Refused
 from retrain.identity import Principal
@@ -292,6 +294,22 @@ async def approve(play: Play) -> None:
     expires = play.clock.now() + timedelta(minutes=20)
     play.seen.setdefault(row.id, []).append(Seen(changes[0]["old"], expires))
     play.tell(f"{row.id} is approved")
+
+
+async def verdict(play: Play) -> None:
+    """What the verifier comes to, of one commit that is being verified."""
+    rows = await play.store.read(lambda c: promotions.listing(c, promotions.PromotionFilter(), limit=1000).items)
+    rows = [row for row in rows if row.state == "committed" and row.verification]
+    if not rows:
+        return
+    row = play.random.choice(rows)
+    outcome: Outcome = play.random.choice(("passed", "passed", "failed", "failed", "error", "timeout"))
+    word = Verified(outcome, "as the seed says")
+    await play.store.write(lambda c: aftermath.settle(c, play.document, row, word, play.clock.now()))
+    play.tell(f"the verification of {row.id} ({row.action} to {row.environment}) says {outcome}")
+    after = await play.store.read(lambda c: promotions.listing(c, promotions.PromotionFilter(), limit=1000).items)
+    if any(one.candidate.get("promotion") == row.id for one in after):
+        play.held.add(row.environment)  # what is taken back stays so until somebody says otherwise
 
 
 async def human(play: Play) -> None:

@@ -351,7 +351,7 @@ def template(script: str) -> dict[str, Any]:
     """A WorkflowTemplate whose outputs are what the script writes to files."""
     outputs = [
         {"name": name, "valueFrom": {"path": name, "default": ""}, "globalName": name}
-        for name in ("verdict", "reason", "figures")
+        for name in ("verdict", "reason", "figures", "metrics", "dataset")
     ]
     return {
         "apiVersion": "argoproj.io/v1alpha1",
@@ -430,6 +430,57 @@ async def test_a_parameter_that_the_candidate_has_not_is_an_error(tools: GateToo
     found = await verdict("workflow", tools, about(), template="judge", parameters={"x": "{{candidate.colour}}"})
 
     assert (found.verdict, found.again, "candidate.colour" in found.reason) == ("error", False, True)
+
+
+# --- the champion, scored again ---------------------------------------------------------------------------------------
+
+
+def stale(live: str = "s3://models/live") -> Evidence:
+    """The live model was measured on other data."""
+    champion = Measured("sha256:live", {"accuracy": 0.99}, "d0", uri=live)
+    return Evidence(Measured("sha256:new", {"accuracy": 0.9}, "d1"), champion, facts=Facts(uri="s3://models/1"))
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "words"),
+    [
+        ("printf '{\"accuracy\": 0.85}' >metrics", "pass", "the champion's 0.85"),
+        ("printf '{\"accuracy\": 0.95}' >metrics; printf d1 >dataset", "fail", "the champion's 0.95"),
+        ("printf '{\"accuracy\": 0.85}' >metrics; printf d2 >dataset", "error", "another dataset: d2"),
+        ("printf '{\"f1\": 0.85}' >metrics", "error", "of the champion"),
+        ("test '{{inputs.parameters.uri}}' = s3://models/live && printf '{\"accuracy\": 0.8}' >metrics", "pass", "0.8"),
+        ("true", "error", "no JSON object"),
+    ],
+)
+async def test_a_champion_of_other_data_is_scored_again_by_a_workflow(
+    tools: GateTools, store: Store, tmp_path: Path, script: str, outcome: str, words: str
+) -> None:
+    evaluate = {"template": "judge", "parameters": {"uri": "{{champion.uri}}"}}
+    fields = {"metric": "accuracy", "evaluate": evaluate}
+
+    first = await verdict("champion", tools, stale(), **fields)
+    async with running(store, tmp_path, script):
+        await until_over(store)
+    last = await verdict("champion", tools, stale(), **fields)
+
+    assert first.verdict == "pending"
+    assert (last.verdict, words in last.reason) == (outcome, True), last.reason
+
+
+async def test_a_champion_whose_figures_are_known_is_not_scored_again(tools: GateTools, store: Store) -> None:
+    fields = {"metric": "accuracy", "evaluate": {"template": "judge"}}
+    known = replace(stale(), rescored=Measured("sha256:live", {"accuracy": 0.8}, "d1"))
+    first = replace(stale(), champion=None)
+
+    assert (await verdict("champion", tools, known, **fields)).verdict == "pass"
+    assert (await verdict("champion", tools, first, **fields)).verdict == "fail"
+    assert (
+        "no data set"
+        in (
+            await verdict("champion", tools, replace(stale(), candidate=Measured("n", {"accuracy": 1})), **fields)
+        ).reason
+    )
+    assert not (await store.read(lambda c: runs.listing(c, runs.RunFilter()))).items
 
 
 # --- the table of examples -------------------------------------------------------------------------------------------

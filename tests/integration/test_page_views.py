@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import anyio
 import pytest
 from sqlalchemy import Connection
 
@@ -225,3 +226,53 @@ async def test_the_overview_counts_the_last_day_and_names_what_is_broken(shop: H
     assert said["flow"]["promotions"] == {"awaiting": 1, "failed": 1}
     assert "approval: 0 of 2" in page
     assert "the forge said no" in page
+
+
+class Listener:
+    """Whoever reads `/ui/live`: what came so far, and the end of it."""
+
+    def __init__(self, shop: House, headers: dict[str, str] | None = None) -> None:
+        said = {"host": "127.0.0.1", **(headers or {})}
+        raw = [(name.encode(), value.encode()) for name, value in said.items()]
+        self._scope = {"type": "http", "method": "GET", "path": "/ui/live", "headers": raw, "query_string": b""}
+        self._scope |= {"http_version": "1.1", "scheme": "http", "server": ("127.0.0.1", 7300), "root_path": ""}
+        self._door = shop.door
+        self.text = ""
+        self._new = anyio.Event()
+
+    async def run(self) -> None:
+        await self._door(dict(self._scope), anyio.sleep_forever, self._send)
+
+    async def _send(self, message: Any) -> None:
+        self.text += message.get("body", b"").decode()
+        event, self._new = self._new, anyio.Event()
+        event.set()
+
+    async def hears(self, what: str) -> None:
+        with anyio.fail_after(30):
+            while what not in self.text:
+                await self._new.wait()
+
+    @property
+    def last(self) -> str:
+        return self.text.rpartition("id: ")[2].partition("\n")[0]
+
+
+async def test_an_open_view_is_told_what_changed_and_after_a_break_what_it_missed(shop: House) -> None:
+    async with anyio.create_task_group() as group:
+        first = Listener(shop)
+        group.start_soon(first.run)
+        await first.hears("event: changed-events")
+        first.text = ""
+        await shop.store.write(lambda c: events.add(c, [event(1, "lake")]))
+        await first.hears("event: changed-events")
+        seen = first.last
+        assert "changed-runs" not in first.text
+
+        await shop.store.write(lambda c: promotions.propose(c, promotion(1, "orders")))
+        await first.hears("event: changed-promotions")
+        late = Listener(shop, {"last-event-id": seen})
+        group.start_soon(late.run)
+        await late.hears("event: changed-promotions")
+        assert "changed-events" not in late.text
+        shop.services.closing.set()

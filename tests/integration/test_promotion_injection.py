@@ -71,6 +71,7 @@ def only_declared(remote: Remote, base: str, files: set[str]) -> None:
     assert git(remote.path, "rev-parse", "main~") == base
 
 
+@pytest.mark.slow
 def test_no_text_of_a_candidate_is_more_than_a_text_in_the_commit(at: Place, remote: Remote, tmp_path: Path) -> None:
     commit = {"message": "promote {{candidate.version}}\n\n{{candidate.run}}\n{{candidate.parameters.x}}"}
     edits = [{"file": MANIFEST, "path": "spec.predictor.model.storageUri", "value": "{{candidate.parameters.x}}"}]

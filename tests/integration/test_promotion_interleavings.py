@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +35,7 @@ from tests.integration.promotion_play import (
     propose,
     release,
     roll_back,
+    verdict,
 )
 from tests.integration.promotion_world import document, git
 from tests.support.size import size
@@ -48,10 +49,12 @@ VALUE = re.compile(rb"(storageUri: )(\S+)")
 IN_BRANCH = {"committed", "live", "unhealthy", "rolled-back"}
 
 
-def the_document(url: Path) -> PromotionDocument:
+def the_document(url: Path, verified: Sequence[str]) -> PromotionDocument:
     def environment(name: str, **more: Any) -> dict[str, Any]:
         edit = {"file": FILES[name], "path": "spec.predictor.model.storageUri", "value": "{{candidate.uri}}"}
         gate = {"name": "better", "kind": "champion", "metric": "accuracy", "minDelta": 0.0, "onNoChampion": "pass"}
+        smoke = {"name": "smoke", "kind": "http", "url": "http://127.0.0.1:9/"}
+        more |= {"verify": [smoke]} if name in verified else {}
         return {"name": name, "edits": [edit], "gates": [gate], **more}
 
     body = document(url).model_dump(mode="json", include={"apiVersion", "kind", "metadata"})
@@ -178,15 +181,19 @@ async def check(play: Play, history: History) -> None:
     ends = [one for one in told if one.endswith((".committed", ".rolled-back"))]
     phases = {name: "rolled-back" if rows[name].action == "rollback" else "committed" for name in history.made}
     assert sorted(ends) == sorted(f"{name}.{phase}" for name, phase in phases.items()), "an end is told once"
+    gone = {row.candidate.get("promotion") for row in rows.values() if row.action == "rollback"}
+    assert not [row.id for row in rows.values() if row.id in gone and row.action == "rollback"], (
+        "a rollback of a rollback"
+    )
     human_commits = git(play.branch.path, "rev-list", "--reverse", "--author=Human", f"{history.begin}..main").split()
     assert human_commits == play.hands, "a human's commit is gone"
 
 
 def deeds(random: Random) -> list[Any]:
-    more = [approve, approve, approve, human, hold, release, release, release]
-    found = [propose, propose, human, roll_back, next_environment, *random.sample(more, random.randint(3, 6))]
+    more = [verdict, verdict, approve, approve, approve, human, hold, release, release, release]
+    found = [propose, propose, human, roll_back, next_environment, *random.sample(more, random.randint(3, 7))]
     random.shuffle(found)
-    return [*found, next_environment, approve]
+    return [*found, verdict, next_environment, approve, verdict]
 
 
 async def restore(play: Play) -> None:
@@ -205,7 +212,8 @@ async def restore(play: Play) -> None:
 async def test_in_every_order_what_must_hold_holds(folder: Path, seed: int) -> None:
     branch = Branch(folder / "deploy.git")
     async with open_store(folder / "store.db") as store, anyio.create_task_group() as group:
-        play = Play(store, branch, the_document(branch.path), folder, Random(seed), check_push)
+        verified = ENVIRONMENTS[: seed % 3]
+        play = Play(store, branch, the_document(branch.path, verified), folder, Random(seed), check_push)
         history = History(play, git(branch.path, "rev-parse", "main"))
         try:
             for _ in range(ROUNDS):

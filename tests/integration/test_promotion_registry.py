@@ -13,8 +13,10 @@ from uuid import uuid4
 import anyio
 import anyio.to_thread
 import pytest
+from aiohttp import web
 
 from deploy.folder import digest_of_folder
+from deploy.git import AuthFailed
 from deploy.git.access import Vault
 from deploy.registry import marker
 from deploy.registry.candidates import resolve
@@ -23,6 +25,7 @@ from deploy.registry.spec import Registry
 from retrain import faults
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, Transient
 from tests.integration.promotion_world import Remote, World, document, git, world
+from tests.servers.launch import free_port
 from tests.servers.program import Program
 from tests.support.mlflow_world import FILES, MlflowWorld
 
@@ -130,6 +133,55 @@ async def test_what_is_not_there_is_told_apart(mlflow: MlflowWorld) -> None:
         await resolve(away, {"mlflow": {"version": "1"}}, VAULT)
     with pytest.raises(ConfigError, match=r"no spec\.registry"):
         await resolve(None, {"mlflow": {"version": "1"}}, VAULT)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, '{"message": "s3cret is no token"}', AuthFailed),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', AuthFailed),
+        (302, "", Permanent),
+        (429, "", Transient),
+        (500, "<html>", Transient),
+        (200, "<html>a page</html>", Transient),
+        (200, '{"something": "else"}', Permanent),
+    ],
+)
+async def test_what_a_server_says_instead_is_told_apart_and_shows_no_token(
+    status: int, body: str, error: type[Exception]
+) -> None:
+    port = free_port()
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == "Bearer s3cret"
+        return web.Response(status=status, text=body, headers={"Location": "/x"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        spec = Registry.model_validate({"mlflow": {"url": url, "model": "m", "token": {"env": "TOKEN"}}})
+        with pytest.raises(error) as raised:
+            await resolve(spec, {"mlflow": {"version": "1"}}, Vault(None, {"TOKEN": "s3cret"}, Path()))
+    finally:
+        await runner.cleanup()
+
+    assert "s3cret" not in str(raised.value)
+
+
+async def test_a_plan_looks_it_up_too(mlflow: MlflowWorld, tmp_path: Path) -> None:
+    version = mlflow.register(accuracy=0.95)
+    remote = Remote.create(tmp_path / "remote.git")
+    one = document(remote.path, registry=registry(mlflow))
+    async with world(tmp_path / "data", one, run=False) as planned:
+        found_ = await planned.promoter.plan(one, {"mlflow": {"version": version}})
+
+    assert found_["outcome"] == "commit"
+    assert f"Model-Registered: {mlflow.model}/{version}" in found_["message"]
+    assert {gate["verdict"] for gate in found_["gates"]} == {"pass"}
 
 
 @asynccontextmanager

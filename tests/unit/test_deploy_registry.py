@@ -17,6 +17,7 @@ from deploy.registry.candidates import candidate_of
 from deploy.registry.marks import Kept, Wish
 from deploy.registry.spec import Asked, Mark, Registry
 from deploy.spec import PromotionDocument, check
+from deploy.verify.model import check_model
 from retrain.errors import Permanent
 from retrain.store.promotions import PromotionRow
 
@@ -182,6 +183,15 @@ def test_a_folder_has_the_digest_of_its_files(tmp_path: Path) -> None:
     assert digest_of_folder(tmp_path) not in {one, None}
     (tmp_path / "link").symlink_to(tmp_path / "c")
     assert digest_of_folder(tmp_path) is None
+
+
+def test_a_model_that_is_a_folder_is_held_to_its_digest(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(b"1")
+    digest = str(digest_of_folder(tmp_path / "model"))
+
+    assert check_model("model", digest, tmp_path).answer == "yes"
+    assert check_model("model", f"sha256:{'0' * 64}", tmp_path).answer == "unknown"
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=5), st.text("0123456789abcdef", min_size=64, max_size=64)))

@@ -1,4 +1,4 @@
-"""Random sequences of verdicts, holds, retries and clocks over two environments with a canary; the branch is a list here.
+"""Random sequences of verdicts, holds, retries and clocks over two environments with canaries; the branch is a list.
 
 What decides is the house's own: succession, barrier, canary, aftermath, desk, outcomes, over a store in memory.
 """
@@ -60,6 +60,7 @@ class Play:
     branch: dict[str, list[Live]] = field(default_factory=lambda: {name: [] for name in ENVIRONMENTS})
     past: dict[str, list[str]] = field(default_factory=dict)
     turns: int = 0
+    ends: list[str] = field(default_factory=list)
 
     def rows(self) -> list[PromotionRow]:
         return promotions.listing(self.connection, promotions.PromotionFilter(), limit=1000).items
@@ -76,6 +77,10 @@ class Play:
         for row in promotions.claim(self.connection, "me", self.now, self.now + timedelta(hours=1), limit=10):
             self._work(row, refused=refused)
             promotions.release(self.connection, "me")
+
+    def take_up(self) -> None:
+        """What is due is taken up, and not worked on yet."""
+        canary.advance(self.connection, [self.document], self.now)
 
     def verdict(self, outcome: str, environment: str) -> None:
         """What the verifier says of the newest commit there."""
@@ -107,6 +112,7 @@ class Play:
             if (why := "held" if hold else barrier.rejected(c, row)) is not None:
                 outcomes.emit(c, "me", row, Ending("refused", why), self.now)
                 return
+        if fresh.state == "proposed":
             promotions.save(c, "me", row.id, self.now, state="gating")
         live = self.branch[row.environment]
         wanted = row.candidate.get("promotion") if row.action == "rollback" else row.id
@@ -185,6 +191,7 @@ STEPS = st.one_of(
         st.sampled_from(["passed", "passed", "failed", "error", "timeout"]),
         st.sampled_from(["staging", "staging", "production"]),
     ),
+    st.tuples(st.just("take_up")),
     st.tuples(st.just("tick"), st.sampled_from([5, 11, 31])),
     st.tuples(st.just("hold"), st.sampled_from(ENVIRONMENTS), st.booleans()),
     st.tuples(st.just("ask"), st.sampled_from(["retry", "retry", "reject"]), st.integers(0, 4)),
@@ -198,7 +205,8 @@ BAD_AGAIN = [*BAD, ("verdict", "failed", "staging"), ("look", False), ("hold", "
 HOOK = [("propose", "a"), *STEP, ("look", True), ("ask", "retry", 0), *STEP, *STEP]
 REJECTED = [("propose", "a"), *STEP, ("ask", "reject", 0), ("look", False), *STEP]
 UNSURE = [("propose", "a"), ("look", False), ("verdict", "timeout", "staging"), ("ask", "retry", 0), *STEP, *STEP]
-SCRIPTS = [GOOD, BAD, BAD_AGAIN, HOOK, REJECTED, UNSURE]
+PAUSED = [("propose", "a"), *STEP, ("take_up",), ("hold", "staging", True), ("look", False)]
+SCRIPTS = [PAUSED, GOOD, BAD, BAD_AGAIN, HOOK, REJECTED, UNSURE]
 
 
 def play(steps: list[tuple[Any, ...]]) -> Play:
@@ -218,7 +226,7 @@ def play(steps: list[tuple[Any, ...]]) -> Play:
                 case _:
                     getattr(story, name)(*words)
             story.check()
-        story.states = [row.state for row in reversed(story.rows())]  # type: ignore[attr-defined]
+        story.ends = [row.state for row in reversed(story.rows())]
         return story
 
 
@@ -229,11 +237,14 @@ def play(steps: list[tuple[Any, ...]]) -> Play:
         (BAD, ["live", "rolled-back", "committed"]),
         (HOOK, ["live"]),
         (REJECTED, ["rolled-back", "live"]),
-        (UNSURE, ["stepping"]),
+        (UNSURE, ["committed"]),
+        (PAUSED, ["committed"]),
+        ([*PAUSED, ("hold", "staging", False), *STEP, *STEP], ["live"]),
     ],
 )
 def test_each_script_ends_as_it_must(script: list[Any], ends: list[str]) -> None:
-    play(script)
+    """Oldest first."""
+    assert play(script).ends == ends
 
 
 @pytest.mark.slow

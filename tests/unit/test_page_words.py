@@ -9,7 +9,7 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from retrain.app.changes import TOPICS, Prints
 from retrain.web.page.chains import MOST, columns
@@ -39,7 +39,7 @@ def test_a_state_is_escaped_and_keeps_its_word(word: str) -> None:
 
     assert isinstance(shown, Markup)
     assert shown.count("<") == 4
-    assert str(visible(word)) in shown.striptags() or not word.isprintable() or not word.strip() or "  " in word
+    assert str(escape(visible(word))) in shown
 
 
 @given(JSON)

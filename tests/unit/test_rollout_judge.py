@@ -257,7 +257,7 @@ def test_what_cannot_be_is_told() -> None:
 
     assert codes(SYNCED, ASKED) == []
     assert codes(SYNCED, SYNCED) == ["duplicate-name"]
-    assert codes(SYNCED, slow) == ["never-passes"]
+    assert codes(SYNCED, slow) == ["verify-too-short"]
     assert codes(SYNCED, slow, within=timedelta(minutes=30)) == []
     assert codes(within=timedelta(minutes=30)) == ["unused-field"]
 

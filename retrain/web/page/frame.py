@@ -82,7 +82,7 @@ class Frame:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        names = ("state", "when", "short", "number", "command", "path", "query", "event_key", "tree")
+        names = ("state", "when", "short", "number", "command", "path", "query", "event_key", "tree", "web")
         said = cast("dict[str, Any]", self._templates.globals)
         said |= {name: getattr(words, name) for name in names}
         said |= {"views": VIEWS, "version": __version__, "lasted": self._lasted}

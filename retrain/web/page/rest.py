@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -30,7 +30,13 @@ def add_other_views(page: FastAPI, frame: Frame) -> None:
     async def glance(request: Request) -> Response:
         found = await ask(overview, services.clock.now())
         held = [one for one in services.sensing.rows() if one["held"]]
-        more = {"parts": [one for one in services.states() if not one.ready], "held": held, "bars": bars, **found}
+        more = {
+            "parts": [one for one in services.states() if not one.ready],
+            "held": held,
+            "bars": bars,
+            "columns": towers,
+            **found,
+        }
         return frame.show(request, View("overview.html", "Overview", command("doctor"), TOPICS), **more)
 
     @page.get("/ui/find")
@@ -67,6 +73,17 @@ def add_other_views(page: FastAPI, frame: Frame) -> None:
 
 def _sensors(services: Services) -> list[str]:
     return [str(one["name"]) for one in services.sensing.rows()]
+
+
+def towers(counts: Sequence[int]) -> list[Json]:
+    """Columns for a picture of 100 by 24, the highest as high as it."""
+    most = max([1, *counts])
+    tall = [24 * count / most for count in counts]
+    width = 100 / max(1, len(counts))
+    return [
+        {"x": f"{n * width:.2f}", "width": f"{width * 0.8:.2f}", "y": f"{24 - high:.2f}", "height": f"{high:.2f}"}
+        for n, high in enumerate(tall)
+    ]
 
 
 def bars(counts: Mapping[str, int]) -> list[Json]:

@@ -19,8 +19,9 @@ Mood = Literal["ok", "bad", "warn", "busy", "idle"]
 _MOODS: Mapping[Mood, str] = {
     "ok": "Succeeded done fired passed committed live listening approve pass ready released active",
     "bad": "Failed Error dead failed refused rejected unhealthy error fail reject conflicted",
-    "warn": "behind lapsed awaiting waiting held throttled over-budget expired rolled-back suspended parked pending",
-    "busy": "Running running proposed gating committing open Pending starting",
+    "warn": "behind lapsed waived timeout awaiting waiting held throttled over-budget expired rolled-back suspended "
+    "parked pending",
+    "busy": "Running running proposed gating committing open stepping Pending starting",
 }
 MOODS: dict[str, Mood] = {word: mood for mood, words in _MOODS.items() for word in words.split()}
 MARKS: Mapping[Mood, str] = {"ok": "✔", "bad": "✖", "warn": "◷", "busy": "●", "idle": "○"}
@@ -102,6 +103,11 @@ PATHS: Mapping[str, str] = {
 def path(kind: str, name: object) -> str:
     """Where a thing is shown."""
     return PATHS[kind].format(quote(str(name), safe=""))
+
+
+def web(url: object) -> bool:
+    """Whether a URL leads to a web page, and is not a script or a file."""
+    return isinstance(url, str) and url.startswith(("https://", "http://"))
 
 
 def query(where: str, **words: object) -> str:
