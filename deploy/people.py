@@ -23,7 +23,7 @@ from retrain.store.promotions import Hold, PromotionRow
 
 T = TypeVar("T")
 
-TOPICS = ("promotions", "promotion steps", "promotion ends", "outbox")
+TOPICS = ("promotions", "promotion steps", "promotion ends", "promotion holds", "outbox")
 """Who may have something to do after it."""
 
 

@@ -18,7 +18,7 @@ import structlog
 from anyio.abc import TaskStatus
 from sqlalchemy import Connection
 
-from deploy import asked, attempt, barrier, follower, gates
+from deploy import asked, attempt, barrier, follower, gates, hold_files
 from deploy.attempt import Place
 from deploy.barrier import Pushing
 from deploy.beginning import begin
@@ -30,6 +30,7 @@ from deploy.gates import Tools
 from deploy.git import Race
 from deploy.git.access import Vault
 from deploy.health import Health
+from deploy.hold_files import HoldFiles
 from deploy.outcomes import Ending, emit
 from deploy.people import People
 from deploy.plan import plan
@@ -111,6 +112,7 @@ class Promoter:
         owner = self._settings.owner
         self._marker = marker.Marker(store, lambda: self.documents, place.vault, self._clock, owner)
         self._verifier = Verifier(store, lambda: self.documents, place, self._clock, outside, owner=owner)
+        self._hold_files = HoldFiles(store, lambda: self.documents, place, self._clock, self._limiter, owner)
         self._puller = Puller(store, place, self._clock, self._limiter, owner, self._settings.forge_s)
         self.people = People(store, Desk(lambda: self.documents), place, self._clock, self._limiter)
 
@@ -134,6 +136,7 @@ class Promoter:
             )
             group.start_soon(self._marker.run)
             group.start_soon(self._verifier.run)
+            group.start_soon(self._hold_files.run)
             task_status.started()
             while True:
                 rows = await self._claim()
@@ -226,7 +229,7 @@ class Promoter:
             finally:
                 self._active.discard(row.id)
                 self._parked.discard(row.id)
-                for topic in (TOPIC, follower.TOPIC, marker.TOPIC, tidy.TOPIC, verifier.TOPIC):
+                for topic in (TOPIC, follower.TOPIC, marker.TOPIC, tidy.TOPIC, verifier.TOPIC, hold_files.TOPIC):
                     self._store.signals.notify(topic)
 
     async def _conclude(self, row: PromotionRow) -> None:

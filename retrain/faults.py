@@ -48,6 +48,8 @@ POINTS = frozenset(
         "promotion.before_verdict",
         "promotion.before_step",
         "promotion.after_mark",
+        "promotion.before_hold_push",
+        "promotion.after_hold_push",
         "approval.before_commit",
         "verification.after_save",
     }

@@ -138,7 +138,8 @@ class Provenance(Shape):
 class Commit(Shape):
     """The commit's words and its author, who is the committer too.
 
-    `tag`: also push an annotated tag `<name>@<environment>/<n>`, in the same step as the branch.
+    `tag`: also push an annotated tag `<name>@<environment>/<n>`, in the same step as the branch. `holds`: show in the
+    repository what is held, by commits of their own.
     """
 
     message: str = Field(default="promote({{promotion.name}}): {{candidate.digest}} in {{promotion.environment}}")
@@ -146,6 +147,7 @@ class Commit(Shape):
     email: str = "retrain@localhost"
     sign: Sign | None = None
     tag: bool = False
+    holds: bool = False
     provenance: Provenance | None = None
 
     @field_validator("name")

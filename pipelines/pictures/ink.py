@@ -5,6 +5,7 @@ Every text passes `escaped`; nothing else of a run comes into a picture.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -40,8 +41,13 @@ def colours_of(phase: str) -> Ink:
     return COLOURS.get(phase, COLOURS["Pending"])
 
 
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
 def escaped(text: str) -> str:
-    """Text as it may stand in XML, between tags and in an attribute."""
+    """Text as it may stand in XML, between tags and in an attribute; what XML has no place for, and marks that turn
+    the direction of what follows, are shown as unreadable."""
+    text = _UNSEEN.sub("\ufffd", text)
     for letter, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
         text = text.replace(letter, name)
     return text

@@ -65,8 +65,8 @@ def run(context: click.Context, output: str, **options: Any) -> None:
     """Run the workflows in files
 
     Each Workflow in each file, one after the other, as processes of this machine; with `--engine argo` on the cluster
-    of the kubeconfig, by Argo's controller. `-o json` prints the Workflow object with Argo's status. Exits with 0 if all
-    succeeded, 1 if one did not, 2 if one cannot be run, 130 if interrupted.
+    of the kubeconfig, by Argo's controller. `-o json` prints the Workflow object with Argo's status. Exits with 0 if
+    all succeeded, 1 if one did not, 2 if one cannot be run, 130 if interrupted.
     """
     look = look_of(options)
     _log_to_stderr()

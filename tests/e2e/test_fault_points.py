@@ -71,7 +71,7 @@ def count(world: World, table: str) -> int:
 def test_every_fault_point_has_a_test() -> None:
     """A point that is added without a test is an open promise."""
     tests = Path(__file__).parents[1]
-    files = sorted([*tests.glob("e2e/test_fault_points*.py"), *tests.glob("integration/test_promotion*.py")])
+    files = sorted([*tests.glob("e2e/test_fault_points*.py"), *tests.glob("integration/test_*.py")])
     text = "".join(file.read_text() for file in files).replace(":{nth}", "")
 
     assert {point for point in POINTS if f'"{point}"' not in text} == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -51,12 +52,14 @@ def views(world: PageWorld) -> list[str]:
     return [*LISTS, *things]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_view_shuts_anybody_out(world: PageWorld, browser: Browser, theme: str) -> None:
+@pytest.mark.parametrize(("theme", "widths"), [("light", (360, 1600)), ("dark", (1280,))], ids=["light", "dark"])
+def test_no_view_shuts_anybody_out(
+    world: PageWorld, browser: Browser, theme: Literal["light", "dark"], widths: tuple[int, ...]
+) -> None:
     page = visitor(browser, world.url, "cyd", color_scheme=theme)
     found: list[str] = []
 
-    for width in (360, 1600):
+    for width in widths:
         page.set_viewport_size({"width": width, "height": 900})
         for view in views(world):
             page.goto(f"{world.url}/ui{view}")

@@ -201,7 +201,7 @@ async def restore(play: Play) -> None:
     for where, file in FILES.items():
         text = play.branch.read(f"main:{file}") or b""
         record = json.loads(play.branch.read(f"main:.retrain/digits/{where}.json") or b"{}")
-        live = (record.get("live") or {}).get("uri", "s3://models/digits/v0").encode()
+        live = (record["edits"][0]["new"] if record else "s3://models/digits/v0").encode()
         if live not in text:
             play.hands.append(play.branch.human({file: VALUE.sub(rb"\g<1>" + live, text)}))
     if play.random.random() < 0.9:

@@ -33,7 +33,9 @@ pytestmark = pytest.mark.integration
 CRDS = Path(__file__).parents[1] / "data" / "crds" / "rollout.yaml"
 SECRET = {"name": "cluster", "key": "config"}
 MERGE = "application/merge-patch+json"
+# Children of one that has imported everything: a process costs nothing then.
 FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.integration.rollout_verifying"])
 
 
 @pytest.fixture

@@ -61,7 +61,9 @@ def columns(trace: Mapping[str, Any], asked: str) -> list[Step]:
 
 def _card(node: Mapping[str, Any], causes: Sequence[Mapping[str, Any]]) -> Card:
     kind, name, summary = str(node["kind"]), str(node["id"]), str(node["summary"])
-    card = Card(kind, name, _anchor(name), _title(kind, name, summary), summary, node["time"])
+    # Of an event its name says more than its id.
+    title, text = (summary, name) if kind == "event" else (_title(kind, name, summary), summary)
+    card = Card(kind, name, _anchor(name), title, text, node["time"])
     named = tuple(Cause(str(one["kind"]), str(one["id"]), _anchor(str(one["id"]))) for one in causes[:CAUSES])
     return replace(card, causes=named, more=max(0, len(causes) - CAUSES))
 
