@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -19,9 +19,9 @@ from retrain.errors import ConfigError
 
 
 def plan_file(
-    file: Path, inputs: Mapping[str, str], name: str | None = None, environment: str | None = None
+    file: Path, candidate: Mapping[str, Any], name: str | None = None, environment: str | None = None
 ) -> dict[str, Any]:
-    """The changes, the diff and the verdicts for a candidate that is given as `path.of.field -> value`.
+    """The changes, the diff and the verdicts for a candidate.
 
     `environment`: None is where candidates enter.
 
@@ -35,7 +35,6 @@ def plan_file(
     refuse(findings)
     assert item is not None
     assert isinstance(item.model, PromotionDocument)
-    candidate = read_candidate(inputs)
     with tempfile.TemporaryDirectory(prefix="retrain-plan-") as scratch:
         secrets = ProjectSecrets([one.body for one in documents if one.kind == "Secret"], (), os.environ)
         where = place(Path(scratch), file.parent, os.environ, secrets)
@@ -58,6 +57,26 @@ def read_candidate(inputs: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigError(f"--input {path}: {parent!r} has a value already")
         place_[last] = _value(text)
     return candidate
+
+
+def candidate_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The candidate that a run (a Workflow object) has made: its output `candidate`, the JSON of an object; without
+    one its outputs by their names. `run` names the run, where the candidate does not.
+
+    Raises:
+        ConfigError: the run has no outputs, or that one is no object.
+    """
+    name = run["metadata"]["name"]
+    given = ((run.get("status") or {}).get("outputs") or {}).get("parameters") or ()
+    outputs = {str(one["name"]): one.get("value") for one in given}
+    if not outputs:
+        raise ConfigError(
+            f"run {name} has no output parameters (it is {run['status']['phase']}): there is no candidate"
+        )
+    found: Any = _value(str(outputs["candidate"])) if "candidate" in outputs else outputs
+    if not isinstance(found, dict):
+        raise ConfigError(f"the output `candidate` of run {name} is no JSON object: {str(outputs['candidate'])[:80]!r}")
+    return {"run": str(run["metadata"].get("uid") or name), **cast("dict[str, Any]", found)}
 
 
 def _value(text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +30,27 @@ environment_option = click.option("--environment", "-e", help="Which environment
 actor_option = click.option(
     "--actor", envvar="USER", default="cli", show_default="$USER", help="Who; it goes on record"
 )
+
+
+def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which model: what a run has made, or field by field."""
+    for option in (
+        click.option(
+            "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="A field of the candidate; may be given again"
+        ),
+        click.option("--run", metavar="ID", help="The candidate that this run has made, by its outputs"),
+    ):
+        command = option(command)
+    return command
+
+
+def _candidate(inputs: tuple[str, ...], run: str | None, server: str | None) -> dict[str, Any]:
+    """Raises ConfigError where it cannot be read. What is given field by field wins."""
+    from retrain.app.planning import candidate_of, read_candidate
+    from retrain.cli.run_names import get_run
+
+    made = candidate_of(get_run(Client(server), run)) if run else {}
+    return {**made, **read_candidate(dict(_pair(one) for one in inputs))}
 
 
 @click.group()
@@ -135,23 +157,17 @@ def waive(promotion_id: str, gates: tuple[str, ...], server: str | None, output:
 
 @promotions.command(short_help="Propose a model by hand.")
 @click.argument("name")
-@click.option(
-    "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="A field of the candidate; may be given again"
-)
+@candidate_options
 @environment_option
 @actor_option
 @server_option
 @output_option
-def propose(
-    name: str, inputs: tuple[str, ...], environment: str | None, actor: str, server: str | None, output: str
-) -> None:
+def propose(name: str, environment: str | None, actor: str, server: str | None, output: str, **given: Any) -> None:
     """Propose a model to the Promotion NAME: its gates and approvals decide, as for one that a sensor proposes.
 
-    For example `--input mlflow.model=digits --input mlflow.alias=challenger`, or digest and uri.
+    For example `--run @latest`, `--input mlflow.model=digits --input mlflow.alias=challenger`, or digest and uri.
     """
-    from retrain.app.planning import read_candidate
-
-    candidate = json.dumps(read_candidate(dict(_pair(one) for one in inputs)))
+    candidate = json.dumps(_candidate(server=server, **given))
     words = _words(candidate=candidate, environment=environment, actor=actor)
     emit(Client(server).post(f"/api/v1/promotions/{quoted(name)}/propose", words), output, name=_id, table=_said)
 
@@ -169,17 +185,19 @@ def diff(promotion_id: str, server: str | None, output: str) -> None:
 
 @promotions.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--input", "inputs", multiple=True, metavar="KEY=VALUE", help="A field of the candidate; may be given again"
-)
+@candidate_options
 @click.option("--name", help="Which promotion, where FILE holds several")
 @click.option("--environment", "-e", help="Which environment; left out: the one that candidates enter at")
+@server_option
 @output_option
-def plan(file: Path, inputs: tuple[str, ...], name: str | None, environment: str | None, output: str) -> None:
-    """Show what a promotion would change and what its gates would say. Changes nothing."""
+def plan(file: Path, name: str | None, environment: str | None, server: str | None, output: str, **given: Any) -> None:
+    """Show what a promotion would change and what its gates would say. Changes nothing.
+
+    The candidate is what a run has made (`--run`, asked of the platform), what `--input` says, or both.
+    """
     from retrain.app.planning import plan_file
 
-    found = plan_file(file, dict(_pair(one) for one in inputs), name, environment)
+    found = plan_file(file, _candidate(server=server, **given), name, environment)
     emit(found, output, name=lambda _: name or "", table=promotion_view.plan)
     if any(gate["verdict"] not in {"pass", "skipped"} for gate in found["gates"]):
         click.get_current_context().exit(1)

@@ -218,6 +218,19 @@ def test_a_plan_shows_the_change_and_changes_nothing(world: World) -> None:
     assert git(world.repository, "rev-parse", "main") == before
 
 
+def test_a_plan_takes_the_candidate_that_a_run_has_made(world: World) -> None:
+    platform, file = world.platform, str(world.platform.project / "promotion.yaml")
+    (promotion,) = platform.items("promotions")
+
+    again = shown(platform, "promotions", "plan", file, "--run", "@latest")
+    other = shown(platform, "promotions", "plan", file, "--run", "@latest", "--input", "uri=s3://models/other")
+
+    assert again["changes"] == [], "it is live already"
+    assert other["changes"][0]["old"] == promotion["candidate"]["uri"]
+    assert other["changes"][0]["new"] == "s3://models/other"
+    platform.command("promotions", "plan", file, "--run", "no-such-run", code=1)
+
+
 def test_z_a_target_is_held_released_and_rolled_back_by_people(world: World) -> None:
     """Last: it changes what the others look at."""
     platform = world.platform
