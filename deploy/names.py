@@ -8,6 +8,7 @@ known and refuse the rest. A `check_*` function gives what is wrong in words, No
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -129,3 +130,28 @@ def one_line(text: str, limit: int = MAX_LINE) -> str:
     """The text on one line of at most `limit` characters: what breaks lines or hides text becomes a space."""
     plain = " ".join(_CONTROL.sub(" ", text).split())
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def check_server(url: str, what: str) -> str | None:
+    """The address of a server that is asked by HTTP. `what` it is an address of, with its article."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        return f"is no address of {what}; write https://host/path"
+    if parts.username is not None or parts.password is not None:
+        return "holds credentials; they belong in token, or in username and password"
+    if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f\\]", url):
+        return "holds a query, a fragment or white space; write https://host/path alone"
+    return None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is of this very machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from deploy import render
 from deploy.git.spec import Commit, Repo, Secret
+from deploy.names import check_server, is_loopback
 from deploy.shape import Shape, allow
 from retrain.manifests import Problem
 
@@ -86,7 +85,7 @@ class PullRequestSpec(Shape):
     @field_validator("url")
     @classmethod
     def _allowed_url(cls, value: str | None) -> str | None:
-        return value if value is None else allow(value, _check_api(value))
+        return value if value is None else allow(value, check_server(value, "an API"))
 
     @model_validator(mode="after")
     def _fits(self) -> PullRequestSpec:
@@ -109,7 +108,7 @@ class PullRequestSpec(Shape):
             return "url is missing: the address of Gitea's API, such as https://git.example.org/api/v1"
         if self.forge != "gitlab" and self.repository.count("/") != 1:
             return f"repository {self.repository!r} must be owner/name"
-        if self.url is not None and self.url.startswith("http:") and not (self.insecureHttp or _is_loopback(self.url)):
+        if self.url is not None and self.url.startswith("http:") and not (self.insecureHttp or is_loopback(self.url)):
             return "url is http: the token would be readable on its way; use https, or set insecureHttp: true"
         return ""
 
@@ -137,26 +136,3 @@ def check(wanted: PullRequestSpec, repo: Repo, commit: Commit, here: tuple[str |
             f"the branch is pushed to {repo.url}, the pull request is opened in {wanted.repository}: not the same?"
         )
         yield Problem((*here, "pullRequest", "repository"), "other-repository", message, "warning")
-
-
-def _check_api(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        return f"is no URL: {error}"
-    if parts.scheme not in {"https", "http"} or not parts.hostname:
-        return "is no address of an API; write https://host/path"
-    if parts.username is not None or parts.password is not None:
-        return "holds credentials; they belong in token"
-    if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f\\]", url):
-        return "holds a query, a fragment or white space; write https://host/path alone"
-    return None
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from deploy.git.spec import Secret
-from deploy.names import one_line
+from deploy.names import check_server, is_loopback, one_line
 from deploy.shape import Shape, allow
 from retrain.manifests import Problem
 
@@ -42,7 +40,7 @@ class Mlflow(Shape):
     @field_validator("url")
     @classmethod
     def _allowed_url(cls, value: str) -> str:
-        return allow(value, _check_url(value))
+        return allow(value, check_server(value, "an MLflow server"))
 
     @field_validator("model")
     @classmethod
@@ -63,7 +61,7 @@ class Mlflow(Shape):
         if (self.username is None) != (self.password is None):
             raise ValueError("username and password go together")
         secret = self.token is not None or self.password is not None
-        if secret and self.url.startswith("http:") and not (self.insecureHttp or _is_loopback(self.url)):
+        if secret and self.url.startswith("http:") and not (self.insecureHttp or is_loopback(self.url)):
             raise ValueError("url is http: the secret would be readable on its way; use https, or insecureHttp: true")
         return self
 
@@ -178,26 +176,3 @@ def check(
         if mark.alias is not None and (other := seen.setdefault(mark.alias, environment)) != environment:
             message = f"alias {mark.alias!r} would be that of {other} and of {environment}; give each its own"
             yield Problem((*here, "mark", "alias"), "duplicate-name", message)
-
-
-def _check_url(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        return f"is no URL: {error}"
-    if parts.scheme not in {"https", "http"} or not parts.hostname:
-        return "is no address of an MLflow server; write https://host"
-    if parts.username is not None or parts.password is not None:
-        return "holds credentials; they belong in token, or username and password"
-    if parts.query or parts.fragment or re.search(r"[\x00-\x20\x7f\\]", url):
-        return "holds a query, a fragment or white space; write https://host/path alone"
-    return None
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
