@@ -113,7 +113,7 @@ class _Walk:
             self._down_runs([run])
         elif promotion := promotions.get(self._c, name):
             self._up_promotion(promotion)
-            self._down_causes([promotion.id])
+            self._down_causes([promotion.id, *self._after(promotion)])
         else:
             return False
         return True
@@ -149,10 +149,21 @@ class _Walk:
             self._up_run(parent)
 
     def _up_promotion(self, row: PromotionRow) -> None:
-        if self._keep_promotion(row) and row.firing_id and (firing := firings.get(self._c, row.firing_id)):
+        if not self._keep_promotion(row):
+            return
+        if row.firing_id and (firing := firings.get(self._c, row.firing_id)):
             self._up_firing(firing)
+        if row.parent and (before := promotions.get(self._c, row.parent)):
+            self._up_promotion(before)
 
     # --- towards the effects -------------------------------------------------------------------------------------
+
+    def _after(self, row: PromotionRow) -> list[str]:
+        """The ids of the promotions of the same model to the environments after; those before are known already."""
+        found = [one for one in promotions.family(self._c, row.id) if one.id not in self._promotions]
+        for one in found:
+            self._keep_promotion(one)
+        return [one.id for one in found]
 
     def _down_events(self, keys: Iterable[str]) -> None:
         known = list(keys)

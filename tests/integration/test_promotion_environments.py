@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import anyio
 import pytest
 
 from deploy import PromotionDocument
+from retrain.app.trace import trace
 from retrain.errors import ConfigError
 from retrain.identity import Principal
 from retrain.store import promotions
@@ -83,6 +85,21 @@ async def test_a_model_goes_from_one_environment_to_the_next_by_itself(tmp_path:
     assert {live(remote, name) for name in ("staging", "canary", "production")} == {DIGESTS["a"]}
     assert remote.commits()[-1] == third.commit_sha
     assert len(remote.commits()) == 4
+
+
+async def test_a_trace_from_any_environment_shows_those_before_and_after(tmp_path: Path) -> None:
+    remote = Remote.create(tmp_path / "deploy.git", FILES)
+    doc = route(remote, environment("staging"), environment("production"))
+
+    async with world(tmp_path / "data", doc) as w:
+        first = await w.promote(candidate("a"))
+        second = await next_of(w, first.id, "production")
+        names = (first.id, second.id, first.commit_sha, second.commit_sha)
+        chains = [(await w.store.read(partial(trace, name=name))).to_json() for name in names]
+
+    for chain in chains:
+        assert [first.id, second.id] in chain["edges"]
+        assert {first.commit_sha, second.commit_sha} <= {node["id"] for node in chain["nodes"]}
 
 
 async def test_nothing_goes_on_from_where_it_was_rolled_back_or_is_held(tmp_path: Path) -> None:
