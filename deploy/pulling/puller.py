@@ -29,6 +29,8 @@ from retrain.store import Store
 
 T = TypeVar("T")
 
+LAG_S = 5.0
+"""How long forge and git may at least say different things of a merge: a forge writes it down after it has pushed."""
 WHOLE_S = 900.0
 """How long nothing new on the forge, in git or here spares a whole look."""
 
@@ -166,7 +168,9 @@ class Puller:
             await self._store.write(partial(saving.keep, row=look.row, kept=shown, now=self._clock.now()))
         if ending.state != "committed":
             return ending
-        commit = ending.commit or look.row.commit_sha or (kept.head if kept else None)
+        # Where the forge names no merge, the base's tip holds it; the branch's head need not be in the base.
+        held = seen.base if seen.landed == "yes" else look.row.commit_sha
+        commit = ending.commit or held or (kept.head if kept else None)
         return replace(ending, commit=commit, base=seen.parent or (kept.base if kept else look.row.base_sha))
 
     async def _merge(self, look: Look, seen: Ground, step: Step) -> Outcome | None:
@@ -192,7 +196,7 @@ class Puller:
         assert pull is not None
         kept = look.known.kept or look.kept(pull, None, seen)
         now, since = self._clock.now(), kept.memory.missed
-        if since and (now - datetime.fromisoformat(since)).total_seconds() > 2 * self._poll_s:
+        if since and (now - datetime.fromisoformat(since)).total_seconds() > max(LAG_S, 2 * self._poll_s):
             if pull.state == "open":
                 await acting.close(look.forge, pull.number, telling.closing("committed", step.reason))
             return await self._over(look, seen, step)
