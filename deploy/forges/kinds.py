@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,8 +12,7 @@ from deploy.forges.github_app import App, AppLogin
 from deploy.forges.http import PAUSES_S, Authorize, JsonClient, Login
 from deploy.forges.port import Forge
 from deploy.forges.spec import ForgeName, GithubApp, PullRequestSpec
-from deploy.git.access import Vault
-from deploy.git.spec import Secret
+from deploy.git.access import Vault, trust
 from retrain.errors import ConfigError
 
 
@@ -53,7 +51,7 @@ async def open_forge(
     kind = KINDS[spec.forge]
     base = spec.url or kind.api
     assert base is not None  # the spec asks for one where the kind has none
-    tls = _trust(spec.caCert, vault)
+    tls = trust(spec.caCert, vault, "caCert")
     if spec.githubApp is None:
         authorize = _by_token(spec, kind, vault)
     else:
@@ -93,12 +91,3 @@ def _by_app(app: GithubApp, connect: Callable[[Authorize], JsonClient], kind: Ki
 
     made = App(app.appID, app.installationID, lambda: vault.read(key))
     return AppLogin(made, connected, kind.headers)
-
-
-def _trust(ca: Secret | None, vault: Vault) -> ssl.SSLContext | None:
-    if ca is None:
-        return None
-    try:
-        return ssl.create_default_context(cadata=vault.read(ca))
-    except (ssl.SSLError, ValueError):
-        raise ConfigError(f"caCert: {ca} holds no certificate in PEM") from None

@@ -7,6 +7,7 @@ password, for its helper, and keys lie in memory that has a name while the comma
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -160,3 +161,18 @@ def _helper(home: Path) -> Path:
         fresh.chmod(0o700)
         fresh.replace(file)
     return file
+
+
+def trust(ca: Secret | None, vault: Vault, field: str) -> ssl.SSLContext | None:
+    """What a server's certificate is held to; None: what this machine trusts. `field`: where `ca` is written.
+
+    Raises:
+        ConfigError: the secret holds no certificate.
+        Transient: it is not there.
+    """
+    if ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cadata=vault.read(ca))
+    except (ssl.SSLError, ValueError):
+        raise ConfigError(f"{field}: {ca} holds no certificate in PEM") from None

@@ -6,7 +6,6 @@ Source: https://mlflow.org/docs/latest/api_reference/rest-api.html; files come b
 
 from __future__ import annotations
 
-import ssl
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from typing import Any
 from deploy.folder import MOST_FILES, digest_of_files
 from deploy.forges.errors import Declined
 from deploy.forges.http import JsonClient, Login, part
-from deploy.git.access import Vault
+from deploy.git.access import Vault, trust
 from deploy.git.spec import Secret
 from deploy.names import one_line
 from deploy.registry.spec import Mlflow
@@ -234,7 +233,7 @@ async def open_mlflow(spec: Mlflow, vault: Vault) -> AsyncGenerator[MlflowClient
         # Read for each request: a token may be changed while the platform runs.
         return _login(spec, vault)
 
-    http = MlflowHttp(spec.url, authorize, _trust(spec.ca, vault))
+    http = MlflowHttp(spec.url, authorize, trust(spec.ca, vault, "registry.mlflow.ca"))
     try:
         yield MlflowClient(http)
     finally:
@@ -257,12 +256,3 @@ def _visible(value: str, secret: Secret) -> str:
     if any(ord(sign) < 33 or ord(sign) > 126 for sign in value):
         raise ConfigError(f"{secret}: holds no token of visible ASCII signs")
     return value
-
-
-def _trust(ca: Secret | None, vault: Vault) -> ssl.SSLContext | None:
-    if ca is None:
-        return None
-    try:
-        return ssl.create_default_context(cadata=vault.read(ca))
-    except (ssl.SSLError, ValueError):
-        raise ConfigError(f"registry.mlflow.ca: {ca} holds no certificate in PEM") from None

@@ -15,6 +15,7 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from pipelines.host.queue import RunRequest, submit
+from retrain.app.bounded_files import read_at_most
 from retrain.app.guarded_http import bounded, open_guarded, shown
 from retrain.clock import Clock
 from retrain.errors import Permanent, Transient
@@ -115,14 +116,7 @@ class GateTools:
         roots = (self._ground.project.resolve(), self._ground.data.resolve())
         if not any(real.is_relative_to(root) for root in roots):
             raise Permanent(f"{str(path)[:200]} lies neither in the project nor among the platform's data")
-        try:
-            with real.open("rb") as file:
-                data = file.read(most + 1)
-        except OSError as error:
-            raise Permanent(f"{str(path)[:200]} cannot be read: {error.strerror}") from error
-        if len(data) > most:
-            raise Permanent(f"{str(path)[:200]} has more than {most} bytes")
-        return data
+        return read_at_most(real, most, str(path)[:200])
 
     async def _ask(self, method: str, url: str, timeout_s: float, most: int, **more: Any) -> bytes:
         settings = self._ground.http

@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from deploy.rollout.tools import Answer, Cluster, Request, SecretKey, Silent
 from retrain import kube
+from retrain.app.bounded_files import read_at_most
 from retrain.app.guarded_http import bounded, open_guarded, shown
 from retrain.errors import ConfigError, Permanent, Transient
 from triggers.addresses import check_literal
@@ -106,14 +107,7 @@ class RolloutTools:
         path = (root / file).resolve()
         if not path.is_relative_to(root):
             raise Permanent(f"{file[:200]} does not lie in the project")
-        try:
-            with path.open("rb") as opened:
-                data = opened.read(most + 1)
-        except OSError as error:
-            raise Permanent(f"{file[:200]} cannot be read: {error.strerror}") from error
-        if len(data) > most:
-            raise Permanent(f"{file[:200]} has more than {most} bytes")
-        return data
+        return read_at_most(path, most, file[:200])
 
 
 @asynccontextmanager

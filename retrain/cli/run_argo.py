@@ -11,7 +11,7 @@ import click
 
 from pipelines.pictures.reading import OVER
 from retrain.cli.run_interrupts import Interrupts, how_far, interrupted, open_interrupts
-from retrain.cli.run_live import BAD, Echo, Steps, is_screen, open_tree, to_stderr
+from retrain.cli.run_live import BAD, Echo, Steps, in_order, is_screen, open_tree, to_stderr
 from retrain.cli.run_logs import readable
 from retrain.cli.run_print import Look, print_run
 from retrain.errors import ConfigError, RetrainError
@@ -119,29 +119,25 @@ class _Driver:
 
     async def _all(self, opened: Cluster, runs: Sequence[ClusterRun]) -> None:
         from pipelines.kubernetes.foreground import submit, watch_to_end
+        from pipelines.kubernetes.reading import unpacked
 
         for one in runs:
             submitted = await submit(opened, one, dry_run=self._options["dry_run"])
             self.ahead -= 1
             if self._options["dry_run"]:
-                self._ended.append(_planned(submitted))
+                self._ended.append(unpacked(submitted))
                 continue
             with self._shown() as see:
-                self._see(submitted)
+                self._now = unpacked(submitted)
                 ended = await watch_to_end(opened, submitted, partial(self._seen, see), self._echo)
             await self._say_logs(opened, ended)
             self._ended.append(ended)
             self._now = None
 
-    def _see(self, workflow: dict[str, Any]) -> None:
-        from pipelines.kubernetes.reading import unpacked
-
-        self._now = unpacked(workflow)
-
     def _seen(self, steps: Steps | None, workflow: dict[str, Any]) -> None:
         self._now = workflow
         if steps is not None:
-            for node in steps.ended(_nodes(workflow)):
+            for node in steps.ended(in_order(workflow)):
                 steps.say(node)
 
     @contextmanager
@@ -160,7 +156,7 @@ class _Driver:
         """The end of what failed steps have printed: their pods may be gone soon."""
         from pipelines.kubernetes.foreground import end_of_log
 
-        for node in _nodes(workflow):
+        for node in in_order(workflow):
             if node.get("type") == "Pod" and node.get("phase") in BAD:
                 log = await end_of_log(opened, workflow, node["id"], LOG_LINES)
                 if log:
@@ -194,14 +190,3 @@ def _namespace(manifest: Mapping[str, Any], options: Mapping[str, Any], otherwis
     if asked and written and asked != written:
         raise ConfigError(f"--namespace {asked}: the manifest says {written!r}; leave one out")
     return asked or written or otherwise
-
-
-def _planned(submitted: Mapping[str, Any]) -> dict[str, Any]:
-    from pipelines.kubernetes.reading import unpacked
-
-    return unpacked(submitted)
-
-
-def _nodes(workflow: Mapping[str, Any]) -> list[dict[str, Any]]:
-    nodes: dict[str, dict[str, Any]] = workflow["status"].get("nodes") or {}
-    return sorted(nodes.values(), key=lambda node: (node.get("finishedAt") or "", node["name"]))

@@ -65,6 +65,12 @@ class Steps:
         self._echo("  ".join(part for part in parts if part))
 
 
+def in_order(run: Mapping[str, Any]) -> list[Node]:
+    """The nodes of a run, those that ended first before the others."""
+    nodes: Mapping[str, Node] = run["status"].get("nodes") or {}
+    return sorted(nodes.values(), key=lambda node: (node.get("finishedAt") or "", node["name"]))
+
+
 @contextmanager
 def open_tree(latest: Latest, look: Look) -> Generator[Echo]:
     """The tree on stderr, which is a terminal, as long as the block lasts; what says a line above it, which stays."""

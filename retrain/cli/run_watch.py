@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from retrain.cli.client import Client, server_option
-from retrain.cli.run_live import Steps, is_screen, open_tree, to_stderr
+from retrain.cli.run_live import Steps, in_order, is_screen, open_tree, to_stderr
 from retrain.cli.run_names import get_run, id_of
 from retrain.cli.run_print import Look, colour_option, look_of, picture_option, print_run, utf8_option
 from retrain.cli.run_text import is_over
@@ -61,7 +61,7 @@ def watch_run(client: Client, name: str, look: Look) -> dict[str, Any]:
         return state["run"]
     steps, waits = Steps(look), _Waits()
     while True:
-        for node in steps.ended(_nodes(state["run"])):
+        for node in steps.ended(in_order(state["run"])):
             steps.say(node)
         waits.say(state["run"])
         if is_over(state["run"]):
@@ -126,8 +126,3 @@ def follow_up(client: Client, names: Sequence[str], words: dict[str, Any], outpu
 def status_of_exit(run: dict[str, Any]) -> int:
     """0 if a run succeeded, else 1."""
     return 0 if run["status"]["phase"] == "Succeeded" else 1
-
-
-def _nodes(run: dict[str, Any]) -> list[dict[str, Any]]:
-    nodes: dict[str, dict[str, Any]] = run["status"].get("nodes") or {}
-    return sorted(nodes.values(), key=lambda node: (node.get("finishedAt") or "", node["name"]))

@@ -16,6 +16,7 @@ from retrain import faults
 from retrain.identity import Principal
 from retrain.store import promotions
 from tests.integration.promotion_world import FINAL, Remote, World, candidate, document, git, world
+from tests.support.dying import end_of
 
 pytestmark = pytest.mark.integration
 
@@ -124,14 +125,7 @@ def dying(point: str, data: str, url: str) -> None:
 
 
 def die(point: str, data: Path, url: Path) -> int | None:
-    process = FORKS.Process(target=dying, args=(point, str(data), str(url)))
-    process.start()
-    process.join(60)
-    try:
-        return process.exitcode
-    finally:
-        process.kill()
-        process.join()
+    return end_of(FORKS.Process(target=dying, args=(point, str(data), str(url))))
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from retrain.store.promotions import IN_BRANCH, PromotionRow
 from tests.integration import promotion_kills
 from tests.integration.promotion_kills import SCENARIOS, repository, take_up
 from tests.integration.promotion_world import Remote, git
+from tests.support.dying import end_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -55,14 +56,7 @@ def test_every_point_on_the_way_has_a_case() -> None:
 
 def die(scenario: str, point: str, data: Path, remote: Path) -> int | None:
     """Play it in a process of its own; what that ended with."""
-    process = FORKS.Process(target=promotion_kills.run, args=(scenario, point, str(data), str(remote)))
-    process.start()
-    process.join(60)
-    try:
-        return process.exitcode
-    finally:
-        process.kill()
-        process.join()
+    return end_of(FORKS.Process(target=promotion_kills.run, args=(scenario, point, str(data), str(remote))))
 
 
 @pytest.mark.parametrize(("scenario", "point"), CASES)

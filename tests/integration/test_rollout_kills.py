@@ -14,6 +14,7 @@ import pytest
 from tests.integration import aftermath_world
 from tests.integration.aftermath_world import FILE, IN_KNATIVE, STEPS, aftermath, verified
 from tests.integration.promotion_world import Remote, candidate
+from tests.support.dying import end_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -35,14 +36,7 @@ FORKS.set_forkserver_preload(["tests.integration.aftermath_world"])
 
 def die(*words: str) -> int | None:
     """Play it in a process of its own; what that ended with."""
-    process = FORKS.Process(target=aftermath_world.main, args=words)
-    process.start()
-    process.join(60)
-    try:
-        return process.exitcode
-    finally:
-        process.kill()
-        process.join()
+    return end_of(FORKS.Process(target=aftermath_world.main, args=words))
 
 
 @pytest.mark.parametrize(("how", "point"), [*(("plain", one) for one in PLAIN), *(("canary", one) for one in CANARY)])

@@ -27,6 +27,7 @@ from tests.integration.rollout_verifying import smoke, verifying, watched
 from tests.servers.http_server import HttpServer, http_server
 from tests.servers.kube_server import KubeApi
 from tests.servers.prometheus_server import PASSWORD, USER, PrometheusServer
+from tests.support.dying import end_of
 
 pytestmark = pytest.mark.integration
 
@@ -354,14 +355,7 @@ async def test_a_promotion_that_is_to_be_verified_no_more_is_live_as_it_is(
 
 def kill(point: str, data: Path, remote: Path, url: str) -> int | None:
     """Promote in a process of its own that dies at that point; what it ended with."""
-    process = FORKS.Process(target=rollout_verifying.run, args=(point, str(data), str(remote), url))
-    process.start()
-    process.join(60)
-    try:
-        return process.exitcode
-    finally:
-        process.kill()
-        process.join()
+    return end_of(FORKS.Process(target=rollout_verifying.run, args=(point, str(data), str(remote), url)))
 
 
 @pytest.mark.slow
