@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 
 from deploy import derive, trailers
 from deploy import provenance as provenances
 from deploy import record as records
 from deploy.derive import Derived, Intent
-from deploy.git import Author, Git, Lineage, Repository
+from deploy.git import Author, Git, Lineage, Race, Repository
 from deploy.git.access import Secrets, Vault, resolve
 from deploy.git.signing import GpgSigner, Signer, SshSigner, load_key
 from deploy.git.spec import Sign
@@ -18,6 +20,7 @@ from deploy.git.writing import tag as tag_object
 from deploy.names import resolve_url
 from deploy.spec import PromotionDocument
 from retrain import faults
+from retrain.telemetry import meters
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,26 @@ def run(
         if not before_push(derived, base, sha):
             return base, None, Derived("refused", "", derived.verdicts, derived.edits)
         faults.point("promotion.before_push")
-        repository.push(base, sha, document.spec.repo.branch, _tag(document, derived, sha, author))
+        with pushing():
+            repository.push(base, sha, document.spec.repo.branch, _tag(document, derived, sha, author))
         faults.point("promotion.after_push")
         return base, sha, derived
+
+
+@contextmanager
+def pushing() -> Generator[None]:
+    """Count a push, and how it went."""
+    started = perf_counter()
+    try:
+        yield
+    except Race:
+        meters.GIT_PUSHES.add("raced")
+        raise
+    except Exception:
+        meters.GIT_PUSHES.add("failed")
+        raise
+    meters.GIT_PUSHES.add("pushed")
+    meters.GIT_PUSH_SECONDS.observe(perf_counter() - started)
 
 
 def author_of(document: PromotionDocument, intent: Intent) -> Author:

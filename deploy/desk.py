@@ -164,7 +164,7 @@ class Desk:
         reason: str,
         now: datetime,
     ) -> PromotionRow:
-        if (back := promotions.taking_back(connection, row)) is not None:
+        if (back := promotions.taking_back(connection, row.name, row.environment)) is not None:
             raise Refused(f"{row.id}: {back.id} is about to roll it back")
         if (newer := promotions.after(connection, row)) is not None:
             raise Refused(f"{row.id}: {newer.id} came after it")
@@ -242,12 +242,16 @@ class Desk:
 
         Raises:
             Forbidden: nobody has said who it is.
+            Refused: a rollback is on its way there, and must find nothing new when it comes.
         """
         _check_known(by)
         environment = target.spec.environment
         before = promotions.holding(connection, target.name, environment)
         if before is None:
             return False
+        if (back := promotions.taking_back(connection, target.name, environment)) is not None:
+            why = f"the rollback {back.id} is {back.state}; release it once that is in the branch"
+            raise Refused(f"{target.name}: {environment} stays held: {why}")
         promotions.release_hold(connection, target.name, environment)
         for row in promotions.awaiting(connection, target.name):
             promotions.save(connection, None, row.id, now, next_attempt=now)

@@ -20,6 +20,7 @@ from retrain.events import Event, JsonValue
 from retrain.store import outbox, promotions
 from retrain.store.approvals import Approval
 from retrain.store.promotions import PromotionRow
+from retrain.telemetry import meters
 
 _FREE: Mapping[str, JsonValue] = {"owner": None, "lease_until": None}
 
@@ -67,6 +68,7 @@ def emit(connection: Connection, owner: str | None, row: PromotionRow, ending: E
     state, was = ending.state, into(ending.state)
     if not promotions.save(connection, owner, row.id, now, was=was, state=state, reason=reason, ended=now, **fields):
         return False
+    meters.PROMOTIONS_ENDED.add(state, row.environment)
     gone = derived.rolled_back if derived is not None and ending.state == "committed" else None
     if gone is not None:
         promotions.mark_rolled_back(connection, gone.promotion, now, f"rolled back by {row.id}")
@@ -177,6 +179,8 @@ def tell(connection: Connection, row: PromotionRow, phase: str, sign: str, now: 
     """Put `promotion.<phase>` in the outbox. `sign`: what makes its id, beside the promotion's."""
     saved = promotions.get(connection, row.id)
     assert saved is not None
+    if phase in {"live", "unhealthy"}:
+        meters.VERIFICATIONS.add(phase)
     data: dict[str, JsonValue] = {
         "promotion": _promotion(saved),
         "candidate": row.candidate,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from time import perf_counter
 from typing import Any
 
 from deploy.gates.evidence import Evidence
 from deploy.gates.verdict import Kind, Verdict
+from retrain.telemetry import meters
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,10 @@ def ask_all(gates: Sequence[Built], evidence: Evidence) -> list[Verdict]:
 
 
 def _ask(gate: Built, evidence: Evidence, digest: str) -> Verdict:
+    started = perf_counter()
     verdict = _judge(gate, evidence)
+    meters.GATE_SECONDS.observe(perf_counter() - started, gate.kind_name)
+    meters.GATE_VERDICTS.add(gate.kind_name, verdict.verdict)
     expires = None
     if gate.valid_for is not None and evidence.now is not None and verdict.verdict in {"pass", "fail", "skipped"}:
         expires = (evidence.now + gate.valid_for).isoformat()

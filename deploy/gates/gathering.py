@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 import anyio
@@ -18,6 +19,7 @@ from deploy.gates.canonical import canonical
 from deploy.gates.evidence import Evidence
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, Transient
 from retrain.events import JsonValue
+from retrain.telemetry import meters
 
 MOST_ANSWER = 256 * 1024
 """Bytes of an answer that is kept."""
@@ -85,7 +87,9 @@ async def _ask(gate: Built, evidence: Evidence, tools: Tools) -> JsonValue:
         key = answers.key_of(gate.spec, evidence)
         if (kept := await tools.recall(key)) is not None:
             return kept
+        started = perf_counter()
         answer = {**await gate.kind.gather(gate.spec, evidence, tools), "key": key}
+        meters.GATE_SECONDS.observe(perf_counter() - started, gate.kind_name)
         if len(canonical(answer)) > MOST_ANSWER:
             answer = {**answers.trouble(f"the answer has more than {MOST_ANSWER} bytes", again=False), "key": key}
         if answer["status"] == "done":

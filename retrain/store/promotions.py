@@ -43,7 +43,7 @@ class PromotionRow:
     environments in order. `subject`: what approvals bind to. `waiting`: `{for, due, have, need, roles}` while awaiting.
     `pull`: `{number, url, branch, head}` of its pull request. `step`: of its canary, from 0. `verification`: what was
     seen after the commit, `{since, until, outcome, reason, checks}`, with `at` when it was over and `nextStep`
-    when the canary's next step is due.
+    when the canary's next step is due. `timings`: of its last attempt, `{begun, judged, pushing, pushed}`.
     """
 
     id: str
@@ -78,6 +78,7 @@ class PromotionRow:
     pull: JsonValue = None
     step: int = 0
     verification: JsonValue = None
+    timings: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +293,9 @@ def after(connection: Connection, row: PromotionRow) -> PromotionRow | None:
     return _promotion(found) if found else None
 
 
-def taking_back(connection: Connection, row: PromotionRow) -> PromotionRow | None:
-    """The rollback of the row's target that is not over yet."""
-    query = _of(row.name, row.environment).where(promotions.c.action == "rollback", promotions.c.state.in_(OPEN))
+def taking_back(connection: Connection, name: str, environment: str) -> PromotionRow | None:
+    """The rollback of a target that is not over yet."""
+    query = _of(name, environment).where(promotions.c.action == "rollback", promotions.c.state.in_(OPEN))
     found = connection.execute(query.limit(1)).first()
     return _promotion(found) if found else None
 

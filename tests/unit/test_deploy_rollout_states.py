@@ -95,7 +95,8 @@ class Play:
         if on:
             desk.hold(self.connection, Hold("digits", environment, "because", "ben", self.now), BEN)
         else:
-            desk.release(self.connection, self.document.at(environment), BEN, "", self.now)
+            with suppress(Refused):  # a rollback is on its way
+                desk.release(self.connection, self.document.at(environment), BEN, "", self.now)
 
     def ask(self, verb: str, which: int) -> None:
         rows = self.rows()
