@@ -26,6 +26,7 @@ from deploy.rollout.standing import is_live, is_under_way, live_since, seen
 from deploy.spec import PromotionDocument
 from deploy.states import IN_BRANCH, into
 from deploy.waivers import are_over
+from retrain.events import JsonValue
 from retrain.store import approvals, promotions
 from retrain.store.approvals import Approval
 from retrain.store.promotions import PromotionRow
@@ -36,7 +37,8 @@ LOOK_AGAIN = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Pushing:
-    """What is about to be pushed, by whom. `asked`: when its gates were. `seen`: the environments before, at `base`."""
+    """What is about to be pushed, by whom. `asked`: when its gates were. `seen`: the environments before, at `base`.
+    `timings`: when this attempt began, was judged and goes to push."""
 
     owner: str
     row: PromotionRow
@@ -46,6 +48,7 @@ class Pushing:
     commit: str
     asked: datetime
     seen: Sequence[tuple[str, Record | None]] = ()
+    timings: JsonValue = None
 
 
 Answer = Literal["go", "lost", "again"] | Ending | Clearance
@@ -248,6 +251,8 @@ def _push(connection: Connection, pushing: Pushing, now: datetime) -> bool:
         "changes": derived.changes,
         "diff": derived.diff,
     }
+    if pushing.timings:
+        fields["timings"] = pushing.timings
     if not row.step:
         fields |= {"subject": derived.subject or None, "gates": derived.gates}
     was = (state,) if row.step else into("committing")

@@ -358,7 +358,7 @@ def _deed(by: Principal, verb: str, subject: str, reason: str, now: datetime) ->
         action=f"promotions.{verb}",
         subject=subject,
         reason=one_line(reason, REASON),
-        origin=by.origin,
+        origin=by.place,
     )
 
 

@@ -29,7 +29,8 @@ _FREE: Mapping[str, JsonValue] = {"owner": None, "lease_until": None}
 class Ending:
     """A final state and why. `base` and `commit` are SHAs, None where there is no commit.
 
-    `verification`: what is to be seen of a commit, as `deploy.rollout.canary.begin` writes it.
+    `verification`: what is to be seen of a commit, as `deploy.rollout.canary.begin` writes it. `timings`: when its last
+    attempt began, was judged, and pushed.
     """
 
     state: Literal["committed", "noop", "refused", "rejected", "failed", "superseded"]
@@ -38,6 +39,7 @@ class Ending:
     commit: str | None = None
     derived: Derived | None = None
     verification: JsonValue = None
+    timings: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ def emit(connection: Connection, owner: str | None, row: PromotionRow, ending: E
     fields: dict[str, JsonValue] = {**_FREE, "waiting": None}
     if ending.state == "committed":
         fields["verification"] = ending.verification
+    if ending.timings:
+        fields["timings"] = ending.timings
     # What landed before a crash was written down before its push, and stays. A merge makes a commit of its own.
     if derived is None or derived.outcome != "landed" or ending.commit is not None:
         fields |= {"commit_sha": ending.commit, "base_sha": ending.base}

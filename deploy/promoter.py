@@ -39,12 +39,16 @@ from deploy.registry import marker
 from deploy.rollout import canary, verifier
 from deploy.rollout.verifier import OpenOutside, Verifier
 from deploy.spec import PromotionDocument
+from deploy.timings import Timings
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, Transient
 from retrain.events import JsonValue
 from retrain.identity import nobody_known
 from retrain.store import Store, promotions
 from retrain.store.promotions import PromotionRow
+from retrain.store.traces import trace_ids
+from retrain.telemetry.bound import bound
+from retrain.telemetry.ids import span_id
 
 T = TypeVar("T")
 OpenTools = Callable[[], AbstractAsyncContextManager[Tools]]
@@ -219,7 +223,8 @@ class Promoter:
         """Bring one promotion to its end, or to its next attempt. Whatever goes wrong stays with this one."""
         with anyio.CancelScope(shield=True):
             try:
-                await self._conclude(row)
+                with bound(trace_id=await self._trace_of(row), span_id=span_id("promotion", row.id)):
+                    await self._conclude(row)
                 # Not before: one that people make due meanwhile would be taken up by the work that is about to end.
                 self._active.discard(row.id)
                 if row.id in self._parked:
@@ -231,6 +236,10 @@ class Promoter:
                 self._parked.discard(row.id)
                 for topic in (TOPIC, follower.TOPIC, marker.TOPIC, tidy.TOPIC, verifier.TOPIC, hold_files.TOPIC):
                     self._store.signals.notify(topic)
+
+    async def _trace_of(self, row: PromotionRow) -> str:
+        found = await self._store.read(lambda c: trace_ids(c, [("promotion", row.id)]))
+        return found["promotion", row.id].id
 
     async def _conclude(self, row: PromotionRow) -> None:
         try:
@@ -272,18 +281,25 @@ class Promoter:
         if target.spec.pullRequest is not None and not wish.step:
             await self._pull(row, document, wish)
             return
+        times = Timings(self._clock)
         wish = await self._asked(target, wish)
+        times.asked = wish.given.at or row.created
         async with self._turns[document.spec.repo.url]:
-            before_push = partial(self._before_push, row, document, wish.given.at or row.created)
+            before_push = partial(self._before_push, row, document, times)
             base, commit, derived = await self._in_thread(partial(attempt.run, self._place, target, wish, before_push))
         self._health.well(row.name)
+        times.note("pushed" if "pushing" in times.known else "judged")
         match derived.outcome:
-            case "commit" | "landed":
+            case "commit":
+                looks = canary.begin(document, row, self._clock.now())
+                await self._end(row, Ending("committed", derived.reason, base, commit, derived, looks, times.known))
+            case "landed":  # a push that nobody saw the end of: when it began is written down
                 looks = canary.begin(document, row, self._clock.now())
                 await self._end(row, Ending("committed", derived.reason, base, commit, derived, looks))
             case "noop" | "refused":
                 if derived.outcome == "noop" or derived.reason:
-                    await self._end(row, Ending(derived.outcome, derived.reason, base, None, derived))
+                    ending = Ending(derived.outcome, derived.reason, base, None, derived, timings=times.known)
+                    await self._end(row, ending)
             case "unjudged":
                 await self._judge_later(row, Ending("refused", derived.reason, base, None, derived))
 
@@ -330,7 +346,7 @@ class Promoter:
         self,
         row: PromotionRow,
         document: PromotionDocument,
-        asked_at: datetime,
+        times: Timings,
         derived: Derived,
         base: str,
         commit: str,
@@ -341,7 +357,9 @@ class Promoter:
             Race: approvals came or went meanwhile; derive again.
         """
         seen = barrier.look_behind(self._place, document, row.environment, base) if row.action == "promote" else []
-        pushing = Pushing(self._settings.owner, row, document, derived, base, commit, asked_at, seen)
+        times.note("judged")
+        times.note("pushing")
+        pushing = Pushing(self._settings.owner, row, document, derived, base, commit, times.asked, seen, times.known)
         answer = anyio.from_thread.run(self._store.write, partial(barrier.ask, pushing=pushing, now=self._clock.now()))
         match answer:
             case "go":

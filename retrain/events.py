@@ -82,6 +82,10 @@ class Event:
         """The event itself if it knows its time, else one that happened `now`."""
         return self if self.time else replace(self, time=now)
 
+    def with_extensions(self, more: Mapping[str, str | int | bool]) -> Event:
+        """The event with these attributes too, where it has none of that name."""
+        return replace(self, extensions={**more, **self.extensions}) if more else self
+
     def to_dict(self) -> dict[str, JsonValue]:
         """The structured JSON form as a dict: only attributes that are set, `data` or `data_base64` last."""
         body: dict[str, JsonValue] = {

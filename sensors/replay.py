@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
-from retrain.events import OWN_SOURCE, Event
+from retrain.events import OWN_SOURCE, Event, EventKey
 from sensors import outside
 from sensors.core.addresses import ABSENT, EXPIRED, owner_of
 from sensors.core.course import Course, Taken
@@ -42,6 +42,8 @@ class Replayed:
     waiting: list[Waiting] = field(default_factory=list[Waiting])
     assumed: int = 0
     names: dict[str, str] = field(default_factory=dict[str, str])
+    said: dict[EventKey, str] = field(default_factory=dict[EventKey, str])
+    """The last that was decided about each event, where that was asked for: `filtered: ...`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,23 @@ class Difference:
 
 
 def replay(
-    sensor: Sensor, records: Iterable[tuple[Event, datetime]], until: datetime, recorded: Recorded | None = None
+    sensor: Sensor,
+    records: Iterable[tuple[Event, datetime]],
+    until: datetime,
+    recorded: Recorded | None = None,
+    *,
+    remember: int = 0,
 ) -> Replayed:
-    """Run the sensor over events in the order of their arrival, then its timers up to `until`."""
-    return _Replay(sensor, recorded or Recorded()).run(records, until)
+    """Run the sensor over events in the order of their arrival, then its timers up to `until`.
+
+    `remember`: of how many events at most it is kept what was said of them.
+    """
+    return _Replay(sensor, recorded or Recorded(), remember).run(records, until)
 
 
 class _Replay:
-    def __init__(self, sensor: Sensor, recorded: Recorded) -> None:
+    def __init__(self, sensor: Sensor, recorded: Recorded, remember: int) -> None:
+        self._remember = remember
         self._sensor = sensor
         self._recorded = recorded
         self._course = Course([sensor], load=recorded.load)
@@ -105,10 +116,19 @@ class _Replay:
             step = one.step
             for decision in step.decisions:
                 self._came.outcomes[decision.outcome.value] += 1
+            if self._remember:
+                self._note(one)
             if step.firings:
                 self._came.firings += step.firings
                 for fired in step.firings:
                     self._follow(fired, one.now)
+
+    def _note(self, one: Taken) -> None:
+        said = self._came.said
+        for decision in one.step.decisions:
+            key = decision.event or (one.event.key if one.event is not None else None)
+            if key is not None and (key in said or len(said) < self._remember):
+                said[key] = f"{decision.outcome.value}: {decision.reason}"
 
     def _follow(self, fired: Fired, now: datetime) -> None:
         for key in fired.events:

@@ -30,10 +30,12 @@ from retrain import faults
 from retrain.errors import Permanent, Transient
 from retrain.store import Store, firings
 from retrain.store.firings import FiringRow, FiringState
+from retrain.telemetry import meters
 from triggers.endings import take_back, write_endings
 from triggers.lanes import Lanes
 from triggers.manifest_file import write_manifest
 from triggers.port import Firing, Opener, PreparedTrigger, StoreTrigger, Tools, Trigger, firing_of
+from triggers.saying import say
 from triggers.settings import DispatchSettings
 from triggers.verdicts import Verdict, failed, succeeded
 
@@ -42,6 +44,8 @@ TOPIC = "firings"
 """The store's signal that firings wait to be claimed."""
 STORE_AGAIN_S = 1.0
 """Seconds between tries while the store takes nothing (a full disk): what is in hand is kept until it does."""
+
+RESULTS = {FiringState.DONE: "done", FiringState.DEAD: "dead"}
 
 WRITERS = 4
 """Manifests that are written at once."""
@@ -315,6 +319,7 @@ class Dispatcher:
         self._notify({self._storing[firing.kind].topic for firing in batch} | topics)
         self._held.difference_update(firing.id for firing in batch)
         self._recorded(verdicts)
+        await say(self._store, verdicts)
 
     def _record_acts(
         self, connection: Connection, batch: Sequence[Firing], now: datetime
@@ -351,22 +356,26 @@ class Dispatcher:
                 now = self._clock.now()
                 self._notify(await self._write(lambda c, b=batch, n=now: write_endings(c, self._owner, b, n)))
                 self._recorded(batch)
+                await say(self._store, batch)
 
     def _recorded(self, verdicts: Iterable[Verdict]) -> None:
         for verdict in verdicts:
             one = verdict.settled
             self._held.discard(one.id)
             self.ended[one.state] += 1
+            self._count(verdict)
             if one.next_attempt is not None:
                 heapq.heappush(self._retries, one.next_attempt)
-                said = "firing.waits" if verdict.waits else "firing.retry"
-                log.info(said, firing_id=one.id, attempt=one.attempts, error=one.error)
                 if one.next_attempt < self._wake_at:
                     self._store.signals.notify(TOPIC)  # so that the claim loop waits less
-            elif one.state == FiringState.DEAD:
-                log.warning("firing.dead", firing_id=one.id, attempts=one.attempts, error=one.error)
         if self._more_waits and self._room() >= self._batch:
             self._store.signals.notify(TOPIC)
+
+    def _count(self, verdict: Verdict) -> None:
+        meters.ATTEMPTS.add(RESULTS.get(verdict.settled.state, "again"))
+        if verdict.settled.state == FiringState.DONE and verdict.firing.created is not None:
+            latency = self._clock.now() - verdict.firing.created
+            meters.TRIGGER_SECONDS.observe(latency.total_seconds(), verdict.firing.kind)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         """A write that must not be lost: it waits for as long as the store takes nothing."""

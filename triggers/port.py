@@ -29,6 +29,7 @@ class Firing:
     keys; `attempts` counts the tries that failed before; `depth` is the lineage depth of its events.
 
     `manifest`: the file that names its events, written before it acts. `dlq`: the action that follows if it dies.
+    `created`: when it was decided, by the time of the log.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Firing:
     ordered: bool = False
     manifest: str | None = None
     dlq: Mapping[str, JsonValue] | None = None
+    created: datetime | None = None
 
     @property
     def kind(self) -> str:
@@ -277,4 +279,5 @@ def firing_of(row: FiringRow) -> Firing:
         ordered=row.ordered,
         manifest=manifest if isinstance(manifest, str) else None,
         dlq=cast("dict[str, JsonValue]", dlq) if isinstance(dlq, dict) else None,
+        created=row.created,
     )

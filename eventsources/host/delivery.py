@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from time import perf_counter
 from typing import Any
 
 import anyio
@@ -14,12 +15,13 @@ from eventsources.filters import filter_of
 from eventsources.host.limits import Bounds
 from eventsources.status import Status
 from retrain import faults
-from retrain.bus import Bus
+from retrain.bus import Bus, Published
 from retrain.clock import Clock
 from retrain.errors import Permanent, Transient
 from retrain.events import Event, EventKey, JsonValue
 from retrain.store import Store, checkpoints, deadletters, events
 from retrain.store.deadletters import DeadLetter
+from retrain.telemetry import meters
 
 log = structlog.get_logger()
 
@@ -54,7 +56,9 @@ class Delivery:
         self._bounds.check_size(event)
         async with self._bounds.admitted():
             faults.point("source.before_publish")
-            await self._bus.publish(event)
+            started = perf_counter()
+            published = await self._bus.publish(event)
+            self._count([published], started)
             faults.point("source.after_publish")
 
     async def deliver(self, batch: Sequence[Event]) -> None:
@@ -91,6 +95,7 @@ class Delivery:
             return False
         if not wanted:
             self._status.filtered()
+            meters.EVENTS_FILTERED.add(self._status.name, self._status.kind)
         return wanted
 
     async def _fits(self, event: Event) -> bool:
@@ -122,8 +127,9 @@ class Delivery:
 
     async def _publish(self, batch: Sequence[Event]) -> None:
         faults.point("source.before_publish")
+        started = perf_counter()
         try:
-            await self._bus.publish_many(batch)
+            self._count(await self._bus.publish_many(batch), started)
         except Permanent:
             for event in batch:  # the same again, to find out which of them it is
                 await self._publish_or_bury(event)
@@ -131,10 +137,15 @@ class Delivery:
         self._status.received(self._clock.now(), len(batch))
 
     async def _publish_or_bury(self, event: Event) -> None:
+        started = perf_counter()
         try:
-            await self._bus.publish(event)
+            self._count([await self._bus.publish(event)], started)
         except Permanent as error:
             await self._bury_event(event, str(error))
+
+    def _count(self, published: Sequence[Published], started: float) -> None:
+        status = self._status
+        meters.took_in(status.name, status.kind, [one.duplicate for one in published], perf_counter() - started)
 
     # --- dead letters --------------------------------------------------------------------------------------------
 
@@ -147,6 +158,7 @@ class Delivery:
         """Returns when the letter is in the store, however long that takes: what comes next is an acknowledgement."""
         reason = self._status.clean(letter.reason)
         self._status.buried(reason)
+        meters.EVENTS_REFUSED.add(self._status.name, self._status.kind)
         log.warning("source.dead_letter", source=self._status.name, letter=letter.id, reason=reason)
         delay, before = FIRST_RETRY_S, self._status.state()
         while True:

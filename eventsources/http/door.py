@@ -17,6 +17,7 @@ from eventsources.http.reading import Gone, read_whole
 from eventsources.http.request import Request
 from retrain.errors import ConfigError
 from retrain.serving import Headers, Receive, Scope, Send, answer_bytes
+from retrain.telemetry import meters
 
 NOWHERE = "no endpoint"
 BODILESS = frozenset({"GET", "HEAD"})
@@ -36,6 +37,7 @@ class Endpoint:
     limit: int
     take: Callable[[Request], Awaitable[Reply]]
     admit: Callable[[Headers], None] | None = None
+    kind: str = "webhook"
 
 
 class WebhookApp:
@@ -80,11 +82,11 @@ class WebhookApp:
         if scope["type"] != "http":
             raise RuntimeError(f"webhooks speak HTTP, not {scope['type']}")
         started = time.monotonic()
-        where, size, reason = NOWHERE, 0, ""
+        where, kind, size, reason = NOWHERE, "", 0, ""
         try:
             endpoint = self._find(scope)
             if isinstance(endpoint, Endpoint):
-                where = endpoint.owner
+                where, kind = endpoint.owner, endpoint.kind
                 request = await _request(endpoint, scope, receive)
                 size = len(request.body)
                 reply = await endpoint.take(request)
@@ -92,6 +94,8 @@ class WebhookApp:
                 reply = endpoint
         except Refusal as refusal:
             reply, reason = refusal.reply(), refusal.text
+            if kind:
+                meters.EVENTS_REFUSED.add(where, kind)
         except Gone:
             return
         self._access.note(where, reply.status, started, size=size, reason=reason)

@@ -28,6 +28,7 @@ from retrain.events import Event
 from retrain.manifests import Problem
 from retrain.manifests.argo import KeySelector
 from retrain.serving import Headers
+from retrain.telemetry.ids import of_headers
 
 log = structlog.get_logger()
 
@@ -70,6 +71,7 @@ class Doorway:
             limit=hook.max_payload_size or MAX_PAYLOAD,
             take=self._serve_one,
             admit=self._admit if hook.auth_secret is not None else None,
+            kind=context.status.kind,
         )
 
     async def run(self, *, task_status: TaskStatus[None], beside: Beside | None = None) -> None:
@@ -152,8 +154,9 @@ class Doorway:
             taken = await self._take(request)
             if isinstance(taken, Reply):
                 return taken
+            trace = of_headers(request.headers)
             for event in taken:
-                await self._context.emit(event)
+                await self._context.emit(event.with_extensions(trace))
         except ConfigError as error:
             raise Refusal(400, str(error)) from error
         except Permanent as error:

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from pipelines.artifacts.limits import check_space
 from pipelines.artifacts.local import Owner
 from pipelines.artifacts.local_place import LocalPlace
+from pipelines.artifacts.looking import Look, look
 from pipelines.artifacts.modes import set_mode
 from pipelines.artifacts.packing import members_of, pack
 from pipelines.artifacts.place import remove
@@ -132,6 +133,16 @@ class Keeper:
     def open(self, artifact: Artifact, run: ArtifactRun) -> BinaryIO:
         with _named(artifact, "open"):
             return find_place(artifact, run, self._around).place.open()
+
+    def look(self, artifact: Artifact, run: ArtifactRun, path: str, most: int) -> Look:
+        with _named(artifact, "be looked at"):
+            return look(self._around, artifact, run, path, most)
+
+    def digest(self, artifact: Artifact, run: ArtifactRun) -> str:
+        with _named(artifact, "be found"):
+            place = find_place(artifact, run, self._around).place
+            record = self.local.find(place.key) if isinstance(place, LocalPlace) else None
+            return f"sha256:{record.digest}" if record is not None and record.digest else ""
 
     def delete(self, artifact: Artifact, run: ArtifactRun) -> None:
         with _named(artifact, "be deleted"):

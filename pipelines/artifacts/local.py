@@ -148,7 +148,7 @@ class LocalRepository:
         root, linked, found = os.fsencode(to), False, not sub
         if found:
             to.mkdir(mode=record.mode | 0o700)
-        for entry in self._read_tree(record):
+        for entry in self.entries(record):
             path = _part(entry.path, sub)
             if path is None:
                 continue
@@ -169,7 +169,8 @@ class LocalRepository:
             case "f":
                 self.blobs.copy_out(entry.digest, entry.size, path, entry.mode | 0o400)
 
-    def _read_tree(self, record: Record) -> Iterator[trees.Entry]:
+    def entries(self, record: Record) -> Iterator[trees.Entry]:
+        """What is in a directory that was saved as one."""
         with BufferedReader(FileIO(self.blobs.open(record.digest, record.size))) as file:
             yield from trees.read(file)
 
@@ -188,7 +189,7 @@ class LocalRepository:
             yield Member("f", record.base, record.mode, record.size, source=source)
             return
         yield Member("d", record.base, record.mode)
-        for entry in self._read_tree(record):
+        for entry in self.entries(record):
             name = record.base + b"/" + entry.path
             source = self.blobs.open(entry.digest, entry.size) if entry.kind == "f" else b""
             yield Member(entry.kind, name, entry.mode, entry.size, entry.target, source)

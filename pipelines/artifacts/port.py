@@ -14,10 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from pipelines.core.nodes import Artifact
 from retrain.errors import ConfigError, NotFound
+
+if TYPE_CHECKING:
+    from pipelines.artifacts.looking import Look
 
 
 class ArtifactMissing(NotFound):
@@ -79,6 +82,16 @@ class Artifacts(Protocol):
 
     def open(self, artifact: Artifact, run: ArtifactRun) -> BinaryIO:
         """The bytes as they lie: an archive is not unpacked. Of a directory that is kept as files: a tar of it."""
+        ...
+
+    def look(self, artifact: Artifact, run: ArtifactRun, path: str, most: int) -> Look:
+        """What it is, without loading it: at most `most` bytes of a file, or what a directory or archive holds; of what
+        is at `path` in it, if that is not empty."""
+        ...
+
+    def digest(self, artifact: Artifact, run: ArtifactRun) -> str:
+        """The digest of what lies there, where the repository knows it without reading; else "". Of a directory: of
+        the list of its files."""
         ...
 
     def delete(self, artifact: Artifact, run: ArtifactRun) -> None:

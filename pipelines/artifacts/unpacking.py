@@ -191,7 +191,7 @@ def _write(out: IO[bytes], data: bytes) -> None:
 
 def _untar(archive: Path, landing: _Landing) -> bool:
     with archive.open("rb") as raw, _plain(raw) as plain:
-        source: Any = _Forward(plain)
+        source: Any = Forward(plain)
         with tarfile.open(fileobj=source, mode="r:", errorlevel=2) as tar:
             forgetful: Any = tar
             while (entry := tar.next()) is not None:
@@ -231,7 +231,7 @@ def _plain(raw: IO[bytes]) -> Generator[IO[bytes]]:
         yield inner  # type: ignore[misc]
 
 
-class _Forward:
+class Forward:
     """A stream as tarfile wants to read it: forward only, but for the last byte, and no more at once than a header may
     have."""
 
@@ -303,21 +303,29 @@ def _unzip(archive: Path, landing: _Landing) -> bool:
 
 
 def _check_directory(archive: Path, landing: _Landing) -> None:
-    """See how many entries a zip claims before its list is read into memory.
+    """See how many entries a zip claims before its list is read into memory."""
+    with archive.open("rb") as file:
+        landing.check_list(listed_bytes(file))
+
+
+def listed_bytes(file: IO[bytes]) -> int:
+    """How long a zip's list of entries is, as it says itself.
 
     Source: APPNOTE.TXT 4.3.14 to 4.3.16.
+
+    Raises:
+        BadArtifact: it is none.
     """
-    with archive.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 65_557 - 20))
-        tail = file.read()
-        at = tail.rfind(b"PK\x05\x06")
-        if at < 0 or len(tail) < at + 22:
-            raise BadArtifact("the zip cannot be read: it has no end record")
-        (listed,) = struct.unpack_from("<I", tail, at + 12)
-        locator = tail.rfind(b"PK\x06\x07", 0, at)
-        if listed == 0xFFFFFFFF and locator >= 0:
-            file.seek(struct.unpack_from("<Q", tail, locator + 8)[0])
-            record = file.read(56)
-            listed = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else 0
-    landing.check_list(listed)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 65_557 - 20))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        raise BadArtifact("the zip cannot be read: it has no end record")
+    (listed,) = struct.unpack_from("<I", tail, at + 12)
+    locator = tail.rfind(b"PK\x06\x07", 0, at)
+    if listed == 0xFFFFFFFF and locator >= 0:
+        file.seek(struct.unpack_from("<Q", tail, locator + 8)[0])
+        record = file.read(56)
+        listed = struct.unpack_from("<Q", record, 40)[0] if len(record) == 56 else 0
+    return listed

@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
+from sqlalchemy import Connection
 
 from pipelines.artifacts.garbage import Moment, delete_all, doomed
 from pipelines.artifacts.keeper import Keeper
@@ -23,9 +24,10 @@ from pipelines.artifacts.port import ArtifactRun
 from pipelines.local.retention import remove_old, remove_run, remove_tree
 from pipelines.local.workspace import open_workspace, run_directory
 from retrain.clock import Clock
-from retrain.errors import RetrainError, Transient
+from retrain.errors import Refused, RetrainError, Transient
 from retrain.log import get_logger
 from retrain.store import Store, runs
+from retrain.store.lineage import led_to_promotions
 from retrain.store.runs import RunRow
 
 LOOK_S = 60.0
@@ -132,6 +134,8 @@ class Retention:
         self._forgetting = Forgetting(store, data, artifacts)
         self._later: dict[str, str] = {}
         """Runs that could not be deleted at this look, each with the reason."""
+        self._needed: set[str] = set()
+        """Runs that led to promotions, as far as they were in question: that does not change any more."""
         self.trouble: str | None = None
         """Why the last look deleted nothing, or not all."""
 
@@ -167,17 +171,35 @@ class Retention:
         now = self._clock.now()
         default = None if self._keep.runs is None else now - self._keep.runs
         done, self._later = 0, {}
+        due: list[tuple[datetime, str]] = []
         while True:
-            due = await self._store.read(lambda c: runs.expired(c, now, default, AT_ONCE + len(self._later)))
-            due = [row for row in due if row.id not in self._later]
-            for row in due:
+            last = due[-1] if due else None
+            due = await self._store.read(
+                partial(runs.expired_after, now=now, default=default, after=last, most=AT_ONCE)
+            )
+            for row in await self._store.read(partial(self._not_needed, [id_ for _, id_ in due])):
                 done += await self._delete(row)
-            if not due:
+            if len(due) < AT_ONCE:
                 return done
 
+    def _not_needed(self, ids: list[str], connection: Connection) -> list[RunRow]:
+        """The runs that no promotion came of, however many runs later: their traces stay whole."""
+        asked = [id_ for id_ in ids if id_ not in self._needed]
+        self._needed |= {id_ for _, id_ in led_to_promotions(connection, [("run", id_) for id_ in asked])}
+        rows = [runs.get(connection, id_) for id_ in asked if id_ not in self._needed]
+        return [row for row in rows if row is not None]
+
     async def delete(self, row: RunRow) -> None:
-        """Delete a run now, or as soon as it is over: an open one is terminated first."""
+        """Delete a run now, or as soon as it is over: an open one is terminated first.
+
+        Raises:
+            Refused: a promotion came of it.
+        """
         now = self._clock.now()
+        if await self._store.read(lambda c: led_to_promotions(c, [("run", row.id)])):
+            raise Refused(
+                f"{row.name}: a promotion came of it, and its trace would break; it is kept as long as that is"
+            )
 
         def work(connection: Any) -> bool:
             runs.let_expire(connection, row.id, now)

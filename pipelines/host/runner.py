@@ -9,7 +9,7 @@ and the event that tells of it.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -29,6 +29,7 @@ from pipelines.core.engine import Decision, Run
 from pipelines.core.happenings import Task
 from pipelines.core.nodes import Phase
 from pipelines.core.plan import Catalog
+from pipelines.host.counting import RunCounter
 from pipelines.host.drive import Drive, Hands, step_run_of
 from pipelines.host.fitting import check_machine
 from pipelines.host.metrics import WorkflowMetrics
@@ -44,6 +45,9 @@ from retrain.errors import ConfigError, Transient
 from retrain.log import get_logger
 from retrain.store import Store, run_requests, runs
 from retrain.store.runs import RunRow
+from retrain.store.traces import trace_ids
+from retrain.telemetry.bound import bound
+from retrain.telemetry.ids import run_span
 
 POLL_S = 1.0
 """Seconds after which the queue is looked at without a notice: other processes write to it too."""
@@ -68,7 +72,8 @@ def _owner() -> str:
 @dataclass(frozen=True, slots=True)
 class RunnerOptions:
     """`max_runs`: runs in hand at once, the others wait as Pending rows. `lease_s`: after which a dead runner's runs
-    are anybody's. `only`: work on the run of this id and those that it starts, on nothing else."""
+    are anybody's. `only`: work on the run of this id and those that it starts, on nothing else. `traced`: steps are
+    told the trace that they belong to."""
 
     max_runs: int = 64
     lease_s: float = 30.0
@@ -76,6 +81,7 @@ class RunnerOptions:
     owner: str = field(default_factory=_owner)
     only: str | None = None
     agents: AgentSettings = field(default_factory=AgentSettings)
+    traced: bool = False
 
 
 @dataclass(slots=True)
@@ -124,9 +130,16 @@ class Runner:
         self._artifacts = artifacts
         self._watch = watch
         self.metrics = WorkflowMetrics()
+        self._counter = RunCounter()
         self._held: dict[str, _Held] = {}
         self._mine: set[str] = set()
         self._changed: Callable[[str], None] = _nobody
+        self._places: Callable[[], Mapping[str, tuple[float, float]]] = dict[str, tuple[float, float]]
+
+    def in_use(self) -> Mapping[str, tuple[float, float]]:
+        """Resource -> (in use, capacity) of this machine's steps; `runs` are the runs in hand. Empty before it runs."""
+        places = self._places()
+        return {"runs": (len(self._held), self._options.max_runs), **places} if places else {}
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled; then end the steps (or leave them, see `Limits.leave`) and give the runs back."""
@@ -142,6 +155,7 @@ class Runner:
         try:
             async with tools as opened, anyio.create_task_group() as group:
                 self._changed = opened.children.changed
+                self._places = opened.executor.in_use
                 group.start_soon(self._renew)
                 task_status.started()
                 await self._work_queue(group, opened)
@@ -194,8 +208,9 @@ class Runner:
         """One run, whatever comes: its trouble is its own, the others live on."""
         row = held.row
         try:
-            with held.scope:
-                await self._drive(held, hands, tools)
+            trace = await self._trace_of(row)
+            with held.scope, bound(trace_id=trace, span_id=run_span(row.id, row.retries)):
+                await self._drive(held, hands, tools, trace)
             if held.scope.cancelled_caught:
                 self._drop(row, hands, "its lease ran out")
         except LeaseLost as error:
@@ -212,15 +227,24 @@ class Runner:
                 del self._held[row.id]
             self._store.signals.notify("runs")
 
+    async def _trace_of(self, row: RunRow) -> str:
+        """The trace that the run belongs to; empty where the store does not say now."""
+        try:
+            return (await self._store.read(lambda c: trace_ids(c, [("run", row.id)])))["run", row.id].id
+        except Transient:
+            return ""
+
     def _drop(self, row: RunRow, hands: Hands, reason: str) -> None:
         """Let go of a run that is another runner's: its steps must not go on here as well."""
         log.warning("run.lost", run_id=row.id, reason=reason)
         hands.executor.stop_run(row.id)
 
-    async def _drive(self, held: _Held, hands: Hands, tools: Tools) -> None:
+    async def _drive(self, held: _Held, hands: Hands, tools: Tools, trace: str) -> None:
         row = held.row
         run, unfinished = await self._open(row)
         step_run = step_run_of(run, row.id, self._around, row.labels)
+        if self._options.traced:
+            step_run = replace(step_run, trace=trace, retries=row.retries)
         held.drive = Drive(run, step_run, hands, partial(self._save, held))
         for request in await self._store.read(lambda c: run_requests.of_run(c, row.id)):
             held.obey(request)
@@ -259,6 +283,7 @@ class Runner:
         news = await self._patiently(lambda c: ledger.keep(c, decision, requests, now))
         ledger.kept(decision)
         self.metrics.see(decision, now)
+        self._counter.see(held.row, decision)
         if self._watch is not None:
             self._watch(held.row, decision)
         self._changed(held.row.name)
@@ -269,6 +294,7 @@ class Runner:
         """End a run that the engine cannot drive."""
         now = self._clock.now()
         await self._patiently(lambda c: held.ledger.fail(c, message, phase, now))
+        self._counter.failed(held.row, phase)
         self._notify_of_news(held.row)
         log.warning("run.failed", run_id=held.row.id, message=message)
 

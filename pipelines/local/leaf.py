@@ -50,6 +50,10 @@ class StepRun:
     labels: Mapping[str, str] = field(default_factory=_nothing)
     annotations: Mapping[str, str] = field(default_factory=_nothing)
     service_account: str = ""
+    trace: str = ""
+    """The trace that its steps are told of; empty: none."""
+    retries: int = 0
+    """How often the run was tried again after its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import dropwhile
+from itertools import accumulate, dropwhile
 from pathlib import Path
 from typing import Literal, cast
 
@@ -37,12 +37,14 @@ class LogPart:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One entry. `whole` is False for a part of a line that goes on; `text` is without the line's end."""
+    """One entry. `whole` is False for a part of a line that goes on; `text` is without the line's end. `end`: where the
+    next entry begins, in bytes of the file."""
 
     time: datetime
     stream: Stream
     text: str
     whole: bool
+    end: int = 0
 
     @property
     def plain(self) -> str:
@@ -87,14 +89,15 @@ def lines(path: Path, since: datetime | None = None, tail: int | None = None) ->
 class Follower:
     """Reads a log that is being written: `read` gives what came since the last time.
 
-    `since` drops entries before that time, `tail` all but so many of those that are there at the first `read`.
+    `since` drops entries before that time, `tail` all but so many of those that are there at the first `read`; `start`
+    is the byte at which to begin.
     """
 
-    def __init__(self, path: Path, since: datetime | None = None, tail: int | None = None) -> None:
+    def __init__(self, path: Path, since: datetime | None = None, tail: int | None = None, start: int = 0) -> None:
         self._path = path
         self._since = since
         self._tail = tail
-        self.offset = 0
+        self.offset = start
         """Up to where the file has been read, in bytes."""
 
     def read(self) -> list[LogLine]:
@@ -110,8 +113,11 @@ class Follower:
 
     def _next(self) -> list[LogLine]:
         while True:
-            entries, self.offset = _entries(self._path, self.offset, CHUNK)
-            found = [_parse(entry) for entry in entries]
+            start = self.offset
+            entries, self.offset = _entries(self._path, start, CHUNK)
+            ends = accumulate((len(entry) + 1 for entry in entries), initial=start)
+            next(ends)
+            found = [_parse(entry, end) for entry, end in zip(entries, ends, strict=True)]
             if self._since is not None:
                 found = list(dropwhile(self._is_before, found))
             if found:
@@ -179,11 +185,11 @@ def _tail(path: Path, count: int, limit: int) -> list[LogLine]:
     return found[first + 1 if left < 0 else first :] if count else []
 
 
-def _parse(entry: bytes) -> LogLine:
+def _parse(entry: bytes, end: int = 0) -> LogLine:
     """An entry. One that is torn (the disk was full) is given as it is, with the earliest of times."""
     words = entry.split(b" ", 3)
     try:
         moment, stream, kind, text = (word.decode(errors="replace") for word in words)
-        return LogLine(datetime.fromisoformat(moment), cast("Stream", stream), text, kind == "F")
+        return LogLine(datetime.fromisoformat(moment), cast("Stream", stream), text, kind == "F", end)
     except ValueError:
-        return LogLine(datetime.min.replace(tzinfo=UTC), "both", entry.decode(errors="replace"), whole=True)
+        return LogLine(datetime.min.replace(tzinfo=UTC), "both", entry.decode(errors="replace"), whole=True, end=end)

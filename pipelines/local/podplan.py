@@ -33,6 +33,7 @@ from pipelines.local.view import HostView, View, Wants, open_view
 from pipelines.local.volumes import Places, Volumes
 from pipelines.local.workspace import Workspace, claims_directory, container_workspace
 from retrain.errors import ConfigError
+from retrain.telemetry.ids import Parent, step_span
 
 STAGED_SCRIPT = "/argo/staging/script"
 """Where a script's source lies, for who writes it out."""
@@ -382,6 +383,9 @@ class Contained:
             "RETRAIN_RUN_ID": pod.run.run_id,
             **self._argo(),
         }
+        if pod.run.trace:
+            mine = step_span(pod.run.run_id, pod.task.node_id, pod.run.retries)
+            env["TRACEPARENT"] = Parent(pod.run.trace, mine, sampled=True).header()
         if (seconds := pod.task.deadline_s) is not None:
             env["ARGO_DEADLINE"] = to_rfc3339(situation.now + timedelta(seconds=seconds)) or ""
         env |= self._devices(situation) | self.declared

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from deploy import Promoter
 from pipelines.artifacts.port import Artifacts
+from retrain.app.letters import letter_actions
 from retrain.app.promotion_actions import promotion_actions
 from retrain.app.run_actions import run_actions
 from retrain.app.services import Action
 from retrain.clock import Clock
 from retrain.store import Store
-from triggers import redrive
 
 
 def actions(
@@ -23,15 +21,5 @@ def actions(
     return {
         **run_actions(store, clock, data, artifacts),
         **promotion_actions(store, promoter),
-        "deadletters.redrive": partial(_redrive, store, clock),
+        **letter_actions(store, clock),
     }
-
-
-# --- dead letters ----------------------------------------------------------------------------------------------------
-
-
-async def _redrive(store: Store, clock: Clock, letter_id: str) -> dict[str, Any]:
-    firing_id = await store.write(lambda c: redrive(c, letter_id, clock.now()))
-    for topic in ("firings", "outbox"):
-        store.signals.notify(topic)
-    return {"firing": firing_id}

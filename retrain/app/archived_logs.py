@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from pipelines.artifacts.port import ArtifactMissing, ArtifactRun, Artifacts
@@ -24,11 +25,12 @@ class Archived:
     where: ArtifactRun
     ended: datetime
 
-    def lines(self, since: datetime | None, tail: int | None) -> Iterator[LogLine]:
-        """Its lines: none if the step ended before `since`, at most `tail` from its end. Blocks."""
+    def lines(self, since: datetime | None, tail: int | None, start: int = 0) -> Iterator[LogLine]:
+        """Its lines behind the first `start`: none if the step ended before `since`, at most `tail` from its end.
+        Blocks."""
         if since is not None and self.ended < since:
             return iter(())
-        found = self._read()
+        found = islice((replace(one, end=number) for number, one in enumerate(self._read(), 1)), start, None)
         return found if tail is None else iter(deque(found, maxlen=tail))
 
     def _read(self) -> Iterator[LogLine]:
@@ -49,10 +51,13 @@ def archived_logs(node: Mapping[str, Any], there: Container[str]) -> Iterator[tu
     """The containers of a step whose log is an artifact only, each with that. `there`: those with a log on disk."""
     artifacts: Iterable[Mapping[str, Any]] = (node.get("outputs") or {}).get("artifacts") or ()
     for artifact in artifacts:
-        name = str(artifact.get("name"))
-        # What a template declares has a path, and is none of these whatever it is called.
-        if name.endswith(SUFFIX) and "path" not in artifact and (container := name.removesuffix(SUFFIX)) not in there:
+        if is_log(artifact) and (container := str(artifact.get("name")).removesuffix(SUFFIX)) not in there:
             yield container, artifact
+
+
+def is_log(artifact: Mapping[str, Any]) -> bool:
+    """Whether an artifact is an archived log. What a template declares has a path, and is none."""
+    return str(artifact.get("name")).endswith(SUFFIX) and "path" not in artifact
 
 
 def ended_at(node: Mapping[str, Any]) -> datetime:

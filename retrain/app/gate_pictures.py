@@ -6,7 +6,7 @@ Every text passes `ink.escaped`; numbers that are none, or lie outside of the un
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pipelines.pictures.ink import page, text
@@ -18,14 +18,16 @@ COLOURS = {"candidate": "#218bff", "champion": "#8c959f"}
 Points = list[tuple[float, float]]
 
 
-def svg(candidate: Mapping[str, Any]) -> str | None:
-    """The picture of a candidate as `promotions show` has it; None if its run gave neither curves nor slices.
+def svg(candidate: Mapping[str, Any], gates: Sequence[Mapping[str, Any]] = ()) -> str | None:
+    """The picture of a candidate as `promotions show` has it; None if its run gave neither curves nor slices, and no
+    gate has tested its gain.
 
-    A curve is `{"x": [...], "y": [...]}`, both from 0 to 1, and may have the live model's as `champion: {x, y}`.
+    A curve is `{"x": [...], "y": [...]}`, both from 0 to 1, and may have the live model's as `champion: {x, y}`. Of a
+    gate the interval of the gain over the live model is drawn, with the least that was asked for.
     """
     evaluation = candidate.get("evaluation") or {}
     squares = [_square(name, curve) for name, curve in list(_of(evaluation, "curves").items())[:MOST_CURVES]]
-    rows = _rows(_of(evaluation, "slices"))
+    rows = [*_rows(_of(evaluation, "slices")), *_intervals(gates)]
     squares = [square for square in squares if square]
     if not squares and not rows:
         return None
@@ -107,3 +109,36 @@ def _bar(value: object, y: float, height: float, whose: str) -> str:
         return ""
     width = cast("float", value) * BAR
     return f'<rect x="{BAR}" y="{y}" width="{width:.1f}" height="{height}" fill="{COLOURS[whose]}"/>'
+
+
+def _intervals(gates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A row for each gate that has tested a gain, at most as many as slices."""
+    return [row for gate in gates if (row := _interval(str(gate.get("name")), _of(gate, "figures")))][:MOST_SLICES]
+
+
+def _interval(name: str, figures: Mapping[str, Any]) -> str:
+    """The gain as a dot in its interval, which is open where there is no bound; the least that was asked as a line."""
+    ci: Any = figures.get("ci")
+    gain, margin = figures.get("gain", figures.get("delta")), figures.get("margin", 0.0)
+    if not isinstance(ci, list) or len(cast("list[Any]", ci)) != 2 or not _is_number(gain) or not _is_number(margin):
+        return ""
+    low, high = (value if _is_number(value) else None for value in cast("list[Any]", ci))
+    values = [float(value) for value in (low, high, gain, margin) if value is not None]
+    begin, wide = min(values), (max(values) - min(values)) or 1.0
+
+    def place(value: float | None, otherwise: float) -> float:
+        return BAR + (otherwise if value is None else (value - begin) / wide) * BAR
+
+    x, y, asked = place(low, -0.02), place(high, 1.02), place(margin, 0.0)
+    drawn = (
+        f'<path d="M{x:.1f} 7H{y:.1f}" stroke="{COLOURS["candidate"]}" stroke-width="2"/>',
+        f'<path d="M{asked:.1f} 0V14" stroke="{COLOURS["champion"]}" stroke-dasharray="3 2"/>',
+        f'<circle cx="{place(gain, 0.0):.1f}" cy="7" r="4" fill="{COLOURS["candidate"]}"/>',
+    )
+    bounds = " to ".join("open" if one is None else f"{one:.4g}" for one in (low, high))
+    said = f"gain {gain:+.4g}, {bounds}; {margin:.4g} asked"
+    return "".join([*drawn, text(0, 11, name[:28], size=11), text(2 * BAR + 10, 11, said[:60], size=11)])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

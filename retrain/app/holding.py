@@ -43,6 +43,21 @@ def hold(data: Path) -> Generator[None]:
         os.close(lock)
 
 
+def is_held(data: Path) -> bool:
+    """Whether a platform works on this directory now."""
+    try:
+        lock = os.open(data / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def announce(data: Path, url: str) -> None:
     """Say at which URL the platform on this directory answers."""
     fresh = data / f"{ADDRESS}.new"

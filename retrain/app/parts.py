@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import anyio
@@ -23,12 +24,14 @@ Run = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """What `/readyz` says of a part. `vital`: nothing can be taken in while it waits."""
+    """What `/readyz` says of a part. `vital`: nothing can be taken in while it waits. `since`: when it became as it
+    is; None: nobody has kept an eye on it."""
 
     name: str
     ready: bool
     waiting_for: str | None = None
     vital: bool = False
+    since: datetime | None = None
 
 
 @dataclass(slots=True)

@@ -35,11 +35,18 @@ from eventsources.host.source_host import wanted_of
 from pipelines.agents.objects_store import StoreObjects, open_objects
 from retrain.app import source_rows
 from retrain.app.actions import actions
+from retrain.app.again import emit_again
+from retrain.app.ages import Ages
 from retrain.app.catalog import bodies
 from retrain.app.crons import cron_actions
 from retrain.app.gate_tools import GateGround, open_gate_tools
 from retrain.app.holding import announce, hold
+from retrain.app.keeping import Keep, Keeping
 from retrain.app.known import Known, without_collecting
+from retrain.app.measures import Measures
+from retrain.app.minding import Ground as MindingGround
+from retrain.app.minding import minded
+from retrain.app.narrowing import seen_project, seen_promotions, seen_sensors, sees
 from retrain.app.objects import TriggerObjects, reads_project
 from retrain.app.outbox import OutboxPublisher
 from retrain.app.parts import Parts, PartState, running
@@ -52,6 +59,8 @@ from retrain.app.secrets import ProjectSecrets
 from retrain.app.sensing import Sensing
 from retrain.app.services import Figures, Services
 from retrain.app.settings import Settings
+from retrain.app.spaces import Spaces
+from retrain.app.tracing import Tracing, open_sender
 from retrain.app.workshop import Ground as WorkshopGround
 from retrain.app.workshop import Workshop
 from retrain.bus import EmbeddedServer, NatsBus, embedded, open_nats
@@ -62,7 +71,7 @@ from retrain.store import Store, firings, open_store, promotions, runs
 from sensors import Sensor
 from sensors.host.loop import SensorHost
 from sensors.host.settings import HostSettings
-from sensors.host.upkeep import Keep
+from sensors.host.upkeep import Keep as DecisionsKept
 from triggers import Dispatcher, DispatchSettings, Tools
 from triggers.settings import NetworkSettings
 
@@ -246,20 +255,34 @@ class Platform:
         self._promoter = self._build_promoter()
         self._dispatcher = self._build_dispatcher()
         self._sensors = self._build_sensors()
+        telemetry = start.settings.telemetry
+        self._tracing = Tracing(ground.store, open_sender(telemetry.endpoint, telemetry.traces, os.environ))
         self._workshop = Workshop(
-            WorkshopGround(start, ground.bus, ground.store, ground.clock, ground.objects), self._owner
+            WorkshopGround(start, ground.bus, ground.store, ground.clock, ground.objects),
+            self._owner,
+            traced=self._tracing.wanted,
         )
         self._workshop.take(project, self._secrets)
+        self._keeping = Keeping(ground.store, ground.clock, Keep.of(start.settings.store))
         self.sources = self._build_sources(port)
         host = self._sensors if "sensors" in start.roles else None
-        self._sensing = Sensing(ground.store, host, lambda: self._project.sensors)
+        self._ages = Ages(ground.clock, self._look)
+        self._measures = Measures(ground.store.path, ground.clock)
+        self._sensing = Sensing(ground.store, host, lambda: seen_sensors(self._project.sensors))
+        self._spaces = Spaces(
+            ground.store, lambda: self._project.sensors, lambda: self._promoter.documents, self._sensing.held
+        )
         self.services = self._build_services()
 
     async def start_work(self, parts: Parts) -> None:
         """Start what works from the store alone, downstream first."""
         roles = self._start.roles
         await self._take_back()
+        await parts.start("traces", self._tracing.run)
+        await parts.start("ages", self._ages.run)
+        await parts.start("measures", self._measures.run)
         await parts.start("outbox", self._outbox.run)
+        await parts.start("keeping", self._keeping.run)
         if "runner" in roles:
             await parts.start("promoter", self._promoter.run)
             await self._workshop.start_work(parts)
@@ -354,7 +377,7 @@ class Platform:
         ground = self._ground
         sensors = self._compile(self._project)
         group, store = self._start.settings.sensors, self._start.settings.store
-        keep = Keep(decisions_for=timedelta(days=store.decisions_days), decisions=store.decisions_rows)
+        keep = DecisionsKept(decisions_for=timedelta(days=store.decisions_days), decisions=store.decisions_rows)
         settings = HostSettings(max_depth=group.max_depth, keep=keep)
         return SensorHost(ground.bus, ground.store, ground.clock, sensors, sink=self._dispatcher, settings=settings)
 
@@ -396,25 +419,32 @@ class Platform:
             store=ground.store,
             bus=ground.bus,
             clock=ground.clock,
-            states=self.states,
-            sources=self._source_rows,
+            states=self._ages.states,
+            measures=self._measures,
+            slots=self._workshop.runner.in_use,
+            sources=lambda: self._source_rows() if sees() is None else [],
             sensing=self._sensing,
-            promotions=lambda: self._promoter.documents,
+            promotions=lambda: seen_promotions(self._promoter.documents),
+            manifests=lambda: seen_project(self._project),
             figures=self._figures,
             workflow_metrics=self._workshop.runner.metrics,
-            actions={
-                **actions(ground.store, ground.clock, self._promoter, self._start.data, self._workshop.artifacts),
-                "runs.delete": self._workshop.retention.delete,
-                **cron_actions(self._workshop.crons),
-                "firings.approve": partial(self._sensing.answer, granted=True),
-                "firings.reject": partial(self._sensing.answer, granted=False),
-                "project.reload": self.reloader.reload,
-            },
+            actions=minded(
+                {
+                    **actions(ground.store, ground.clock, self._promoter, self._start.data, self._workshop.artifacts),
+                    "runs.delete": self._workshop.retention.delete,
+                    **cron_actions(self._workshop.crons),
+                    "events.again": partial(emit_again, ground.store, ground.bus, ground.clock),
+                    "firings.approve": partial(self._sensing.answer, granted=True),
+                    "firings.reject": partial(self._sensing.answer, granted=False),
+                    "project.reload": self.reloader.reload,
+                },
+                MindingGround(ground.store, ground.clock, self._spaces),
+            ),
         )
 
     # --- what it says of itself ----------------------------------------------------------------------------------
 
-    def states(self) -> list[PartState]:
+    def _look(self) -> list[PartState]:
         """For `/readyz`: each part, and what it waits for."""
         ground, roles = self._ground, self._start.roles
         waits = (ground.server.waiting_for if ground.server else None) or ground.bus.waiting_for
@@ -422,6 +452,9 @@ class Platform:
         trouble = self.reloader.trouble
         found.append(PartState("project", trouble is None, trouble))
         found.append(PartState("outbox", self._outbox.failing is None, self._outbox.failing))
+        found.append(PartState("keeping", self._keeping.trouble is None, self._keeping.trouble))
+        if self._tracing.wanted:
+            found.append(PartState("traces", self._tracing.trouble is None, self._tracing.trouble))
         if "sensors" in roles:
             host = self._sensors.state()
             found.append(PartState("sensors", host.ready, host.waiting_for))

@@ -143,6 +143,12 @@ def _between(documents: Sequence[Document]) -> Iterator[Finding]:
         yield from (document.finding(problem) for problem in problems)
 
 
+def check_sensor(document: Document, beside: Sequence[Document]) -> list[Finding]:
+    """What is wrong between a Sensor that is no part of a project and the documents of one."""
+    names = _Names.of(beside)
+    return [document.finding(problem) for problem in _sensor(document, names)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Names:
     """What can be referred to."""

@@ -43,7 +43,8 @@ def stamp(time: datetime | None) -> str | None:
 
 
 def _items(page: Page[T], show: Callable[[T], Json]) -> Json:
-    return {"items": [show(one) for one in page.items], "next": page.next}
+    searched = {} if page.searched is None else {"searched": page.searched}
+    return {"items": [show(one) for one in page.items], "next": page.next, **searched}
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -68,12 +69,13 @@ def show_event(connection: Connection, name: str) -> Json:
     return {
         "event": event.to_dict(),
         "key": key,
-        "decisions": [_decision(one) for one in decisions.of_event(connection, key)],
+        "decisions": [decision(one) for one in decisions.of_event(connection, key)],
         "firings": firings.of_events(connection, [key]).get(key, []),
     }
 
 
-def _decision(one: decisions.DecisionRow) -> Json:
+def decision(one: decisions.DecisionRow) -> Json:
+    """A decision as lists show it."""
     return {
         "event": one.event_key,
         "sensor": one.sensor,
@@ -96,7 +98,7 @@ def list_decisions(
     """The newest decisions of one sensor, newest first."""
     rows = decisions.of_sensor(connection, sensor, limit, which)
     ids = events.ids_of(connection, [row.event_key for row in rows if row.event_key is not None])
-    return [{**_decision(row), "eventId": ids.get(row.event_key or "")} for row in rows]
+    return [{**decision(row), "eventId": ids.get(row.event_key or "")} for row in rows]
 
 
 def sensor_memory(connection: Connection, name: str) -> Json | None:
@@ -171,7 +173,7 @@ def list_runs(connection: Connection, wish: Wish, now: datetime, cursor: str | N
         ConfigError: what was asked for cannot be read.
     """
     found = run_search.search(connection, search_of(wish, now), cursor=cursor, limit=limit)
-    return _items(found, _listed)
+    return _items(found, listed_run)
 
 
 def show_run(connection: Connection, name: str) -> Json:
@@ -205,7 +207,7 @@ def workflow(row: RunRow, nodes: Mapping[str, Any] | None) -> Json:
     return {**found, "metadata": {**found["metadata"], "creationTimestamp": stamp(row.created)}, "status": status}
 
 
-def _listed(row: RunRow) -> Json:
+def listed_run(row: RunRow) -> Json:
     """A run without its nodes, and with how many of its steps wait, run and are done."""
     found = workflow(row, None)
     if row.parked and row.started is not None and row.phase in runs.OPEN:
@@ -362,9 +364,10 @@ def list_holds(connection: Connection) -> Json:
     return {"items": [hold(one) for one in promotions.all_holds(connection)], "next": None}
 
 
-def list_deeds(connection: Connection, subject: str | None, cursor: str | None, limit: int) -> Json:
-    """What people did, newest first."""
-    return _items(audit.listing(connection, subject=subject, cursor=cursor, limit=limit), deed)
+def list_deeds(connection: Connection, which: audit.DeedFilter | str | None, cursor: str | None, limit: int) -> Json:
+    """What people did, newest first; `which` may be a subject."""
+    wanted = which if isinstance(which, audit.DeedFilter) else audit.DeedFilter(subject=which)
+    return _items(audit.listing(connection, wanted, cursor=cursor, limit=limit), deed)
 
 
 def deed(one: audit.Deed) -> Json:
@@ -372,7 +375,7 @@ def deed(one: audit.Deed) -> Json:
     return {
         "at": stamp(one.at),
         "actor": one.actor,
-        "verified": one.verified,
+        "verified": bool(one.verified),
         "action": one.action,
         "subject": one.subject,
         "before": one.before,
@@ -382,37 +385,7 @@ def deed(one: audit.Deed) -> Json:
     }
 
 
-# --- dead letters ----------------------------------------------------------------------------------------------------
-
-
-def list_deadletters(connection: Connection, cursor: str | None, limit: int) -> Json:
-    """Dead letters, newest first."""
-    return _items(deadletters.listing(connection, cursor=cursor, limit=limit), deadletter)
-
-
-def dead_letter(connection: Connection, letter_id: str) -> deadletters.DeadLetter:
-    """One dead letter.
-
-    Raises:
-        NotFound: there is none.
-    """
-    found = deadletters.get(connection, letter_id)
-    if found is None:
-        raise NotFound(f"{letter_id}: no such dead letter; `retrain deadletters list` shows the ids")
-    return found
-
-
-def deadletter(one: deadletters.DeadLetter) -> Json:
-    """A dead letter; its body as text, as far as it is text."""
-    return {
-        "id": one.id,
-        "kind": one.kind,
-        "origin": one.origin,
-        "reason": one.reason,
-        "body": one.body.decode(errors="backslashreplace"),
-        "created": stamp(one.created),
-        "redriven": stamp(one.redriven),
-    }
+# --- figures ----------------------------------------------------------------------------------------------------------
 
 
 def counts(connection: Connection) -> Json:

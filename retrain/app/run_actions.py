@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -12,7 +15,10 @@ from pipelines.core.happenings import Resume, SetNodes, Stop, Suspend
 from pipelines.host import control
 from pipelines.host.control import ResubmitOptions, RetryOptions
 from retrain.app.run_artifacts import Download, download
+from retrain.app.run_compare import Direction
+from retrain.app.run_comparing import compare_runs
 from retrain.app.run_logs import LogPlace, Logs, LogWish, log_lines
+from retrain.app.run_previews import Looked, look_at
 from retrain.app.services import Action
 from retrain.clock import Clock
 from retrain.errors import Refused
@@ -35,6 +41,8 @@ def run_actions(store: Store, clock: Clock, data: Path, artifacts: Artifacts | N
         "runs.resubmit": partial(_resubmit, store, clock),
         "runs.logs": partial(_logs, LogPlace(store, data, artifacts)),
         "runs.artifacts": partial(_artifacts, store, artifacts),
+        "runs.look": partial(_look, store, artifacts),
+        "runs.compare": partial(_compare, store, artifacts),
     }
 
 
@@ -63,6 +71,20 @@ async def _logs(place: LogPlace, run: RunRow, wish: LogWish) -> Logs:
 
 
 async def _artifacts(store: Store, artifacts: Artifacts | None, run: RunRow, node: str, name: str) -> Download:
+    return await download(store, _there(artifacts), run, node, name)
+
+
+async def _look(store: Store, artifacts: Artifacts | None, run: RunRow, node: str, name: str, path: str) -> Looked:
+    return await look_at(store, _there(artifacts), run, node, name, path)
+
+
+async def _compare(
+    store: Store, artifacts: Artifacts | None, found: Sequence[RunRow], better: Mapping[str, Direction], now: datetime
+) -> dict[str, Any]:
+    return await store.read(lambda c: compare_runs(c, found, better, artifacts, now))
+
+
+def _there(artifacts: Artifacts | None) -> Artifacts:
     if artifacts is None:
         raise Refused("this process of the platform keeps no artifacts; ask one with the role runner")
-    return await download(store, artifacts, run, node, name)
+    return artifacts

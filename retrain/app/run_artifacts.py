@@ -8,11 +8,12 @@ from posixpath import basename
 from typing import Any, BinaryIO
 
 import anyio.to_thread
+from sqlalchemy import Connection
 
 from pipelines.artifacts.port import ArtifactRun, Artifacts
 from pipelines.core.naming import pod_name
 from retrain.errors import NotFound
-from retrain.store import Store, runs
+from retrain.store import Store, run_outlines, runs
 from retrain.store.runs import RunRow
 
 CHUNK = 256 * 1024
@@ -34,9 +35,8 @@ async def download(store: Store, artifacts: Artifacts, run: RunRow, node: str, n
     Raises:
         NotFound: the run has no such step, or the step no such artifact, or nothing lies there any more.
     """
-    nodes = await store.read(lambda c: runs.load_nodes(c, run.id))
-    found = _node(run, nodes, node)
-    artifact = _artifact(found, name)
+    found = await store.read(lambda c: node_of(c, run, node))
+    artifact = artifact_of(found, name)
     file = await anyio.to_thread.run_sync(artifacts.open, artifact, where_of(run, found))
     return Download(_file_name(artifact), _parts(file))
 
@@ -67,9 +67,15 @@ async def _parts(file: BinaryIO) -> AsyncGenerator[bytes]:
         file.close()
 
 
-def _node(run: RunRow, nodes: Mapping[str, Any], which: str) -> Mapping[str, Any]:
-    if which in nodes:
-        return nodes[which]
+def node_of(connection: Connection, run: RunRow, which: str) -> Mapping[str, Any]:
+    """The step of this id, else the one of this name or display name.
+
+    Raises:
+        NotFound: there is none, or there are several.
+    """
+    if (found := run_outlines.node(connection, run.id, which)) is not None:
+        return found
+    nodes = runs.load_nodes(connection, run.id)
     fitting = [one for one in nodes.values() if which in {one["name"], one.get("displayName")}]
     if not fitting:
         raise NotFound(f"{run.name} has no step {which!r}; `retrain runs get {run.name}` shows them")
@@ -78,7 +84,12 @@ def _node(run: RunRow, nodes: Mapping[str, Any], which: str) -> Mapping[str, Any
     return fitting[0]
 
 
-def _artifact(node: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def artifact_of(node: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An output (else an input) artifact of a step.
+
+    Raises:
+        NotFound: it has none of this name.
+    """
     known: list[str] = []
     for part in ("outputs", "inputs"):
         artifacts: Sequence[Mapping[str, Any]] = (node.get(part) or {}).get("artifacts") or ()

@@ -48,6 +48,8 @@ class Wish:
     older: str | None = None
     running: bool = False
     completed: bool = False
+    until: str | None = None
+    namespace: str | None = None
 
 
 def search_of(wish: Wish, now: datetime) -> RunSearch:
@@ -63,6 +65,8 @@ def search_of(wish: Wish, now: datetime) -> RunSearch:
         prefix=wish.prefix,
         since=_time(wish.since, "since", now),
         older=_time(wish.older, "older", now),
+        until=_time(wish.until, "until", now),
+        namespace=wish.namespace,
         words=selector.words if selector else (),
         fits=(lambda row: selector.fits(labels_of(row))) if selector else None,
     )

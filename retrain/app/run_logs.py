@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from hashlib import blake2b
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import anyio
 import anyio.to_thread
 import orjson
 import re2
+from sqlalchemy import Connection
 
 from pipelines.artifacts.port import Artifacts
 from pipelines.core.node_selector import compile_selector
@@ -23,7 +25,7 @@ from pipelines.pictures.reading import depths, in_order
 from retrain.app.archived_logs import Archived, archived_logs, ended_at
 from retrain.app.run_artifacts import where_of
 from retrain.errors import ConfigError, NotFound
-from retrain.store import Store, runs
+from retrain.store import Store, run_outlines, runs
 from retrain.store.runs import OPEN, RunRow
 
 AT_ONCE = 500
@@ -35,7 +37,8 @@ LONGEST_PATTERN = 500
 
 @dataclass(frozen=True, slots=True)
 class LogWish:
-    """Which lines to show; None means any. `tail` counts from the end of each step's log."""
+    """Which lines to show; None means any. `tail` counts from the end of each step's log. `places`: up to where whoever
+    asks has the logs already, as `StepLine.log` and `line.end` say it; of these all that follows is meant."""
 
     node: str | None = None
     selector: str | None = None
@@ -44,6 +47,12 @@ class LogWish:
     since: datetime | None = None
     tail: int | None = None
     follow: bool = False
+    places: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def tail_of_new(self) -> int | None:
+        """Of a log that whoever comes again has not seen, all is new."""
+        return None if self.places else self.tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,11 @@ class StepLine:
     node: Mapping[str, Any]
     container: str
     line: LogLine
+
+    @property
+    def log(self) -> str:
+        """A short name of the log that it is in: the same in every answer."""
+        return log_name(self.node, self.container)
 
     def to_json(self) -> bytes:
         """As one JSON object."""
@@ -66,6 +80,11 @@ class StepLine:
                 "text": self.line.text,
             }
         )
+
+
+def log_name(node: Mapping[str, Any], container: str) -> str:
+    """A short name for the log of a container of a step."""
+    return blake2b(f"{node['id']}/{container}".encode(), digest_size=5).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +127,19 @@ async def log_lines(place: LogPlace, run: RunRow, wish: LogWish) -> Logs:
 
 async def _read(found: Sequence[Source], wish: LogWish, keep: Callable[[str], bool]) -> AsyncGenerator[list[StepLine]]:
     for node, container, log in found:
-        some = lines(log, wish.since, wish.tail) if isinstance(log, Path) else log.lines(wish.since, wish.tail)
-        parts = _batches(some, keep)
+        parts = _batches(_lines(log, wish, wish.places.get(log_name(node, container))), keep)
         while (part := await anyio.to_thread.run_sync(next, parts, None)) is not None:
             yield [StepLine(node, container, line) for line in part]
+
+
+def _lines(log: Path | Archived, wish: LogWish, start: int | None) -> Iterator[LogLine]:
+    """The lines of a log that are there now. `start`: where whoever asks left off."""
+    if not isinstance(log, Path):
+        return log.lines(wish.since, wish.tail_of_new) if start is None else log.lines(None, None, start)
+    if start is None:
+        return lines(log, wish.since, wish.tail_of_new)
+    follower = Follower(log, start=start)
+    return chain.from_iterable(iter(follower.read, []))
 
 
 def _batches(all_lines: Iterator[LogLine], keep: Callable[[str], bool]) -> Iterator[list[LogLine]]:
@@ -134,7 +162,8 @@ async def _follow(
         # In this order: what a step wrote before its run was over is there when the run is.
         row = await place.store.read(lambda c: runs.get(c, run.id))
         for node, container, log in await _sources(place, run, wish):
-            read = followers.setdefault((node["id"], container), _follower(log, wish))
+            start = wish.places.get(log_name(node, container))
+            read = followers.setdefault((node["id"], container), _follower(log, wish, start))
             while news := await anyio.to_thread.run_sync(read):
                 if batch := [StepLine(node, container, line) for line in news if keep(line.text)]:
                     yield batch
@@ -144,17 +173,24 @@ async def _follow(
         await anyio.sleep(LOOK_S)
 
 
-def _follower(log: Path | Archived, wish: LogWish) -> Callable[[], list[LogLine]]:
-    """Gives what is new in a log; of one that is archived all of it is, once."""
+def _follower(log: Path | Archived, wish: LogWish, start: int | None) -> Callable[[], list[LogLine]]:
+    """Gives what is new in a log; of one that is archived all of it is, once. `start` as in `_lines`."""
     if isinstance(log, Path):
-        return Follower(log, since=wish.since, tail=wish.tail).read
-    whole = log.lines(wish.since, wish.tail)
+        known = Follower(log, since=wish.since, tail=wish.tail_of_new) if start is None else Follower(log, start=start)
+        return known.read
+    whole = _lines(log, wish, start)
     return lambda: list(islice(whole, AT_ONCE))
 
 
 async def _sources(place: LogPlace, run: RunRow, wish: LogWish) -> list[Source]:
-    nodes = await place.store.read(lambda c: runs.load_nodes(c, run.id))
+    nodes = await place.store.read(lambda c: _nodes(c, run, wish))
     return await anyio.to_thread.run_sync(_find, place, run, nodes, wish)
+
+
+def _nodes(connection: Connection, run: RunRow, wish: LogWish) -> Mapping[str, Any]:
+    """The nodes among which to look: only that one where a step is named by its id, for a run may have 10,000."""
+    one = run_outlines.node(connection, run.id, wish.node) if wish.node and not wish.selector else None
+    return {one["id"]: one} if one and one.get("type") == "Pod" else runs.load_nodes(connection, run.id)
 
 
 def _find(place: LogPlace, run: RunRow, nodes: Mapping[str, Any], wish: LogWish) -> list[Source]:

@@ -10,13 +10,14 @@ import orjson
 from sqlalchemy import Connection
 
 from retrain.app.catalog import Item
+from retrain.app.limits import limits_of
 from retrain.app.queries import stamp
 from retrain.errors import ConfigError, NotFound, Refused
 from retrain.events import Event
 from retrain.store import Store, cells, outbox
 from retrain.store import sensors as memories
 from sensors import SensorDocument
-from sensors.core.cells import Cell, CellId, Lane, Silence
+from sensors.core.cells import IDLE, Cell, CellId, Lane, Silence
 from sensors.core.outcome import HeldMatch, Waiting
 from sensors.core.step import Sensor
 from sensors.host.loop import SensorHost
@@ -28,6 +29,8 @@ KEYED = ("batch", "join", "silence")
 """Kinds of cells that there is one of for each key: as many as there are keys."""
 
 LANES = ("held", "lane")
+MOST_HELD = 500
+"""Matches that are held back, of all sensors, that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +80,28 @@ class Sensing:
         if row is None:
             raise NotFound(f"{name}: no such sensor; `retrain sensors list` shows the names")
         if self.host is None:
-            return {**row, "waiting": [], "silences": [], "lanes": [], "next": None}
+            return {**row, "waiting": [], "silences": [], "lanes": [], "limits": [], "next": None}
         sensor, after = self.host.sensor(name), _parse(cursor)
         now = self.host.state().now
         page = await self.store.read(lambda c: _page(c, sensor, after, limit))
+        limits = limits_of(self._document(name), page.lanes, now or self.host.clock.now())
         waiting = sensor.waiting(page.cells.items(), now) if now is not None else []
         silences = [_silence(where, cell) for where, cell in page.cells.items() if isinstance(cell, Silence)]
         lanes = [_lane(where, cell) for where, cell in page.cells.items() if isinstance(cell, Lane)]
         keys = {kind: n for kind, n in sorted(self.host.counts().get(name, {}).items()) if n}
-        shown = {"waiting": [_waiting(one) for one in waiting], "silences": silences, "lanes": lanes}
+        shown = {"waiting": [_waiting(one) for one in waiting], "silences": silences, "lanes": lanes, "limits": limits}
         return {**row, "keys": keys, **shown, "next": page.next}
+
+    def _document(self, name: str) -> SensorDocument:
+        return next(one.model for one in self.items() if one.model.name == name)
+
+    async def held(self) -> list[Json]:
+        """Matches that are held back, those that ask for an approval first, then the oldest first:
+        `{"firing", "sensor", "trigger", "key", "gate", "reason", "since", "asks", "approved"}`."""
+        if self.host is None:
+            return []
+        names = [name for name, kinds in self.host.counts().items() if kinds.get("held")]
+        return await self.store.read(lambda c: _all_held(c, names))
 
     async def answer(self, firing_id: str, *, granted: bool, reason: str, actor: str) -> Json:
         """Approve or reject a firing that waits for that; the sensor hears of it by an event.
@@ -129,6 +144,7 @@ class Sensing:
 @dataclass(frozen=True, slots=True)
 class _Page:
     cells: dict[CellId, Cell]
+    lanes: dict[str, Lane]
     next: str | None
 
 
@@ -139,7 +155,34 @@ def _page(connection: Connection, sensor: Sensor, after: tuple[str, str, str] | 
     if after is None:  # what is held comes with the first page
         found.update(read_cells(connection, cells.of_sensor(connection, sensor.name, kinds=LANES, limit=limit)))
     last = rows[limit - 1] if more else None
-    return _Page(found, _format(last.kind, last.part, last.key) if last is not None else None)
+    lanes = {row.part: _lane_of(connection, row) for row in cells.of_sensor(connection, sensor.name, kinds=("lane",))}
+    return _Page(found, lanes, _format(last.kind, last.part, last.key) if last is not None else None)
+
+
+def _lane_of(connection: Connection, row: cells.CellRow) -> Lane:
+    lane = cell_of(connection, row)
+    return lane if isinstance(lane, Lane) else IDLE
+
+
+def _all_held(connection: Connection, names: Sequence[str]) -> list[Json]:
+    found = [
+        {
+            "firing": one.firing,
+            "sensor": sensor,
+            "trigger": row.part,
+            "key": one.match_key,
+            "gate": one.gate,
+            "reason": one.why,
+            "since": stamp(one.since),
+            "asks": one.asks,
+            "approved": one.approved,
+        }
+        for sensor in names
+        for row in cells.of_sensor(connection, sensor, kinds=("lane",))
+        for one in _lane_of(connection, row).queue
+    ]
+    found.sort(key=lambda one: (not one["asks"], one["since"] or ""))
+    return found[:MOST_HELD]
 
 
 def _aside(connection: Connection) -> list[Json]:
@@ -156,8 +199,7 @@ def _aside(connection: Connection) -> list[Json]:
 def _find_held(connection: Connection, names: Sequence[str], firing_id: str) -> tuple[str, str, str]:
     for sensor in names:
         for row in cells.of_sensor(connection, sensor, kinds=("lane",)):
-            lane = cell_of(connection, row)
-            for one in lane.queue if isinstance(lane, Lane) else ():
+            for one in _lane_of(connection, row).queue:
                 if one.firing != firing_id:
                     continue
                 if not one.asks:

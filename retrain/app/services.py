@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +13,13 @@ from sqlalchemy import Connection
 
 from deploy.spec import PromotionDocument
 from pipelines.host.metrics import WorkflowMetrics
+from retrain.app.measures import Measures
+from retrain.app.narrowing import narrowed
 from retrain.app.parts import PartState
+from retrain.app.project import Project
 from retrain.app.sensing import Sensing
 from retrain.app.settings import Settings
+from retrain.app.spaces import Spaces
 from retrain.bus import Bus
 from retrain.clock import Clock
 from retrain.store import Store
@@ -54,15 +58,29 @@ class Services:
     actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
     promotions: Callable[[], Mapping[str, PromotionDocument]] = field(default=dict[str, PromotionDocument])
     """The project's Promotions as they are now."""
+    manifests: Callable[[], Project] = Project
+    """The project as it runs now."""
     workflow_metrics: WorkflowMetrics = field(default_factory=WorkflowMetrics)
     """What workflows have counted in this process."""
+    measures: Measures | None = None
+    """How big the store is; None where nobody measures it."""
+    slots: Callable[[], Mapping[str, tuple[float, float]]] = field(default=dict[str, tuple[float, float]])
+    """What steps have taken of this machine, and what there is, by resource; `runs` are the runs in hand."""
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When this process began."""
     closing: anyio.Event = field(default_factory=anyio.Event)
     """Set when the platform begins to stop: what would answer without end ends."""
 
+    @property
+    def spaces(self) -> Spaces:
+        """In which namespaces things are."""
+        return Spaces(self.store, self.sensing.items, self.promotions, self.sensing.held)
+
     async def ask(self, query: Callable[..., T], *words: Any) -> T:
-        """Answer a question of `retrain.app.queries` on a snapshot of the store."""
+        """Answer a question of `retrain.app.queries` on a snapshot of the store, as whoever speaks may ask it."""
+        asked = narrowed(query, self.spaces)
 
         def work(connection: Connection) -> T:
-            return query(connection, *words)
+            return asked(connection, *words)
 
         return await self.store.read(work)

@@ -5,30 +5,29 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipelines.artifacts.settings import ArtifactSettings
-from retrain.bus.settings import BusSettings
+from retrain.app.access_settings import AccessGroup, base_url
+from retrain.bus.settings import DAY_S, BusSettings
 from retrain.errors import ConfigError
 
 FILE = "retrain.yaml"
 """The settings file of a project; looked for in the project's folder."""
 
-SECRET = frozenset({"token", "password", "credentials_file", "users", "token_sha256"})
+SECRET = frozenset({"token", "password", "credentials_file", "users", "token_sha256", "oidc", "client_secret"})
 """Settings whose values no message shows."""
-
-SHORTEST_TOKEN = 16
-"""Characters of a user's token."""
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 Hours = Annotated[float, Field(gt=0)]
+Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class Group(BaseModel):
@@ -46,6 +45,16 @@ class StoreGroup(Group):
     """Days that decisions of sensors are kept on record."""
     decisions_rows: Count = 5_000_000
     """Decisions that are kept at most; the oldest go first."""
+    events_days: Days = 365
+    """Days that events are kept that nothing refers to; 0: for ever. Not shorter than the bus keeps them."""
+    firings_days: Days = 365
+    """Days that firings are kept after their end; 0: for ever. Those that a promotion came of stay."""
+    deadletters_days: Days = 365
+    """Days that dead letters are kept, redriven or not; 0: for ever."""
+    audit_days: Days = 0
+    """Days that the audit is kept; 0: for ever."""
+    memos_days: Days = 90
+    """Days that outputs which `memoize` remembers are kept after their last use; 0: for ever."""
 
 
 class ServerGroup(Group):
@@ -57,46 +66,8 @@ class ServerGroup(Group):
     """Bearer token of the API. Without one only the loopback interface may be listened on."""
     max_body: Count = 4 * 1024 * 1024
     """Bytes of one request to the API."""
-
-
-class User(Group):
-    """Somebody who may speak to the API: by a token, or by its SHA-256 so that the file holds no secret."""
-
-    token: SecretStr | None = None
-    token_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    roles: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")], ...] = ("viewer",)
-
-    @model_validator(mode="after")
-    def _one_token(self) -> User:
-        if (self.token is None) == (self.token_sha256 is None):
-            raise ValueError("write token, or token_sha256")
-        if self.token is not None and len(self.token.get_secret_value()) < SHORTEST_TOKEN:
-            raise ValueError(f"a token has {SHORTEST_TOKEN} characters at least")
-        return self
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the token, in hex."""
-        if self.token is None:
-            return self.token_sha256 or ""
-        return sha256(self.token.get_secret_value().encode()).hexdigest()
-
-
-UserName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f<>]{1,120}$")]
-
-
-class AccessGroup(Group):
-    """Who may do what."""
-
-    users: dict[UserName, User] = {}
-    """People by name, with token and roles: viewer, operator, approver, admin, and those that approvals ask for."""
-
-    @model_validator(mode="after")
-    def _own_tokens(self) -> AccessGroup:
-        digests = [user.digest for user in self.users.values()]
-        if len(set(digests)) < len(digests):
-            raise ValueError("two users have the same token")
-        return self
+    url: Annotated[str, AfterValidator(base_url)] | None = None
+    """Where browsers reach the page, without a path; a login at a provider comes back there."""
 
 
 class SensorsGroup(Group):
@@ -152,6 +123,15 @@ class PipelinesGroup(Group):
     """Hours that the directories of a run's steps are kept after its end."""
 
 
+class TelemetryGroup(Group):
+    """Traces. Their further variables are OpenTelemetry's own (`OTEL_*`)."""
+
+    traces: bool | None = None
+    """Whether spans are sent; None: where an endpoint is named, here or by OTEL_EXPORTER_OTLP_ENDPOINT."""
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """Where OTLP is taken over HTTP, such as `http://localhost:4318`; None: as OTEL_EXPORTER_OTLP_ENDPOINT says."""
+
+
 class SecretsGroup(Group):
     """Where event sources and triggers find secrets beside the environment and the project."""
 
@@ -178,8 +158,24 @@ class Settings(BaseSettings):
     triggers: TriggersGroup = TriggersGroup()
     pipelines: PipelinesGroup = PipelinesGroup()
     secrets: SecretsGroup = SecretsGroup()
+    telemetry: TelemetryGroup = TelemetryGroup()
     shutdown_s: Seconds = 20.0
     """Seconds that work in hand gets to finish after the first signal."""
+
+    @model_validator(mode="after")
+    def _a_login_comes_back(self) -> Settings:
+        if self.access.oidc is not None and self.server.url is None:
+            raise ValueError("access.oidc needs server.url: the login comes back to that address")
+        return self
+
+    @model_validator(mode="after")
+    def _events_outlive_the_bus(self) -> Settings:
+        days = self.store.events_days
+        if 0 < days * DAY_S < self.bus.max_age_s:
+            # What the bus still shows and the store has forgotten would be decided on once more.
+            least = math.ceil(self.bus.max_age_s / DAY_S)
+            raise ValueError(f"store.events_days {days} is shorter than bus.max_age_s: write {least} at least, or 0")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -224,6 +220,8 @@ def _read(file: Path | None) -> dict[str, Any]:
 
 
 def _complaint(error: Any) -> str:
+    if not error["loc"]:  # of several settings together
+        return str(error["msg"]).removeprefix("Value error, ")
     path = ".".join(str(part) for part in error["loc"])
     name = "RETRAIN_" + "_".join(str(part).upper() for part in error["loc"])
     if error["type"] == "extra_forbidden":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
 from deploy.approvals import why_not
 from deploy.authors import authors
-from deploy.environments import Approvals
+from deploy.environments import Approvals, Waivers
+from deploy.rollout.steps import Step
 from deploy.spec import PromotionDocument
 from deploy.states import may
 from retrain.identity import Principal
@@ -18,6 +19,8 @@ from retrain.store.promotions import PromotionRow
 
 Json = dict[str, Any]
 GONE = "its document is in no manifest any more"
+MANY = "only a person can, by a token or a login of their own"
+VERBS = ("approve", "reject", "retry", "rollback", "hold", "release", "waive")
 
 
 def standing(connection: Connection, documents: Mapping[str, PromotionDocument], name: str, by: Principal) -> Json:
@@ -27,17 +30,59 @@ def standing(connection: Connection, documents: Mapping[str, PromotionDocument],
     """
     row = promotions.get(connection, name)
     if row is None or row.name not in documents or row.environment not in documents[row.name].environments:
-        return {"approve": GONE, "reject": GONE, "retry": GONE, "rollback": GONE, "terms": None}
+        return {**dict.fromkeys(VERBS, GONE), "terms": None, "waivers": None, "waivable": [], "canary": []}
     document = documents[row.name].at(row.environment)
-    terms = document.spec.approvals
+    terms, waivers = document.spec.approvals, document.spec.waivers
+    who = authors(connection, document, row)
+    held = promotions.holding(connection, row.name, row.environment) is not None
     operates = None if by.may("operator") else "this needs the role operator"
     return {
-        "approve": _approve(terms, by, authors(connection, document, row), row),
+        "approve": _approve(terms, by, who, row),
         "reject": _reject(terms, by, row),
         "retry": operates or _retry(row),
         "rollback": operates or _rollback(connection, row),
+        "hold": operates or ("it is held already" if held else None),
+        "release": operates or (None if held else "nothing holds it"),
+        "waive": _waive(waivers, by, who, row),
         "terms": terms.model_dump(mode="json") if terms else None,
+        "waivers": waivers.model_dump(mode="json") if waivers else None,
+        "waivable": waivable(waivers, row.gates),
+        "canary": canary(document.spec.canary, row),
     }
+
+
+def waivable(terms: Waivers | None, gates: Any) -> list[str]:
+    """The gates that somebody may waive: those that said no, and that the terms name where they name some. Pure."""
+    said: list[Any] = gates if terms is not None and isinstance(gates, list) else []
+    names = (str(one["name"]) for one in said if one.get("verdict") == "fail" and not one.get("advisory"))
+    return [name for name in names if terms is not None and (terms.gates is None or name in terms.gates)]
+
+
+def canary(steps: Sequence[Step], row: PromotionRow) -> list[Json]:
+    """The steps of a canary, and which of them are in the branch. Pure."""
+    there = row.state in (*promotions.IN_BRANCH, "rolled-back")
+    return [
+        {
+            "number": number + 1,
+            "weight": step.weight,
+            "seconds": step.for_.total_seconds(),
+            "there": there and (number < row.step or (number == row.step and row.state != "stepping")),
+            "now": number == row.step,
+        }
+        for number, step in enumerate(steps)
+    ]
+
+
+def _waive(terms: Waivers | None, by: Principal, who: frozenset[str], row: PromotionRow) -> str | None:
+    if terms is None:
+        return f"{row.environment} lets nobody waive a gate"
+    if row.action != "promote" or row.state != "refused":
+        return f"it is {row.state}: only what a gate has refused is waived"
+    if not waivable(terms, row.gates):
+        return "no gate that said no can be waived"
+    if not by.decides:
+        return MANY
+    return why_not(Approvals(roles=terms.roles), *_said(by), who)
 
 
 def _approve(terms: Approvals | None, by: Principal, who: frozenset[str], row: PromotionRow) -> str | None:
@@ -45,6 +90,8 @@ def _approve(terms: Approvals | None, by: Principal, who: frozenset[str], row: P
         return f"{row.environment} asks for no approvals"
     if row.state != "awaiting" or row.subject is None:
         return f"it is {row.state}: only what is awaiting can be approved"
+    if not by.decides:
+        return MANY
     return why_not(terms, *_said(by), who)
 
 

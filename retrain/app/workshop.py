@@ -56,9 +56,10 @@ class Ground:
 
 
 class Workshop:
-    """The parts that run workflows, built and not yet started. It knows no document before the first `take`."""
+    """The parts that run workflows, built and not yet started. It knows no document before the first `take`. `traced`:
+    steps are told the trace that they belong to."""
 
-    def __init__(self, ground: Ground, owner: str) -> None:
+    def __init__(self, ground: Ground, owner: str, *, traced: bool = False) -> None:
         start, settings = ground.start, ground.start.settings.pipelines
         self._ground = ground
         self._catalog = Catalog()
@@ -70,7 +71,7 @@ class Workshop:
             ground.clock,
             _surroundings(ground, settings),
             lambda: self._catalog,
-            _options(settings, owner),
+            replace(_options(settings, owner), traced=traced),
             objects=ground.objects,
             artifacts=artifacts,
         )

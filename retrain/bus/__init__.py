@@ -10,7 +10,7 @@ from __future__ import annotations
 from retrain.bus.embedded import EmbeddedServer, embedded
 from retrain.bus.memory import MemoryBus
 from retrain.bus.nats import NatsBus, open_nats
-from retrain.bus.port import Bounds, Bus, Published, Record
+from retrain.bus.port import Bounds, Bus, Published, Record, Usage
 from retrain.bus.settings import BusSettings
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "NatsBus",
     "Published",
     "Record",
+    "Usage",
     "embedded",
     "open_nats",
 ]

@@ -13,7 +13,7 @@ from typing import Self
 
 import anyio
 
-from retrain.bus.port import Bounds, Published, Record
+from retrain.bus.port import Bounds, Published, Record, Usage
 from retrain.bus.wire import decode, encode
 from retrain.clock import Clock, SystemClock
 from retrain.errors import BusError
@@ -105,6 +105,10 @@ class MemoryBus:
     async def bounds(self) -> Bounds:
         self._check_open()
         return Bounds(self._log[0].position if self._log else self._last + 1, self._last)
+
+    async def usage(self) -> Usage:
+        self._check_open()
+        return Usage(len(self._log), sum(len(one.body) for one in self._log), "memory")
 
     async def arrival(self) -> None:
         """Wait until something is published, or the bus is closed."""

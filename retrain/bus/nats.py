@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from retrain.bus import snapshot
 from retrain.bus.connection import Connection, Link
 from retrain.bus.messages import Decoder
 from retrain.bus.paging import read_page
-from retrain.bus.port import Bounds, Published, Record
+from retrain.bus.port import Bounds, Published, Record, Usage
 from retrain.bus.publisher import Publisher
 from retrain.bus.settings import BusSettings
-from retrain.bus.stream import bounds, ensure_stream, groups
+from retrain.bus.stream import bounds, ensure_stream, groups, usage
 from retrain.bus.tailing import Tail
 from retrain.events import Event
 
@@ -102,6 +103,19 @@ class NatsBus:
     async def bounds(self) -> Bounds:
         connection = await self._link.connection_within(self._settings.read_timeout_s)
         return await bounds(connection, self._settings)
+
+    async def usage(self) -> Usage:
+        connection = await self._link.connection_within(self._settings.read_timeout_s)
+        return await usage(connection, self._settings)
+
+    async def snapshot(self, write: Callable[[bytes], object]) -> snapshot.Head:
+        """Hand the whole stream's bytes to `write`, on another thread; what the stream is.
+
+        Raises:
+            BusError: the bus is away, or it broke off.
+        """
+        connection = await self._link.connection_within(self._settings.connect_timeout_s)
+        return await snapshot.save(connection, self._settings.stream, write)
 
     async def _prepare(self, connection: Connection) -> None:
         await ensure_stream(connection, self._settings)

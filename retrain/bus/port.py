@@ -45,6 +45,15 @@ class Bounds:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much the log holds: events, and their bytes with what the log adds. `server`: what keeps it, its version."""
+
+    events: int
+    bytes: int
+    server: str
+
+
 class Bus(Protocol):
     """A durable log of events with dedupe by `Event.key` inside a window."""
 
@@ -83,6 +92,14 @@ class Bus(Protocol):
 
     async def bounds(self) -> Bounds:
         """Where the log begins and ends now.
+
+        Raises:
+            BusError: the bus cannot be read now.
+        """
+        ...
+
+    async def usage(self) -> Usage:
+        """How much the log holds now.
 
         Raises:
             BusError: the bus cannot be read now.

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from retrain.bus.connection import ApiError, Connection
-from retrain.bus.port import Bounds
+from retrain.bus.port import Bounds, Usage
 from retrain.bus.settings import BusSettings
 from retrain.bus.subjects import ALL
 
@@ -52,6 +52,14 @@ async def bounds(connection: Connection, settings: BusSettings) -> Bounds:
     state: dict[str, int] = (await _ask(connection, "INFO", settings, {}))["state"]
     last = state["last_seq"]
     return Bounds(state["first_seq"] if state["messages"] else last + 1, last)
+
+
+async def usage(connection: Connection, settings: BusSettings) -> Usage:
+    """How much the stream holds, and which server keeps it."""
+    state: dict[str, int] = (await _ask(connection, "INFO", settings, {}))["state"]
+    version = connection.client.connected_server_version
+    server = f"NATS {version.major}.{version.minor}.{version.patch}"
+    return Usage(state["messages"], state["bytes"], server)
 
 
 async def _ask(connection: Connection, verb: str, settings: BusSettings, body: dict[str, Any]) -> dict[str, Any]:

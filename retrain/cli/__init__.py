@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("retrain.cli.runs:runs", "List, watch, read and stop workflow runs"),
     "crons": ("retrain.cli.crons:crons", "Show, suspend and start workflows that run by the clock"),
     "promotions": ("retrain.cli.promotions:promotions", "Show, plan, approve and roll back promotions"),
+    "backup": ("retrain.cli.backup:backup", "Make, check and restore back-ups of a platform's state"),
     "deadletters": ("retrain.cli.deadletters:deadletters", "Show and redrive what could not be done"),
 }
 """Each command: where it is, and its line in the help. A new one is a file and a line here."""

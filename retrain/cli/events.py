@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from retrain.cli.client import Client, list_options, server_option
-from retrain.cli.output import Column, age, emit, more, output_option, table
+from retrain.cli.event_again import again, case
+from retrain.cli.output import Column, age, emit, more, output_option, plain, table
 from retrain.errors import ConfigError
 
 COLUMNS: tuple[Column, ...] = (
@@ -22,9 +23,17 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+MOST_SILENT = 10
+"""Sensors whose silence is told; those nearest to the event come first."""
+
+
 @click.group()
 def events() -> None:
     """List, follow, send and show events."""
+
+
+events.add_command(again)
+events.add_command(case)
 
 
 @events.command("list")
@@ -32,6 +41,9 @@ def events() -> None:
 @click.option("--name", "subject", help="Only events with this name (the CloudEvents subject)")
 @click.option("--type", "kind", help="Only events of this type")
 @click.option("--text", help="Only events that hold this text")
+@click.option("--outcome", help="Only events that a sensor decided so: fired, filtered, waiting, unmatched, ...")
+@click.option("--since", help="Only events that arrived since then: a time, or how long ago (2h)")
+@click.option("--until", help="Only events that arrived before then: a time, or how long ago (1h)")
 @list_options
 @server_option
 @output_option
@@ -61,10 +73,15 @@ def show(event_id: str, server: str | None, output: str) -> None:
 @output_option
 def tail(after: int | None, server: str | None, output: str) -> None:
     """Follow the log: print events as they arrive, until interrupted."""
-    for line in Client(server).lines("/api/v1/events/tail", after=after):
-        if line.startswith("data: "):
-            event = json.loads(line.removeprefix("data: "))
-            emit(event, output, name=_name, table=_line)
+    kind = ""
+    for line in Client(server).lines("/api/v1/events/tail", after=after, accept="text/event-stream"):
+        if line.startswith("event: "):
+            kind = line.removeprefix("event: ").strip()
+        elif line.startswith("data: ") and kind == "missed":
+            click.echo(f"the log does not reach back so far any more: {line.removeprefix('data: ').strip()}", err=True)
+            kind = ""
+        elif line.startswith("data: "):
+            emit(json.loads(line.removeprefix("data: ")), output, name=_name, table=_line)
 
 
 @events.command("emit", short_help="Send an event from a file, or made of options.")
@@ -139,5 +156,9 @@ def _show(found: dict[str, Any]) -> None:
         ("REASON", lambda d: d["reason"]),
     )
     table(columns, found["decisions"], empty="no sensor cares for this event", prose=True)
+    for one in found["silent"][:MOST_SILENT]:
+        click.echo(f"silent {one['sensor']}: {plain(one['reason'])}")
+    if (left := len(found["silent"]) - MOST_SILENT) > 0:
+        click.echo(f"and {left} more that said nothing (-o json shows all)")
     for firing in found["firings"]:
         click.echo(f"fired {firing}")

@@ -22,6 +22,15 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
+HELD: tuple[Column, ...] = (
+    ("SINCE", lambda f: age(f["since"])),
+    ("FIRING", lambda f: f["firing"]),
+    ("SENSOR", lambda f: f["sensor"]),
+    ("TRIGGER", lambda f: f["trigger"]),
+    ("KEY", lambda f: f["key"]),
+    ("ASKS", lambda f: "for approval" if f["asks"] else ""),
+    ("WHY", lambda f: f["reason"]),
+)
 STATES = ("pending", "running", "done", "dead", "shadow", "cancelled")
 
 
@@ -32,7 +41,11 @@ def firings() -> None:
 
 @firings.command("list")
 @click.option("--sensor", help="Only firings of this sensor")
+@click.option("--trigger", help="Only firings of this trigger")
+@click.option("--key", help="Only firings for this key")
 @click.option("--state", type=click.Choice(STATES), help="Only firings in this state")
+@click.option("--since", help="Only firings made since then: a time, or how long ago (2h)")
+@click.option("--until", help="Only firings made before then: a time, or how long ago (1h)")
 @list_options
 @server_option
 @output_option
@@ -42,6 +55,15 @@ def list_(output: str, server: str | None, **words: Any) -> None:
     emit(page, output, name=lambda f: f["id"], table=lambda p: table(COLUMNS, p["items"], empty="no firings yet"))
     if output == "table":
         more(page)
+
+
+@firings.command()
+@server_option
+@output_option
+def held(server: str | None, output: str) -> None:
+    """List what is held back by a limit: what waits for an approval first."""
+    page = Client(server).get("/api/v1/held")
+    emit(page, output, name=lambda f: f["firing"], table=lambda p: table(HELD, p["items"], empty="nothing is held"))
 
 
 @firings.command()

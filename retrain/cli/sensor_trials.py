@@ -73,10 +73,18 @@ def _say(suite: Suite) -> None:
 @click.option("--from", "since", help="A day or an RFC 3339 time; from the beginning of the log if left out")
 @click.option("--to", "until", help="A day or an RFC 3339 time; up to now if left out")
 @click.option("--diff", metavar="NAME", help="Show which firings change against the running sensor of this name")
+@click.option("--limit", type=click.IntRange(min=1), help="Events of the log at most, the newest of them")
 @server_option
 @output_option
 def replay(  # noqa: PLR0913 - one for each option
-    what: str, name: str | None, since: str | None, until: str | None, diff: str | None, server: str | None, output: str
+    what: str,
+    name: str | None,
+    since: str | None,
+    until: str | None,
+    diff: str | None,
+    limit: int | None,
+    server: str | None,
+    output: str,
 ) -> None:
     """Run a sensor over the recorded log, and show what it would have done
 
@@ -85,6 +93,7 @@ def replay(  # noqa: PLR0913 - one for each option
     file = Path(what)
     body: dict[str, Any] = {"manifest": file.read_text()} if file.is_file() else {"sensor": what}
     options = {"name": name, "from": since, "to": until, "diff": diff}
+    options["limit"] = None if limit is None else str(limit)
     body |= {option: value for option, value in options.items() if value is not None}
     found = Client(server).post("/api/v1/sensors/replay", body)
     emit(found, output, name=lambda answer: answer["sensor"], table=_show)
@@ -95,6 +104,8 @@ def _show(found: dict[str, Any]) -> None:
     click.echo(
         f"sensor {found['sensor']}: {found['events']} events in {found['tookSeconds']} s: {outcomes or 'nothing'}"
     )
+    if left := found["log"]["left"]:
+        click.echo(f"({left} older events of the log were left out)", err=True)
     if (diff := found.get("diff")) is not None:
         _show_difference(diff)
         return

@@ -9,6 +9,7 @@ import click
 
 from retrain.cli.client import Client, list_options, quoted, server_option
 from retrain.cli.output import Column, age, emit, more, output_option, plain, table
+from retrain.cli.sensor_graph import graph
 from retrain.cli.sensor_trials import replay, test
 from retrain.errors import ConfigError
 
@@ -53,6 +54,7 @@ def sensors() -> None:
 
 sensors.add_command(test)
 sensors.add_command(replay)
+sensors.add_command(graph)
 
 
 @sensors.command("list")
@@ -138,7 +140,18 @@ def _show(found: dict[str, Any]) -> None:
         running = ", ".join(one["firing"] for one in lane["active"]) or "nothing"
         spent = f"; its runs spent {lane['spent']:g}" if lane["spent"] else ""
         click.echo(f"limits {lane['trigger']}: active {running}; held {lane['held']}{spent}")
+    for one in found["limits"]:
+        _limit(one)
     table(DECISIONS, found["decisions"], empty="it has decided nothing yet", prose=True)
+
+
+def _limit(one: dict[str, Any]) -> None:
+    of = f": {one['used'] or 0:g} of {one['limit']:g} {one['unit']}" if one["limit"] is not None else ""
+    reserved = f", {one['reserved']:g} reserved" if one["reserved"] else ""
+    per = f" in {one['per']}" if one["per"] and of else f" {one['per']}" if one["per"] else ""
+    full = f"; full until {_second(one['until'])}" if one["until"] else "; full" if one["full"] else ""
+    key = f" [{plain(one['key'])}]" if one["key"] else ""
+    click.echo(f"{one['kind']} {one['trigger']}{key}{of}{per}{reserved}{full}")
 
 
 def _second(text: str | None) -> str:

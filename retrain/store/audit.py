@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select
 
 from retrain.events import JsonValue
 from retrain.store.rows import Page, page
@@ -37,13 +37,45 @@ def record(connection: Connection, deed: Deed) -> None:
     connection.execute(insert(audit).values({**values, "verified": int(deed.verified)}))
 
 
+@dataclass(frozen=True, slots=True)
+class DeedFilter:
+    """Which deeds are wanted. `action` may be the beginning of one, up to a dot: `runs` is all done to runs."""
+
+    subject: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+EVERY = DeedFilter()
+
+
 def listing(
-    connection: Connection, *, subject: str | None = None, cursor: str | None = None, limit: int = 50
+    connection: Connection,
+    which: DeedFilter = EVERY,
+    *,
+    subject: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
 ) -> Page[Deed]:
-    """What was done, newest first; only to `subject` where it is given."""
-    query = select(audit)
-    if subject is not None:
-        query = query.where(audit.c.subject == subject)
+    """What was done, newest first; `subject` is the filter's, for those who ask for nothing else."""
+    which, query = replace(which, subject=subject or which.subject), select(audit)
+    for column, wanted in ((audit.c.subject, which.subject), (audit.c.actor, which.actor)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if which.action is not None:
+        query = query.where(_of_action(which.action))
+    if which.since is not None:
+        query = query.where(audit.c.at >= which.since)
+    if which.until is not None:
+        query = query.where(audit.c.at < which.until)
     rows, following = page(connection, query, (audit.c.at, audit.c.id), cursor, limit)
     found = [Deed(**{name: getattr(row, name) for name in Deed.__dataclass_fields__}) for row in rows]
     return Page(found, following)
+
+
+def _of_action(action: str) -> ColumnElement[bool]:
+    # "/" comes right behind ".": what begins with `runs.` lies between the two, and an index finds it.
+    prefix = action.removesuffix(".")
+    return or_(audit.c.action == action, and_(audit.c.action >= f"{prefix}.", audit.c.action < f"{prefix}/"))

@@ -47,6 +47,11 @@ def get(connection: Connection, namespace: str, name: str) -> CronRow | None:
     return _cron(row) if row else None
 
 
+def called(connection: Connection, name: str) -> list[CronRow]:
+    """Those of this name, in whatever namespace."""
+    return [_cron(row) for row in connection.execute(select(crons).where(crons.c.name == name))]
+
+
 def add(connection: Connection, row: CronRow) -> None:
     """Begin to remember a cron; one that is known stays as it was."""
     insert_new(connection, crons, [values_of(row)])

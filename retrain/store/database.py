@@ -26,8 +26,11 @@ from sqlalchemy.pool import QueuePool
 
 from retrain.errors import ConfigError, RetrainError, Transient
 from retrain.log import get_logger
+from retrain.store.riders import mounted
 from retrain.store.schema import migrate
 from retrain.store.signals import Signals
+from retrain.store.windows import Hinting
+from retrain.telemetry import meters
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -74,7 +77,7 @@ class Store:
             Transient: the disk is full, or another process held the lock for a minute.
             Exception: whatever `work` raised; nothing of it is kept.
         """
-        return await self._writer.submit(work)
+        return await self._writer.submit(mounted(work))
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a snapshot and return its result. It sees every write that was awaited before.
@@ -139,8 +142,11 @@ class _Writer:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
+                started = time.perf_counter()
                 with self._engine.begin() as connection:
                     _perform(connection, batch)
+                meters.TRANSACTIONS.add()
+                meters.TRANSACTION_SECONDS.observe(time.perf_counter() - started)
                 return
             except DBAPIError as error:
                 if not _is_busy(error) or time.monotonic() > deadline:
@@ -275,9 +281,12 @@ def _engine(path: Path, pragma: str, begin: str, pool: int) -> Engine:
         max_overflow=0,
         connect_args={"check_same_thread": False, "isolation_level": None, "timeout": BUSY_S},
     )
+    engine.dialect.statement_compiler = Hinting
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
-        for statement in ("PRAGMA journal_mode=WAL", f"PRAGMA cache_size=-{CACHE_KIB}", pragma):
+        # The first counts for a file that is still empty: its free pages can be given back later (app/keeping.py).
+        first = "PRAGMA auto_vacuum=INCREMENTAL"
+        for statement in (first, "PRAGMA journal_mode=WAL", f"PRAGMA cache_size=-{CACHE_KIB}", pragma):
             connection.execute(statement)
 
     def on_begin(connection: Connection) -> None:

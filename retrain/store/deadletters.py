@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, LargeBinary, Row, Select, func, select, update
 
 from retrain.store.rows import Page, insert_new, page
 from retrain.store.tables import deadletters
@@ -14,7 +15,10 @@ from retrain.store.tables import deadletters
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """`kind`: firing, message or event; `origin`: the sensor/trigger or source it comes from; `body`: the raw bytes."""
+    """`kind`: firing, message or event; `origin`: the sensor/trigger or source it comes from; `body`: the raw bytes.
+
+    `size`: of the whole body, where only its beginning was asked for.
+    """
 
     id: str
     kind: str
@@ -23,6 +27,43 @@ class DeadLetter:
     body: bytes
     created: datetime
     redriven: datetime | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LetterFilter:
+    """Which letters of a list to show; None means any. `origin`: all of it, or a sensor of which any trigger is meant.
+
+    `text` is looked for in the reason. `redriven`: whether somebody has redriven it. Times are of `created`; `until` is
+    not in it.
+    """
+
+    kind: str | None = None
+    origin: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    redriven: bool | None = None
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As the database reads them."""
+        column, found = deadletters.c, list[ColumnElement[bool]]()
+        if self.kind is not None:
+            found.append(column.kind == self.kind)
+        if self.origin is not None:
+            # A range of an index, which LIKE is not: what begins with it and a slash.
+            below = (column.origin > f"{self.origin}/") & (column.origin < f"{self.origin}0")
+            found.append((column.origin == self.origin) | below)
+        if self.text is not None:
+            found.append(column.reason.contains(self.text, autoescape=True))
+        if self.since is not None:
+            found.append(column.created >= self.since)
+        if self.until is not None:
+            found.append(column.created < self.until)
+        if self.redriven is not None:
+            found.append(column.redriven.is_not(None) if self.redriven else column.redriven.is_(None))
+        return found
 
 
 def add(connection: Connection, letters: Sequence[DeadLetter]) -> None:
@@ -44,10 +85,21 @@ def add(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     )
 
 
-def get(connection: Connection, letter_id: str) -> DeadLetter | None:
-    """One dead letter."""
-    row = connection.execute(select(deadletters).where(deadletters.c.id == letter_id)).first()
-    return DeadLetter(*row) if row else None
+def get(connection: Connection, letter_id: str, *, head: int | None = None) -> DeadLetter | None:
+    """One dead letter; with `head` so many bytes of its body."""
+    row = connection.execute(_letters(head).where(deadletters.c.id == letter_id)).first()
+    return _letter(row) if row else None
+
+
+def _letters(head: int | None) -> Select[*tuple[Any, ...]]:
+    column = deadletters.c
+    body = column.body if head is None else func.substr(column.body, 1, head, type_=LargeBinary).label("body")
+    size = func.length(column.body).label("size")
+    return select(column.id, column.kind, column.origin, column.reason, body, column.created, column.redriven, size)
+
+
+def _letter(row: Row[Any]) -> DeadLetter:
+    return DeadLetter(**{name: getattr(row, name) for name in DeadLetter.__dataclass_fields__})
 
 
 def mark_firing_redriven(connection: Connection, firing_id: str, now: datetime) -> None:
@@ -68,11 +120,36 @@ def _about(firing_id: str) -> ColumnElement[bool]:
     return deadletters.c.id.between(f"{start}0", f"{start}g")
 
 
-def listing(connection: Connection, *, cursor: str | None = None, limit: int = 50) -> Page[DeadLetter]:
-    """Dead letters, newest first."""
-    query = select(deadletters)
+def listing(
+    connection: Connection,
+    which: LetterFilter | None = None,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    head: int | None = None,
+) -> Page[DeadLetter]:
+    """Dead letters, newest first; with `head` so many bytes of each body."""
+    query = _letters(head).where(*(which or LetterFilter()).conditions)
     rows, following = page(connection, query, (deadletters.c.created, deadletters.c.id), cursor, limit)
-    return Page([DeadLetter(*row) for row in rows], following)
+    return Page([_letter(row) for row in rows], following)
+
+
+def count_of(connection: Connection, which: LetterFilter, most: int = 10_000) -> int:
+    """How many letters match; so many at most."""
+    some = select(deadletters.c.id).where(*which.conditions).limit(most).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one()
+
+
+def waiting_firings(connection: Connection, which: LetterFilter, limit: int) -> list[str]:
+    """The letters about firings that match and that nobody has redriven, oldest first."""
+    mine = (*which.conditions, deadletters.c.kind == "firing", deadletters.c.redriven.is_(None))
+    query = select(deadletters.c.id).where(*mine).order_by(deadletters.c.created, deadletters.c.id)
+    return list(connection.execute(query.limit(limit)).scalars())
+
+
+def kinds(connection: Connection) -> list[str]:
+    """The kinds that there are."""
+    return sorted(connection.execute(select(deadletters.c.kind).distinct()).scalars())
 
 
 def count(connection: Connection) -> int:

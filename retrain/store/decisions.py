@@ -28,21 +28,28 @@ class DecisionRow(NamedTuple):
     time: datetime
     trigger: str | None = None
     key: str = ""
+    number: int = 0
+    """Which of all decisions it is; they are numbered as they are made."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionFilter:
-    """Which decisions to show; None means any."""
+    """Which decisions to show; None means any. `before`: those that were made before the one of this number."""
 
     outcome: str | None = None
     trigger: str | None = None
     key: str | None = None
+    before: int | None = None
 
 
 _NAMES = ("event_key", "sensor", "dependency", "outcome", "reason", "detail", "time", "trigger", "key")
 _OLDEST = select(decisions.c.id, decisions.c.time).order_by(decisions.c.id).limit(bindparam("most"))
 _FORGET = delete(decisions).where(decisions.c.id <= bindparam("last"))
-_ENDS = select(func.min(decisions.c.id).label("first"), func.max(decisions.c.id).label("last"))
+# Each end by a step down the index: for both in one SELECT, SQLite walks through all of it.
+_ENDS = select(
+    select(func.min(decisions.c.id)).scalar_subquery().label("first"),
+    select(func.max(decisions.c.id)).scalar_subquery().label("last"),
+)
 
 
 def add(connection: Connection, rows: Sequence[DecisionRow]) -> None:
@@ -51,7 +58,7 @@ def add(connection: Connection, rows: Sequence[DecisionRow]) -> None:
 
 
 def _raw(row: DecisionRow) -> tuple[object, ...]:
-    event_key, sensor, dependency, outcome, reason, detail, time, trigger, key = row
+    event_key, sensor, dependency, outcome, reason, detail, time, trigger, key, _ = row
     written = dumps(detail) if detail is not None else None
     return event_key, sensor, dependency, outcome, reason, written, to_microseconds(time), trigger, key
 
@@ -74,6 +81,8 @@ def of_sensor(
     ):
         if wanted is not None:
             where.append(column == wanted)
+    if which.before is not None:
+        where.append(decisions.c.id < which.before)
     return _rows(connection, where, newest=True, limit=limit)
 
 
@@ -97,6 +106,6 @@ def _rows(connection: Connection, where: Sequence[object], *, newest: bool, limi
     order = decisions.c.id.desc() if newest else decisions.c.id
     query = select(decisions).where(*where).order_by(order).limit(min(limit, MAX_PAGE))  # pyright: ignore[reportArgumentType]
     return [
-        DecisionRow(r.event_key, r.sensor, r.dependency, r.outcome, r.reason, r.detail, r.time, r.trigger, r.key)
+        DecisionRow(r.event_key, r.sensor, r.dependency, r.outcome, r.reason, r.detail, r.time, r.trigger, r.key, r.id)
         for r in connection.execute(query)
     ]

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, exists, func, select
 
 from retrain.errors import ConfigError
 from retrain.events import OBJECT, Event, from_json
+from retrain.store import event_streams, history
 from retrain.store.rows import MAX_PAGE, Page, dialect_of, insert_new, insert_raw
-from retrain.store.tables import event_refs, events, to_microseconds
+from retrain.store.tables import decisions, event_refs, events, firing_events, to_microseconds
+from retrain.store.windows import LOOKED_AT, READ, by
 
 CHUNK = 500
 """Keys of one `IN (...)`; SQLite's bound on variables is far above."""
@@ -36,19 +38,26 @@ class SeenEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events of a list to show; None means any. `text` is looked for in the whole body."""
+    """Which events of a list to show; None means any. `text` is looked for in the whole body.
+
+    Received from `since` on (included) up to `until` (left out). `outcome`: some sensor decided so; `unmatched` is also
+    what no sensor has decided on.
+    """
 
     source: str | None = None
     subject: str | None = None
     type: str | None = None
     text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    outcome: str | None = None
 
 
 def add(connection: Connection, seen: Sequence[SeenEvent]) -> None:
     """Keep the events; one that is known already (by key or position) stays as it was."""
     insert_raw(connection, events, _NAMES, [_row(one) for one in seen], new=True)
     refs = [
-        {"ref": str(ref), "event_key": one.event.key}
+        {"ref": str(ref), "event_key": one.event.key, "base": base_of(str(ref))}
         for one in seen
         if one.event.extensions and (ref := one.event.extensions.get(OBJECT))
     ]
@@ -132,10 +141,27 @@ def find(connection: Connection, name: str) -> list[str]:
     """
     if connection.execute(_BODY, {"which": name}).first() is not None:
         return [name]  # a key, which needs no search
-    ends = event_refs.c.ref.endswith("/" + name.lstrip("/"), autoescape=True)
-    by_ref = select(event_refs.c.event_key).where((event_refs.c.ref == name) | ends)
-    query = select(events.c.key).where((events.c.key == name) | (events.c.id == name) | events.c.key.in_(by_ref))
-    return list(connection.execute(query.order_by(events.c.position).limit(MAX_PAGE)).scalars())
+    known = positions(connection, {*_of_object(connection, name), *_of_id(connection, name)})
+    return sorted(known, key=known.__getitem__)[:MAX_PAGE]
+
+
+def _of_object(connection: Connection, name: str) -> list[str]:
+    """By the last part of the name, which has an index, and then by all of it."""
+    tail = name.lstrip("/")
+    whole = (event_refs.c.ref == name) | event_refs.c.ref.endswith("/" + tail, autoescape=True)
+    query = by(select(event_refs.c.event_key), event_refs, "ix_event_refs_base")
+    rows = connection.execute(query.where(event_refs.c.base == base_of(tail), whole).limit(MAX_PAGE))
+    return list(rows.scalars())
+
+
+def _of_id(connection: Connection, name: str) -> list[str]:
+    """An event's key is made of its source and its id: each source there is may have one of that id."""
+    return [str(Event(id=name, source=one, type="").key) for one in event_streams.sources(connection)]
+
+
+def base_of(ref: str) -> str:
+    """The last part of a thing's name."""
+    return ref.rpartition("/")[2]
 
 
 def caused_by(connection: Connection, causes: Iterable[str]) -> dict[str, str]:
@@ -159,29 +185,91 @@ def refs_of(connection: Connection, keys: Iterable[str]) -> list[tuple[str, str]
 def listing(
     connection: Connection, which: EventFilter, *, cursor: str | None = None, limit: int = 50
 ) -> Page[SeenEvent]:
-    """Events, newest in the log first.
+    """Events, newest in the log first. Each page looks through so many events at most, see `retrain.store.windows`.
 
     Raises:
         ConfigError: the cursor is not one that an earlier page gave.
     """
     limit = max(1, min(limit, MAX_PAGE))
-    query = select(events.c.body, events.c.position, events.c.received)
-    for column, wanted in (
-        (events.c.source, which.source),
-        (events.c.subject, which.subject),
-        (events.c.type, which.type),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
-    if which.text is not None:
-        query = query.where(events.c.body.contains(which.text, autoescape=True))
-    if cursor is not None:
-        if not cursor.isdigit():
-            raise ConfigError(f"cursor {cursor!r} is none that a list gave; leave it out to start at the newest")
-        query = query.where(events.c.position < int(cursor))
+    above, before = _between(connection, which, cursor)
+    named = (which.source, which.subject) != (None, None)
+    if named and not _sieve(which):
+        places = event_streams.newest(connection, which.source, which.subject, above, before, limit + 1)
+        if places is not None:
+            return _page(connection, _ROWS.where(events.c.position.in_(places)), limit)
+    return _walked(connection, which, (above, before), limit)
+
+
+_ROWS: Select[*tuple[Any, ...]] = select(events.c.body, events.c.position, events.c.received)
+DECIDED = 10_000
+"""Events of which one page asks what was decided on them."""
+
+
+def _between(connection: Connection, which: EventFilter, cursor: str | None) -> tuple[int, int]:
+    """The positions that the wanted ones lie between, both left out."""
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise ConfigError(f"cursor {cursor!r} is none that a list gave; leave it out to start at the newest")
+    first, end = history.positions_between(connection, which.since, which.until)
+    return first - 1, end if cursor is None else min(end, int(cursor))
+
+
+def _walked(connection: Connection, which: EventFilter, between: tuple[int, int], limit: int) -> Page[SeenEvent]:
+    """Along the log, or along the one stream that is meant, so many events at most."""
+    place, query, stream = events.c.position, _ROWS, list[ColumnElement[bool]]()
+    if which.source is not None and which.subject is not None:
+        stream = [events.c.source == which.source, events.c.subject == which.subject]
+        query = by(query, events, "ix_events_source_subject_position")
+    there = (*stream, place > between[0], place < between[1])
+    most = DECIDED if which.outcome else READ if which.text else LOOKED_AT
+    sieve = [*_sieve(which), *(() if stream else _named(which))]
+    query = query.where(*there, *sieve)
+    floor: int | None = None
+    if sieve:
+        floor = connection.execute(select(place).where(*there).order_by(place.desc()).offset(most).limit(1)).scalar()
+    if floor is None:
+        return _page(connection, query, limit)
+    found = _page(connection, query.where(place >= floor), limit)
+    return found if found.next is not None else Page(found.items, str(floor), most)
+
+
+def _page(connection: Connection, query: Select[*tuple[Any, ...]], limit: int) -> Page[SeenEvent]:
     rows = connection.execute(query.order_by(events.c.position.desc()).limit(limit + 1)).all()
     items = [SeenEvent(from_json(row.body), row.position, row.received) for row in rows[:limit]]
     return Page(items, str(items[-1].position) if len(rows) > limit else None)
+
+
+def _named(which: EventFilter) -> list[ColumnElement[bool]]:
+    """Its source or its name, said so that the walk stays along the log: an index has them in another order."""
+    pairs = ((events.c.source, which.source), (events.c.subject, which.subject))
+    return [column + "" == wanted for column, wanted in pairs if wanted is not None]
+
+
+def _sieve(which: EventFilter) -> list[ColumnElement[bool]]:
+    """What no index has."""
+    found: list[ColumnElement[bool]] = []
+    if which.type is not None:
+        found.append(events.c.type == which.type)
+    if which.text is not None:
+        found.append(events.c.body.contains(which.text, autoescape=True))
+    if which.outcome is not None:
+        found.append(_decided(which.outcome))
+    return found
+
+
+def _decided(outcome: str) -> ColumnElement[bool]:
+    about = decisions.c.event_key == events.c.key
+    said = exists().where(about, decisions.c.outcome == outcome)
+    # That a trigger fired, or waits for more, is told in the line of a dependency, which says `passed`.
+    met = exists().where(firing_events.c.event_key == events.c.key)
+    match outcome:
+        case "fired":
+            return said | met
+        case "waiting":
+            return said | (exists().where(about, decisions.c.outcome == "passed") & ~met)
+        case "unmatched":
+            return said | ~exists().where(about)
+        case _:
+            return said
 
 
 def count(connection: Connection) -> int:

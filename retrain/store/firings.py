@@ -17,11 +17,12 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, literal_column, or_, select, text, update
 
 from retrain.events import JsonValue
 from retrain.store.rows import Page, insert_new, page
 from retrain.store.tables import firing_events, firings
+from retrain.store.windows import LOOKED_AT, by, few, window
 
 PARKED = datetime(9000, 1, 1, tzinfo=UTC)
 """When an ordered firing is due that waits for an earlier one."""
@@ -136,11 +137,15 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class FiringFilter:
-    """Which firings of a list to show; None means any."""
+    """Which firings of a list to show; None means any. Made from `since` on (included) up to `until` (left out)."""
 
     sensor: str | None = None
     state: str | None = None
     states: tuple[str, ...] = ()
+    trigger: str | None = None
+    key: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 def add(connection: Connection, rows: Sequence[FiringRow]) -> None:
@@ -352,14 +357,46 @@ def listing(
     connection: Connection, which: FiringFilter, *, cursor: str | None = None, limit: int = 50
 ) -> Page[FiringRow]:
     """Firings, newest first."""
-    query = select(firings)
-    if which.sensor is not None:
-        query = query.where(firings.c.sensor == which.sensor)
+    way = _way(connection, which)
+    query = by(select(firings), firings, way.index).where(*way.base, *way.sieve)
+    if which.since is not None:
+        query = query.where(firings.c.created >= which.since)
+    if which.until is not None:
+        query = query.where(firings.c.created < which.until)
+    order = (firings.c.created, firings.c.id)
+    if not way.sieve:
+        rows, following = page(connection, query, order, cursor, limit)
+        return Page(_with_events(connection, rows), following)
+    base = (*way.base, *((firings.c.created < which.until,) if which.until is not None else ()))
+    rows, following, searched = window(connection, query, order, cursor, limit, most=LOOKED_AT, base=base)
+    return Page(_with_events(connection, rows), following, searched)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Along which index a list is walked: `base` is what that has, `sieve` is asked of each row."""
+
+    index: str
+    base: tuple[ColumnElement[bool], ...] = ()
+    sieve: tuple[ColumnElement[bool], ...] = ()
+
+
+def _way(connection: Connection, which: FiringFilter) -> _Way:
     states = (which.state,) if which.state is not None else which.states
-    if states:
-        query = query.where(firings.c.state.in_(states))
-    rows, following = page(connection, query, (firings.c.created, firings.c.id), cursor, limit)
-    return Page(_with_events(connection, rows), following)
+    pairs = ((firings.c.trigger, which.trigger), (firings.c.key, which.key))
+    sieve = tuple(column == wanted for column, wanted in pairs if wanted is not None)
+    of_sensor = () if which.sensor is None else (firings.c.sensor == which.sensor,)
+    in_state = (firings.c.state.in_(states),) if states else ()
+    if states and few(connection, firings, *in_state):
+        # Sorted, and no row but those is looked at.
+        return _Way("ix_firings_state_next_attempt", (*in_state, *of_sensor, *sieve))
+    if of_sensor:
+        return _Way("ix_firings_sensor_created", of_sensor, (*in_state, *sieve))
+    if len(states) == 1 and states[0] not in (*OPEN, FiringState.DONE):
+        # Said as it stands in the index, or SQLite does not use it.
+        ended: ColumnElement[bool] = literal_column("firings.state NOT IN ('pending', 'running', 'done')")
+        return _Way("ix_firings_ended", (firings.c.state == states[0], ended), sieve)
+    return _Way("ix_firings_created", (), (*in_state, *sieve))
 
 
 def counts(connection: Connection) -> dict[str, int]:

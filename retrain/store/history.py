@@ -17,10 +17,15 @@ BATCH = 1000
 _PLAIN = frozenset({"specversion", "id", "source", "type", "subject", "time", "data", "datacontenttype", "dataschema"})
 _NONE: Mapping[str, str | int | bool] = MappingProxyType({})
 
+# Each end by a step down the index: for both in one SELECT, SQLite walks through all of it.
+_ENDS = select(
+    select(func.min(events.c.position)).scalar_subquery(), select(func.max(events.c.position)).scalar_subquery()
+)
+
 
 def positions_between(connection: Connection, since: datetime | None, until: datetime | None) -> tuple[int, int]:
     """The positions of the log from `since` on (included) up to `until` (left out), as first and one after the last."""
-    low, high = connection.execute(select(func.min(events.c.position), func.max(events.c.position))).one()
+    low, high = connection.execute(_ENDS).one()
     if low is None:
         return 1, 1
     first = low if since is None else _first_from(connection, since, low, high + 1)

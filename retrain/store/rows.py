@@ -25,10 +25,15 @@ MAX_PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A part of a list, and the cursor that the next part starts at (None: this is the end)."""
+    """A part of a list, and the cursor that the next part starts at (None: this is the end).
+
+    `searched`: so many rows were looked through, and there are more; None: the list is as long as was asked for, or
+    at its end.
+    """
 
     items: list[T]
     next: str | None
+    searched: int | None = None
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -102,7 +107,11 @@ def _insert(dialect: str, table: Table) -> Any:
 
 
 def page(
-    connection: Connection, query: Select[Any], order: Sequence[ColumnElement[Any]], cursor: str | None, limit: int
+    connection: Connection,
+    query: Select[*tuple[Any, ...]],
+    order: Sequence[ColumnElement[Any]],
+    cursor: str | None,
+    limit: int,
 ) -> tuple[Sequence[Any], str | None]:
     """The newest `limit` rows before `cursor`, newest first, and the next cursor.
 
@@ -113,22 +122,27 @@ def page(
     """
     limit = max(1, min(limit, MAX_PAGE))
     if cursor is not None:
-        query = query.where(tuple_(*order) < _parse(cursor))
+        query = query.where(tuple_(*order) < place_in(cursor))
     rows = connection.execute(query.order_by(*(column.desc() for column in order)).limit(limit + 1)).all()
     if len(rows) <= limit:
         return rows, None
     last = rows[limit - 1]
-    values = [getattr(last, str(column.key)) for column in order]
-    return rows[:limit], _format(values)
+    value, name = (getattr(last, str(column.key)) for column in order)
+    return rows[:limit], place_of(value, name)
 
 
-def _format(values: Sequence[Any]) -> str:
-    number = values[0] if isinstance(values[0], int) else to_microseconds(values[0])
-    return f"{number}.{values[1]}"
+def place_of(value: Any, name: Any) -> str:
+    """The cursor behind the row with this time (or number) and this name."""
+    return f"{value if isinstance(value, int) else to_microseconds(value)}.{name}"
 
 
-def _parse(cursor: str) -> tuple[Any, str]:
+def place_in(cursor: str) -> tuple[Any, str]:
+    """The time and the name that a cursor stands for.
+
+    Raises:
+        ConfigError: it is not one that a list gave.
+    """
     number, dot, text = cursor.partition(".")
-    if not dot or not number.isdigit():
+    if not dot or not (number.isascii() and number.isdigit() and len(number) < 19):
         raise ConfigError(f"cursor {cursor!r} is none that a list gave; leave it out to start at the newest")
     return from_microseconds(int(number)), text

@@ -13,7 +13,20 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Update,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from retrain.events import JsonValue
 from retrain.store import run_requests
@@ -378,13 +391,27 @@ def of_parents(connection: Connection, parents: Sequence[str]) -> list[RunRow]:
 
 def expired(connection: Connection, now: datetime, default: datetime | None, most: int) -> list[RunRow]:
     """Runs that may be deleted, the longest over first: `expires` has come, or, where it says nothing, they were over
-    before `default` (None: those are kept) and no promotion came of them."""
+    before `default` (None: those are kept). Those that a promotion came of are kept."""
+    query = select(runs).where(*_expired(now, default)).order_by(runs.c.finished).limit(most)
+    return [_run(row) for row in connection.execute(query)]
+
+
+def expired_after(
+    connection: Connection, now: datetime, default: datetime | None, after: tuple[datetime, str] | None, most: int
+) -> list[tuple[datetime, str]]:
+    """The same as `expired` as (when it was over, id), from the one after `after` on."""
+    over = func.coalesce(runs.c.finished, runs.c.created)
+    query = select(over.label("over"), runs.c.id).where(*_expired(now, default))
+    if after is not None:
+        query = query.where(or_(over > after[0], (over == after[0]) & (runs.c.id > after[1])))
+    return [(row.over, row.id) for row in connection.execute(query.order_by(over, runs.c.id).limit(most))]
+
+
+def _expired(now: datetime, default: datetime | None) -> tuple[ColumnElement[bool], ...]:
     due = runs.c.expires < now
     if default is not None:
-        promoted = exists().where(promotions.c.run_id == runs.c.id)
-        due = or_(due, runs.c.expires.is_(None) & (runs.c.finished < default) & ~promoted)
-    query = select(runs).where(runs.c.phase.not_in(OPEN), due).order_by(runs.c.finished).limit(most)
-    return [_run(row) for row in connection.execute(query)]
+        due = or_(due, runs.c.expires.is_(None) & (runs.c.finished < default))
+    return runs.c.phase.not_in(OPEN), due, ~exists().where(promotions.c.run_id == runs.c.id)
 
 
 def let_expire(connection: Connection, run_id: str, at: datetime, *, sooner: bool = False) -> None:

@@ -83,6 +83,8 @@ _RETIRED = text("retired IS NOT NULL")
 _ORDERED = text("ordered <> 0")
 _PARENT = text("parent IS NOT NULL")
 _FINISHED = text("finished IS NOT NULL")
+_ENDED = text("state NOT IN ('pending', 'running', 'done')")
+_LEFT = text("redriven IS NULL")
 
 
 def _text(name: str) -> Column[str]:
@@ -121,6 +123,9 @@ event_refs = Table(
     metadata,
     Column("ref", Text, primary_key=True),
     Column("event_key", Text, primary_key=True),
+    Column("base", Text, nullable=False, server_default="", comment="the last part of the name, behind its last /"),
+    Index(None, "base"),
+    Index(None, "event_key"),
 )
 """Names of things that an event tells of (`s3://bucket/key`, a path), so that `trace` finds the event by them."""
 
@@ -220,6 +225,8 @@ firings = Table(
     Index(None, "state", "next_attempt"),
     Index(None, "created"),
     Index(None, "sensor", "created"),
+    # Of the few that did not end well: the many others are no more work for it.
+    Index("ix_firings_ended", "state", "created", sqlite_where=_ENDED, postgresql_where=_ENDED),
     Index(
         "ix_firings_ordered", "sensor", "trigger", "key", "created", sqlite_where=_ORDERED, postgresql_where=_ORDERED
     ),
@@ -262,6 +269,8 @@ runs = Table(
     Column("expires", Time, comment="when a run that is over may be deleted; none: it is kept"),
     Column("pods", Text, nullable=False, default="", server_default="", comment="pending/running/completed ones"),
     Index(None, "phase", "lease_until"),
+    Index(None, "phase", "created"),
+    Index(None, "workflow", "created"),
     Index(None, "created"),
     Index(None, "name"),
     Index("ix_runs_parent", "parent", "created", sqlite_where=_PARENT, postgresql_where=_PARENT),
@@ -403,6 +412,7 @@ promotions = Table(
         comment="which step of its canary is in the branch",
     ),
     Column("verification", Json, comment="what was seen after the commit: since, until, checks"),
+    Column("timings", Json, comment="when its last attempt began, was judged and pushed: for its spans"),
     Index(None, "state", "next_attempt"),
     Index(None, "created"),
     Index(None, "commit_sha"),
@@ -455,8 +465,57 @@ audit = Table(
     Column("origin", Text, nullable=False, default="", server_default="", comment="the address it came from"),
     Index(None, "at"),
     Index(None, "subject"),
+    Index(None, "actor"),
+    Index(None, "action"),
 )
 """What people did. Rows are added and never changed."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False, unique=True, comment="SHA-256 of the token, in hex"),
+    _text("label"),
+    Column("owner", Text, nullable=False, comment="who has made it"),
+    Column("kind", Text, nullable=False, comment="person or service"),
+    Column("roles", Json, nullable=False, comment="its scopes: at most the owner's roles count"),
+    Column("created", Time, nullable=False),
+    Column("expires", Time, nullable=False),
+    Column("used", Time, comment="to the minute"),
+    Column("revoked", Time),
+    Column("parent", Text, comment="the token that has made it"),
+    Index(None, "owner"),
+    Index(None, "created"),
+)
+"""Tokens that people make. The token itself is nowhere."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False, unique=True, comment="SHA-256 of the cookie, in hex"),
+    _text("person"),
+    Column("stands_for", Text, nullable=False, comment="what it began with, and what ends it"),
+    _text("origin"),
+    _text("agent"),
+    Column("created", Time, nullable=False),
+    Column("seen", Time, nullable=False, comment="to the minute"),
+    Column("expires", Time, nullable=False),
+    Index(None, "person"),
+    Index(None, "expires"),
+)
+"""Who is logged in at the page."""
+
+people = Table(
+    "people",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("issuer"),
+    Column("subject", Text, nullable=False, comment="who it is, as the issuer tells people apart"),
+    Column("roles", Json, nullable=False, comment="as the groups of the last login gave them"),
+    Column("seen", Time, nullable=False, comment="the last login"),
+)
+"""People whom a login of theirs has named."""
 
 outbox = Table(
     "outbox",
@@ -465,6 +524,16 @@ outbox = Table(
     Column("event", Text, nullable=False, comment="the CloudEvent in structured JSON"),
     Column("created", Time, nullable=False),
 )
+
+span_feed = Table(
+    "span_feed",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False, comment="event, firing, run or promotion"),
+    Column("ref", Text, nullable=False, comment="its key or id"),
+)
+"""What has become over, and whose spans are still to be sent. Filled by triggers, which are there only while somebody
+wants traces (`retrain.store.span_feed`): in the transaction that ends the thing, so none is forgotten."""
 
 checkpoints = Table(
     "checkpoints",
@@ -493,4 +562,5 @@ deadletters = Table(
     Column("created", Time, nullable=False),
     Column("redriven", Time),
     Index(None, "created"),
+    Index("ix_deadletters_left", "created", sqlite_where=_LEFT, postgresql_where=_LEFT),
 )

@@ -3,31 +3,39 @@ FastAPI."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from eventsources import SourceHost
 from retrain.app.services import Services
-from retrain.app.settings import Settings
 from retrain.web.access import Access, Known
 from retrain.web.api import create_api
 from retrain.web.argo_events import ArgoEvents
 from retrain.web.door import Door
 from retrain.web.intake import Intake
+from retrain.web.keys import Keys
 from retrain.web.page import create_page
 from retrain.web.sessions import Sessions
 
 __all__ = ["Door", "Intake", "create_api", "make_access", "make_door"]
 
 
-def make_access(settings: Settings, sessions: Sessions | None = None) -> Access:
-    """Who has which token, as the settings say."""
-    token = settings.server.token
-    users = [Known(name, user.digest, frozenset(user.roles)) for name, user in settings.access.users.items()]
-    return Access(token.get_secret_value() if token else None, users, sessions)
+def make_access(services: Services) -> Access:
+    """Who may come in, as the settings say."""
+    server, group, store, now = services.settings.server, services.settings.access, services.store, services.clock.now
+    users = [Known(name, one.digest, frozenset(one.roles), one.kind) for name, one in group.users.items()]
+    lasts, idle = timedelta(hours=group.session_hours), timedelta(hours=group.session_idle_hours)
+    secure = (server.url or "").startswith("https:")
+    sessions = Sessions(store, now, lasts=lasts, idle=idle, secure=secure)
+    issuer = group.oidc.issuer if group.oidc else ""
+    keys = Keys(store, now, issuer=issuer, lasts=timedelta(days=group.oidc.roles_last_days if group.oidc else 0))
+    token = server.token.get_secret_value() if server.token else None
+    return Access(token, users, sessions, keys, logins=group.oidc is not None)
 
 
 def make_door(services: Services, sources: SourceHost | None) -> Door:
     """The application on the platform's port."""
     server = services.settings.server
-    access = make_access(services.settings, Sessions(services.clock.now))
+    access = make_access(services)
     webhooks = sources.webhooks if sources is not None else None
     return Door(
         api=create_api(services),
@@ -37,4 +45,5 @@ def make_door(services: Services, sources: SourceHost | None) -> Door:
         hooks=lambda path: webhooks if webhooks is not None and webhooks.handles(path) else None,
         access=access,
         loopback=server.host in {"127.0.0.1", "::1", "localhost"},
+        spaces=lambda: services.spaces,
     )

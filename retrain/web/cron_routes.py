@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-Act = Callable[..., Awaitable[Any]]
-"""Does an action of the platform by its name."""
+from retrain.app.paging import paged
+from retrain.app.services import Services
+from retrain.web.asking import After, Limit, act, listed, shown
+from retrain.web.openapi import answers
+from retrain.web.shapes.runs import Cron, CronPage, CronSeen, RunMade
+
 Namespace = Annotated[str | None, Query(description="Where several have the same name: which")]
 
 
@@ -27,25 +31,26 @@ class StartBody(BaseModel):
     parameters: dict[str, str] = Field(default_factory=dict)
 
 
-def add_cron_routes(api: FastAPI, act: Act) -> None:
+def add_cron_routes(api: FastAPI, services: Services) -> None:
     """Add all of them."""
 
-    @api.get("/api/v1/crons")
-    async def list_crons() -> dict[str, Any]:
-        return await act("crons.list")
+    @api.get("/api/v1/crons", responses=answers(CronPage))
+    async def list_crons(request: Request, cursor: After = None, limit: Limit = 50) -> Response:
+        found = await act(services, "crons.list")
+        return listed(request, paged(found["items"], lambda one: f"{one['namespace']}/{one['name']}", cursor, limit))
 
-    @api.get("/api/v1/crons/{name}")
-    async def show_cron(name: str, namespace: Namespace = None) -> dict[str, Any]:
-        return await act("crons.show", name, namespace)
+    @api.get("/api/v1/crons/{name}", responses=answers(CronSeen))
+    async def show_cron(name: str, namespace: Namespace = None) -> Response:
+        return shown(await act(services, "crons.show", name, namespace))
 
-    @api.post("/api/v1/crons/{name}/suspend")
-    async def suspend_cron(name: str, how: SuspendBody | None = None, namespace: Namespace = None) -> dict[str, Any]:
-        return await act("crons.suspend", name, namespace, (how or SuspendBody()).by)
+    @api.post("/api/v1/crons/{name}/suspend", responses=answers(Cron))
+    async def suspend_cron(name: str, how: SuspendBody | None = None, namespace: Namespace = None) -> Response:
+        return shown(await act(services, "crons.suspend", name, namespace, (how or SuspendBody()).by))
 
-    @api.post("/api/v1/crons/{name}/resume")
-    async def resume_cron(name: str, namespace: Namespace = None) -> dict[str, Any]:
-        return await act("crons.resume", name, namespace)
+    @api.post("/api/v1/crons/{name}/resume", responses=answers(Cron))
+    async def resume_cron(name: str, namespace: Namespace = None) -> Response:
+        return shown(await act(services, "crons.resume", name, namespace))
 
-    @api.post("/api/v1/crons/{name}/run")
-    async def run_cron(name: str, how: StartBody | None = None, namespace: Namespace = None) -> dict[str, Any]:
-        return await act("crons.run", name, namespace, (how or StartBody()).parameters)
+    @api.post("/api/v1/crons/{name}/run", responses=answers(RunMade))
+    async def run_cron(name: str, how: StartBody | None = None, namespace: Namespace = None) -> Response:
+        return shown(await act(services, "crons.run", name, namespace, (how or StartBody()).parameters))

@@ -14,14 +14,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
-from retrain.identity import Principal
+import structlog
+
+from retrain.app.spaces import Spaces
+from retrain.errors import Transient
+from retrain.identity import SPEAKING, Principal
 from retrain.serving import App, Receive, Scope, Send, answer
-from retrain.web.access import PRINCIPAL, Access, is_entry, is_page, needed
+from retrain.web.access import PRINCIPAL, Access, is_page
 from retrain.web.argo_events import is_argo_event
+from retrain.web.counted import ROUTE, Counted
+from retrain.web.envelope import Envelope
+from retrain.web.rights import ANYBODY, Rule, decide, is_entry, rule_of
+from retrain.web.watched import watched
 
-OPEN = frozenset({"/healthz", "/readyz", "/metrics"})
+log = structlog.get_logger()
+
+REFUSED = "retrain.refused"
+"""Where the door leaves why somebody may not: the page says it as a view."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
@@ -38,6 +49,7 @@ class Door:
         hooks: Callable[[str], App | None],
         access: Access,
         loopback: bool,
+        spaces: Callable[[], Spaces] | None = None,
     ) -> None:
         self._api = api
         self._page = page
@@ -46,62 +58,119 @@ class Door:
         self._hooks = hooks
         self._access = access
         self._loopback = loopback
+        self._spaces = spaces
+        self._inside = Envelope(self._enter)
+        self._counted = Counted(self._pass_on)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        path: str = scope["path"]
-        if (hook := self._hooks(path)) is not None:
-            await hook(scope, receive, send)
-        elif path in OPEN:
-            await self._api(scope, receive, send)
-        elif refusal := self._let_in(scope):
-            if refusal[0] == 401 and is_page(path) and scope["method"] == "GET":
-                await _send_to_login(scope, send)
-            else:
-                await answer(send, *refusal)
-        elif self._page is not None and is_page(path):
-            await self._page(scope, receive, send)
-        elif path == "/api/v1/events" and scope["method"] == "POST":
-            await self._intake(scope, receive, send)
-        elif is_argo_event(scope):
-            await self._argo(scope, receive, send)
-        else:
-            await self._api(scope, receive, send)
+        if scope["type"] == "http":
+            await self._counted(scope, receive, send)
 
-    def _let_in(self, scope: Scope) -> tuple[int, dict[str, Any]] | None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (hook := self._hooks(scope["path"])) is not None:
+            scope[ROUTE] = "webhook"
+            await hook(scope, receive, send)
+        else:
+            await self._inside(scope, receive, send)
+
+    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if path in ANYBODY:
+            await self._api(scope, receive, send)
+        elif (refusal := await self._let_in(scope)) is None:
+            await self._welcome(scope, receive, send)
+        elif refusal[0] == 303:
+            await _send_to(refusal[1]["location"], send)
+        elif self._page is not None and refusal[0] == 403 and PRINCIPAL in scope and is_page(path):
+            scope[REFUSED] = refusal[1]["error"]
+            await self._page(scope, receive, send)
+        else:
+            await answer(send, *refusal)
+
+    async def _welcome(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The room that a request is for. Whoever speaks there is known to all that it calls."""
+        token = SPEAKING.set(scope.get(PRINCIPAL))
+        try:
+            room = self._room(scope)
+            if self._access.wanted and scope["method"] == "GET" and not is_entry(scope["path"]):
+                await watched(room, scope, receive, send, lambda: self._access.who(scope))
+            else:
+                await room(scope, receive, send)
+        finally:
+            SPEAKING.reset(token)
+        try:
+            await self._access.used(scope)
+        except Transient as error:
+            log.warning("access.use_not_noted", error=str(error))
+
+    def _room(self, scope: Scope) -> App:
+        path: str = scope["path"]
+        if self._page is not None and is_page(path):
+            return self._page
+        if path == "/api/v1/events" and scope["method"] == "POST":
+            scope[ROUTE] = path
+            return self._intake
+        if is_argo_event(scope):
+            scope[ROUTE] = "/api/v1/events/{namespace}/{discriminator}"
+            return self._argo
+        return self._api
+
+    async def _let_in(self, scope: Scope) -> tuple[int, dict[str, Any]] | None:
         """Leave the person in the scope; why not, where they may not."""
+        path, method = scope["path"], scope["method"]
         if not self._access.wanted and self._loopback:
-            refusal = _refuse_strangers(dict(scope["headers"]), scope["method"])
+            refusal = _refuse_strangers(dict(scope["headers"]), method)
             if refusal is not None:
                 return refusal
-        who = self._access.who(scope)
-        if is_entry(scope["path"]):
+        await self._access.open()
+        who = await self._access.who(scope)
+        if is_entry(path):
             return None
         if who is None:
+            if is_page(path) and method == "GET":
+                return 303, {"location": _login_for(scope)}
             return 401, {"error": "this platform wants its token: Authorization: Bearer ..."}
         scope[PRINCIPAL] = who
-        return _refuse_unentitled(who, scope["method"], scope["path"])
+        if path == "/ui/" and not who.may("viewer"):
+            return 303, {"location": "/ui/runs"}  # the overview is of everything
+        return await self._refuse_unentitled(scope, who)
+
+    async def _refuse_unentitled(self, scope: Scope, who: Principal) -> tuple[int, dict[str, Any]] | None:
+        rule, words = rule_of(scope["method"], scope["path"])
+        answer = decide(who, rule)
+        if answer == "ask":
+            space = await self._space(scope, rule, words)
+            if who.may(rule.right, space):
+                scope[PRINCIPAL] = who.at(space)
+                return None
+        if answer == "yes":
+            return None
+        roles, over = ", ".join(sorted(who.roles)) or "none", " for what this is" if answer == "ask" else ""
+        asked = f"{scope['method']} {scope['path']}"
+        return 403, {"error": f"{asked} needs the role {rule.right}{over}; {who.name} has {roles}"}
+
+    async def _space(self, scope: Scope, rule: Rule, words: Any) -> str | None:
+        if rule.thing is None or self._spaces is None:
+            return None
+        kind, word = rule.thing
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        name = words.get(word) or asked.get(word, [""])[-1]
+        return await self._spaces().of(kind, name) if name else None
 
 
-async def _send_to_login(scope: Scope, send: Send) -> None:
+def _login_for(scope: Scope) -> str:
     query = scope.get("query_string", b"").decode("latin-1")
-    back = quote(scope["path"] + (f"?{query}" if query else ""), safe="")
+    return f"/ui/login?back={quote(scope['path'] + (f'?{query}' if query else ''), safe='')}"
+
+
+async def _send_to(location: str, send: Send) -> None:
     headers = [
-        (b"location", f"/ui/login?back={back}".encode()),
+        (b"location", location.encode()),
         (b"content-length", b"0"),
         (b"cache-control", b"no-store"),
     ]
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
-
-
-def _refuse_unentitled(who: Principal, method: str, path: str) -> tuple[int, dict[str, Any]] | None:
-    right = needed(method, path)
-    if who.may(right):
-        return None
-    roles = ", ".join(sorted(who.roles)) or "none"
-    return 403, {"error": f"{method} {path} needs the role {right}; {who.name} has {roles}"}
 
 
 def _refuse_strangers(headers: dict[bytes, bytes], method: str) -> tuple[int, dict[str, Any]] | None:

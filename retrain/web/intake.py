@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from time import perf_counter
 
 import structlog
 
@@ -15,7 +16,9 @@ from retrain.clock import Clock
 from retrain.errors import EventError, Permanent, Transient
 from retrain.events import Event
 from retrain.identity import ACTOR, Principal
-from retrain.serving import Receive, Scope, Send, answer
+from retrain.serving import Headers, Receive, Scope, Send, answer
+from retrain.telemetry import meters
+from retrain.telemetry.ids import of_headers
 from retrain.web.access import principal
 
 log = structlog.get_logger()
@@ -35,21 +38,29 @@ class Intake:
         try:
             body = await read_whole(scope["headers"], receive, self._max_body)
             sent = [one.with_time(self._clock.now()) for one in read_events(scope["headers"], body)]
-            events = _signed(sent, principal(scope))
+            trace = of_headers(scope["headers"])
+            events = _signed([one.with_extensions(trace) for one in sent], principal(scope))
+            started = perf_counter()
             published = await self._bus.publish_many(events)
+            meters.took_in("api", "api", [one.duplicate for one in published], perf_counter() - started)
         except Gone:  # the client has no answer, so nothing is taken
             return
         except Refusal as refusal:
-            await answer(send, refusal.status, {"error": refusal.text}, refusal.headers)
+            await _refuse(send, refusal.status, {"error": refusal.text}, refusal.headers)
         except EventError as error:
-            await answer(send, 400, {"error": str(error), "attribute": error.attribute})
+            await _refuse(send, 400, {"error": str(error), "attribute": error.attribute})
         except Permanent as error:
-            await answer(send, 413, {"error": str(error)})
+            await _refuse(send, 413, {"error": str(error)})
         except Transient as error:
             log.warning("intake.bus_away", error=str(error))
-            await answer(send, 503, {"error": str(error)}, RETRY)
+            await _refuse(send, 503, {"error": str(error)}, RETRY)
         else:
             await answer(send, 202, {"accepted": [_receipt(e, p) for e, p in zip(events, published, strict=True)]})
+
+
+async def _refuse(send: Send, status: int, body: dict[str, str], headers: Headers = ()) -> None:
+    meters.EVENTS_REFUSED.add("api", "api")
+    await answer(send, status, body, headers)
 
 
 def _signed(events: Sequence[Event], who: Principal) -> list[Event]:

@@ -17,10 +17,13 @@ from retrain.store import Store, cells, cursors, deadletters, decisions, events,
 from retrain.store.cells import Name
 from retrain.store.cursors import Place as Cursor
 from retrain.store.firings import FiringRow
+from retrain.telemetry import meters
+from sensors.core.outcome import Outcome
 from sensors.core.routing import Routes
 from sensors.host.batch import Batch, Place, Setting, Turn
 from sensors.host.memory import Change, Desk, Memory, Writing, write_out
 from sensors.host.patience import Moved
+from sensors.host.saying import say
 from sensors.host.sink import Sink
 from sensors.host.timers import MOST, Timers
 
@@ -129,7 +132,9 @@ class Ledger:
             firings.add(connection, [*batch.lost, *batch.shadows])
         deadletters.add(connection, batch.letters)
         outbox.add(connection, batch.emitted, self._clock.now())
-        return self._hand_over(connection, batch.firings, batch.stops) if batch.firings or batch.stops else []
+        fresh = self._hand_over(connection, batch.firings, batch.stops) if batch.firings or batch.stops else []
+        say(connection, batch)
+        return fresh
 
     def _hand_over(self, connection: Connection, rows: Sequence[FiringRow], stops: Sequence[str]) -> list[FiringRow]:
         """Give the firings to whoever acts on them, but for those that are stopped in the same batch."""
@@ -143,12 +148,22 @@ class Ledger:
     def committed(self, batch: Batch, fresh: Sequence[FiringRow]) -> None:
         """A batch is written down: tell those who wait for what is in it. On the event loop."""
         self.ticks += batch.timers
-        for row in batch.decisions:
-            self.outcomes[row.outcome] += 1
+        self._count(batch)
         if batch.emitted or batch.stops:
             self._store.signals.notify(TOPIC)
         if fresh or batch.stops:
             self._sink.offer(fresh)
+
+    def _count(self, batch: Batch) -> None:
+        for row in batch.decisions:
+            self.outcomes[row.outcome] += 1
+            if row.outcome == Outcome.ERROR:
+                meters.SENSOR_ERRORS.add(row.sensor)
+        for outcome, count in Counter(row.outcome for row in batch.decisions).items():
+            meters.DECISIONS.add(outcome, by=count)
+        now = self._clock.now()
+        for one in batch.seen:
+            meters.DECISION_SECONDS.observe((now - one.received).total_seconds())
 
 
 def _timers(connection: Connection, readers: Readers, horizon: datetime | None) -> Timers:

@@ -48,12 +48,12 @@ def test_health_is_plain_and_readiness_names_each_part_and_what_it_waits_for(pla
 
 def test_metrics_count_what_is_there(platform: Platform) -> None:
     lines = dict(line.rsplit(" ", 1) for line in platform.get("/metrics").splitlines() if not line.startswith("#"))
-    assert float(lines['retrain_firings{state="done"}']) == 4
+    assert float(lines['retrain_firing_attempts_total{result="done"}']) == 4
     assert float(lines['retrain_runs{phase="Succeeded"}']) == 1
-    assert float(lines['retrain_promotions{state="committed"}']) == 1
-    assert float(lines['retrain_source_received{source="shop/orders"}']) == 1
+    assert float(lines['retrain_git_pushes_total{result="pushed"}']) == 1
+    assert float(lines['retrain_events_received_total{kind="webhook",source="shop/orders"}']) == 1
     assert float(lines['retrain_part_ready{part="bus"}']) == 1
-    assert float(lines["retrain_log_lag"]) == 0
+    assert float(lines["retrain_bus_lag_events"]) == 0
 
 
 def test_openapi_describes_every_route_of_the_api(platform: Platform) -> None:

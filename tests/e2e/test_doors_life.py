@@ -178,7 +178,7 @@ def test_readiness_is_lost_with_the_bus_and_comes_back_with_it(tmp_path: Path, r
             assert platform.get("/healthz") == {"status": "alive"}, "away is not dead: it must not be restarted"
             page = platform.get("/metrics")
             assert 'retrain_part_ready{part="bus"} 0.0' in page
-            assert "retrain_log_lag" not in page, "what is not known is not told"
+            assert "retrain_bus_lag_events" not in page, "what is not known is not told"
         finally:
             os.kill(bus.pid, signal.SIGCONT)
         platform.wait(lambda: platform.send("GET", "/readyz").status == 200, "the bus is back")

@@ -70,9 +70,9 @@ def test_a_platform_tells_how_its_sources_are_doing(tmp_path: Path, mounted: Pat
     assert "is not reached" in shown
     assert "WAITS FOR" in listed
     assert "source shop/lake" in ready
-    assert 'retrain_source_listening{source="shop/lake"} 0.0' in figures
-    assert 'retrain_source_filtered{source="shop/orders"} 1.0' in figures
-    assert 'retrain_source_errors{source="shop/lake"}' in figures
+    assert 'retrain_source_up{kind="minio",source="shop/lake"} 0.0' in figures
+    assert 'retrain_events_filtered_total{kind="webhook",source="shop/orders"} 1.0' in figures
+    assert 'retrain_source_errors_total{kind="minio",source="shop/lake"}' in figures
     for text in (shown, listed, ready, figures, json.dumps(rows), platform.last_lines(1000)):
         assert TOKEN not in text
 

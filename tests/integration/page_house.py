@@ -21,6 +21,7 @@ from retrain.store import Store, open_store
 from retrain.web import create_api
 from retrain.web.access import Access, Known
 from retrain.web.door import Door
+from retrain.web.keys import Keys
 from retrain.web.page import create_page
 from retrain.web.sessions import Sessions
 
@@ -40,7 +41,8 @@ class House:
 
     def __init__(self, services: Services, *, people: bool) -> None:
         self.services = services
-        access = Access(None, known() if people else (), Sessions(services.clock.now))
+        sessions, keys = Sessions(services.store, services.clock.now), Keys(services.store, services.clock.now)
+        self.access = access = Access(None, known() if people else (), sessions, keys)
         self.api, self.page = create_api(services), create_page(services, access)
         self.door = Door(
             api=self.api,
@@ -50,6 +52,7 @@ class House:
             hooks=lambda _: None,
             access=access,
             loopback=not people,
+            spaces=lambda: services.spaces,
         )
 
     @property

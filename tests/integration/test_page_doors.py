@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from fastapi.routing import APIRoute
 
 from retrain.web.page.login import safe
-from retrain.web.sessions import COOKIE, TRIES, Sessions
+from retrain.web.rights import TABLE
+from retrain.web.sessions import COOKIE, TRIES, Sessions, Visit
 from tests.integration.page_house import House, Seen, house, token_of
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 HERE = "http://127.0.0.1:7300"
 ANYBODY = {"GET /ui/login", "POST /ui/login"}
-WHO_LOOKS = {"POST /ui/logout", "POST /ui/promotions/approve", "POST /api/v1/sensors/replay"}
+WHO_LOOKS = {re.sub(r"{[^}]*}", "x", route) for route, rule in TABLE.items() if rule.right == "viewer"}
 """What a viewer may ask for; of promotions whose word counts is the promotion's to say."""
 
 
@@ -146,16 +148,39 @@ async def test_on_loopback_without_people_the_page_is_open_to_this_machine_only(
         assert sent.status_code == 403
 
 
-async def test_sessions_end_by_themselves_and_belong_to_one_token(office: House) -> None:
+async def test_sessions_end_by_themselves_and_belong_to_one_cookie(office: House) -> None:
     now = office.services.clock.now()
     clock = [now]
-    sessions = Sessions(lambda: clock[0])
-    value = sessions.begin("digest")
+    sessions = Sessions(office.store, lambda: clock[0], lasts=timedelta(hours=3), idle=timedelta(hours=2))
+    await sessions.open()
+    value = await sessions.begin(Visit("vic", "user digest"))
     headers: list[Any] = [(b"cookie", f"other=1; {COOKIE}={value}".encode())]
 
-    assert sessions.token(headers) == "digest"
-    assert sessions.token([(b"cookie", b"retrain_session=guess")]) == sessions.token([]) == ""
+    found = await sessions.of(headers)
+    assert found is not None
+    assert (found.person, found.stands_for) == ("vic", "user digest")
+    assert await sessions.of([(b"cookie", b"retrain_session=guess")]) is await sessions.of([]) is None
     assert sessions.fits(headers, sessions.form_word(headers))
     assert not sessions.fits([], sessions.form_word(headers))
-    clock[0] = now.replace(year=now.year + 1)
-    assert sessions.token(headers) == ""
+    clock[0] = now + timedelta(hours=2)
+    assert await sessions.of(headers) is None  # not used for too long
+    clock[0] = now + timedelta(hours=1, minutes=50)
+    seen = await sessions.of(headers)
+    assert seen is not None
+    await sessions.touch(seen)
+    clock[0] = now + timedelta(hours=2, minutes=30)
+    assert await sessions.of(headers) is not None  # used meanwhile
+    clock[0] = now + timedelta(hours=3)
+    assert await sessions.of(headers) is None  # over, used or not
+
+
+async def test_a_restart_ends_no_session_and_no_form(office: House) -> None:
+    first, second = (Sessions(office.store, office.services.clock.now) for _ in range(2))
+    await first.open()
+    value = await first.begin(Visit("vic", "user digest"))
+    headers: list[Any] = [(b"cookie", f"{COOKIE}={value}".encode())]
+    await second.open()
+
+    assert (await second.of(headers)) == (await first.of(headers)) != None  # noqa: E711
+    assert second.fits(headers, first.form_word(headers))
+    assert second.fits([], first.form_word([]))

@@ -18,7 +18,7 @@ import triggers
 from deploy.gates import spec as gate_spec
 from eventsources import spec as source_spec
 from pipelines.checks import unsupported
-from retrain.app import queries
+from retrain.app import letters, queries
 from retrain.app.actions import actions
 from retrain.app.lint import lint
 from retrain.app.settings import Settings
@@ -349,7 +349,7 @@ class Blank:
         ("firing", queries.firing(cast("Any", Blank(events=())))),
         ("promotion", queries.promotion(cast("Any", Blank(step=0)))),
         ("hold", queries.hold(cast("Any", Blank()))),
-        ("dead letter", queries.deadletter(cast("Any", Blank(body=b"")))),
+        ("dead letter", letters.letter(cast("Any", Blank(body=b"")))),
     ],
 )
 def test_every_field_of_a_thing_is_in_the_page_of_the_api(thing: str, value: dict[str, Any]) -> None:

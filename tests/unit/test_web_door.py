@@ -125,12 +125,12 @@ async def test_the_one_token_stays_good_for_everything_beside_people() -> None:
     assert (await ask(locked, "POST", "/api/v1/events", {}))[0] == 401
 
 
-def test_a_persons_own_token_has_the_last_word_on_who_it_is() -> None:
+async def test_a_persons_own_token_has_the_last_word_on_who_it_is() -> None:
     access = Access("right", PEOPLE)
     headers = {name: [(b"authorization", f"Bearer {name}".encode())] for name in ("token of ada", "right")}
     scopes: list[dict[str, Any]] = [{"headers": one, "client": ("10.0.0.7", 1)} for one in headers.values()]
 
-    ada, shared = [principal({PRINCIPAL: access.who(scope)}, "mallory") for scope in scopes]
+    ada, shared = [principal({PRINCIPAL: await access.who(scope)}, "mallory") for scope in scopes]
 
     assert (ada.name, ada.verified, ada.origin) == ("ada", True, "10.0.0.7")
     assert (shared.name, shared.verified) == ("mallory", False)

@@ -14,16 +14,24 @@ from starlette.staticfiles import StaticFiles
 from retrain.app.services import Services
 from retrain.errors import RetrainError
 from retrain.web.access import Access
+from retrain.web.door import REFUSED
 from retrain.web.errors import status_of
+from retrain.web.page.deciding import add_decisions
 from retrain.web.page.doing import add_forms
+from retrain.web.page.event_forms import add_event_forms
 from retrain.web.page.events import add_event_views
+from retrain.web.page.firings import add_firing_views
 from retrain.web.page.frame import HEADERS, HERE, Frame, View, see
+from retrain.web.page.health import add_health_views
+from retrain.web.page.letters import add_letter_views
 from retrain.web.page.live import Live, pulse_of
 from retrain.web.page.login import add_login
+from retrain.web.page.models import add_model_views
 from retrain.web.page.promotions import add_promotion_views
 from retrain.web.page.rest import add_other_views
 from retrain.web.page.runs import add_run_views
 from retrain.web.page.sensors import add_sensor_views
+from retrain.web.page.trials import add_trial_views
 from retrain.web.sessions import Sessions
 
 Next = Callable[[Request], Awaitable[Response]]
@@ -32,10 +40,15 @@ Next = Callable[[Request], Awaitable[Response]]
 def create_page(services: Services, access: Access) -> FastAPI:
     """The page of a running platform."""
     page = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    frame = Frame(services, access, access.sessions or Sessions(services.clock.now), pulse_of(services))
+    frame = Frame(services, access, access.sessions or Sessions(services.store, services.clock.now), pulse_of(services))
+    page.middleware("http")(_refusing(frame))
     page.middleware("http")(_guard)
     _errors(page, frame)
     for add in (add_login, add_event_views, add_sensor_views, add_run_views, add_promotion_views, add_other_views):
+        add(page, frame)
+    for add in (add_model_views, add_letter_views, add_health_views, add_decisions):
+        add(page, frame)
+    for add in (add_firing_views, add_trial_views, add_event_forms):
         add(page, frame)
     add_forms(page, frame)
     _ways(page, frame)
@@ -51,6 +64,16 @@ async def _guard(request: Request, call_next: Next) -> Response:
     if request.url.path.startswith("/ui/static/"):
         answer.headers["cache-control"] = "public, max-age=3600"
     return answer
+
+
+def _refusing(frame: Frame) -> Callable[[Request, Next], Awaitable[Response]]:
+    async def refuse(request: Request, call_next: Next) -> Response:
+        """What the door has refused is a view too."""
+        if (why := request.scope.get(REFUSED)) is not None:
+            return _view(frame, request, 403, str(why))
+        return await call_next(request)
+
+    return refuse
 
 
 def _ways(page: FastAPI, frame: Frame) -> None:

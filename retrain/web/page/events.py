@@ -1,4 +1,4 @@
-"""Views of events and firings, and what becomes of them."""
+"""Views of events: the log, one event with every sensor's answer, and the event as a case."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from retrain.app import queries
-from retrain.app.answers import answers
-from retrain.store.events import EventFilter
-from retrain.store.firings import FiringFilter, FiringState
+from retrain.app.again import REPLAY_OF
+from retrain.app.answers import answers, fired_of, whole_answer
+from retrain.app.case_files import case_file, sensor_item
+from retrain.app.event_filters import OUTCOMES, EventWish, event_filter
+from retrain.web.asking import Cursor, Limit
 from retrain.web.page.frame import Frame, View
-from retrain.web.page.words import command, event_key
-from retrain.web.run_routes import Cursor, Limit
+from retrain.web.page.words import command, event_key, given
 
 LONGEST_CURL = 20_000
 """Letters of an event that is offered as a command."""
+SILENT = 50
+"""Sensors whose silence is told; of more, those nearest to the event."""
 
 
 def add_event_views(page: FastAPI, frame: Frame) -> None:
     """Add their routes."""
-    ask = frame.services.ask
+    services, ask = frame.services, frame.services.ask
 
     @page.get("/ui/events")
     async def events(  # noqa: PLR0913 - one for each word of the query
@@ -33,49 +36,59 @@ def add_event_views(page: FastAPI, frame: Frame) -> None:
         subject: str = "",
         type: str = "",
         text: str = "",
+        since: str = "",
+        until: str = "",
+        outcome: str = "",
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Response:
-        which = EventFilter(source or None, subject or None, type or None, text or None)
-        found = await ask(queries.list_events, which, cursor, limit)
-        said = await ask(answers, [event_key(one) for one in found["items"]])
-        more = {"which": which, "answers": said, "filtered": which != EventFilter(), **found}
-        return frame.show(request, View("events.html", "Events", _events(which), ["events"]), **more)
+        wish = EventWish(source, subject, type, text, since, until, outcome)
+        found = await ask(queries.list_events, event_filter(wish, services.clock.now()), cursor, limit)
+        keys = [event_key(one) for one in found["items"]]
+        said = {"answers": await ask(answers, keys), "fired": await ask(fired_of, keys)}
+        more = {"which": wish, "words": wish.words, "outcomes": OUTCOMES, **said, **found}
+        return frame.show(request, View("events.html", "Events", _command(wish), ["events"]), **more)
 
     @page.get("/ui/event")
     async def event(request: Request, id: str) -> Response:
-        found = await ask(queries.show_event, id)
-        heard = {one["sensor"] for one in found["decisions"]}
-        silent = [one["name"] for one in frame.services.sensing.rows() if one["name"] not in heard]
-        title = f"Event {found['event']['id']}"
-        more = {"silent": silent, "curl": _curl(frame, request, found["event"]), **found}
-        said = command("events", "show", id)
-        return frame.show(request, View("event.html", title, said, ["sensors", "firings"]), **more)
+        items = services.sensing.items()
+        found = await ask(whole_answer, id, [one.model for one in items])
+        more = {
+            "curl": _curl(frame, request, found["event"]),
+            "operates": frame.who(request).may("operator") and found["event"]["source"] != "retrain",
+            "replay_of": found["event"].get(REPLAY_OF),
+            "cases": _cases(found, {one.model.name for one in items}),
+            "most_silent": SILENT,
+        }
+        view = View(
+            "event.html", f"Event {found['event']['id']}", command("events", "show", id), ["sensors", "firings"]
+        )
+        return frame.show(request, view, **more, **found)
 
-    @page.get("/ui/firings")
-    async def firings(
-        request: Request, sensor: str = "", state: str = "", cursor: Cursor = None, limit: Limit = 50
-    ) -> Response:
-        which = FiringFilter(sensor or None, state or None)
-        found = await ask(queries.list_firings, which, cursor, limit)
-        said = command("firings", "list", *_given(sensor=sensor, state=state))
-        more = {"which": which, "states": [one.value for one in FiringState], **found}
-        return frame.show(request, View("firings.html", "Firings", said, ["firings"]), **more)
-
-    @page.get("/ui/firing")
-    async def firing(request: Request, id: str) -> Response:
-        found = await ask(queries.show_firing, id)
-        said = command("firings", "show", id)
-        return frame.show(request, View("firing.html", f"Firing {id}", said, ["firings"]), one=found)
+    @page.get("/ui/event/case")
+    async def case(id: str, sensor: str) -> Response:
+        text = await ask(case_file, id, sensor_item(services.sensing.items(), sensor))
+        return as_file(text, f"{sensor}.test.yaml")
 
 
-def _events(which: EventFilter) -> str:
-    given = _given(source=which.source, subject=which.subject, type=which.type, text=which.text)
-    return command("events", "list", *given)
+def as_file(text: str, name: str) -> Response:
+    """A text as a file that a browser keeps, and does not show."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)[:120]
+    headers = {"Content-Disposition": f'attachment; filename="{plain}"'}
+    return Response(text, media_type="application/yaml", headers=headers)
 
 
-def _given(**words: str | None) -> list[str]:
-    return [part for name, value in words.items() if value for part in (f"--{name}", value)]
+def _cases(found: Mapping[str, Any], known: set[str]) -> list[str]:
+    """Sensors of this project that the event concerns: those that decided, and those that ask for it now."""
+    decided = [one["sensor"] for one in found["decisions"]]
+    asking = [one["sensor"] for one in found["silent"] if one["asks"]]
+    return [name for name in dict.fromkeys([*decided, *asking]) if name in known]
+
+
+def _command(wish: EventWish) -> str:
+    words = dict(wish.words)
+    words = {"name" if word == "subject" else word: value for word, value in words.items()}
+    return command("events", "list", *given(**words))
 
 
 def _curl(frame: Frame, request: Request, event: Mapping[str, Any]) -> str:

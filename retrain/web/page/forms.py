@@ -30,8 +30,8 @@ class Fields(dict[str, str]):
         return value
 
 
-async def read_fields(request: Request) -> Fields:
-    """The fields of a form.
+async def read_fields(request: Request, longest: int = LONGEST) -> Fields:
+    """The fields of a form of at most so many bytes.
 
     Raises:
         ConfigError: it is none, or longer than any of ours.
@@ -39,20 +39,20 @@ async def read_fields(request: Request) -> Fields:
     if request.headers.get("content-type", "").partition(";")[0].strip() != FORM:
         raise ConfigError(f"send a form: {FORM}")
     try:
-        body = await read_body(request.scope["headers"], request.receive, LONGEST) or b""
+        body = await read_body(request.scope["headers"], request.receive, longest) or b""
         return Fields(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS, errors="strict"))
     except (TooLarge, ValueError) as error:
         raise ConfigError(f"the form cannot be read: {error}") from error
 
 
-async def read_form(sessions: Sessions, request: Request) -> Fields:
+async def read_form(sessions: Sessions, request: Request, longest: int = LONGEST) -> Fields:
     """The fields of a form that the page has made for this session.
 
     Raises:
         ConfigError: it is none.
         Forbidden: it is another session's, or of no page of ours.
     """
-    fields = await read_fields(request)
+    fields = await read_fields(request, longest)
     if not sessions.fits(request.scope["headers"], fields.get("word", "")):
         raise Forbidden("this form is not of this session any more; load the page again")
     return fields

@@ -27,11 +27,16 @@ VIEWS: Sequence[tuple[str, str]] = (
     ("Sensors", "/ui/sensors"),
     ("Firings", "/ui/firings"),
     ("Runs", "/ui/runs"),
+    ("Models", "/ui/models"),
     ("Promotions", "/ui/promotions"),
+    ("Approvals", "/ui/approvals"),
     ("Trace", "/ui/trace"),
     ("Dead letters", "/ui/deadletters"),
+    ("Health", "/ui/health"),
     ("Audit", "/ui/audit"),
+    ("Tokens", "/ui/tokens"),
 )
+"""What every view leads to. A view of one thing (`/ui/run`) belongs to the list of such (`/ui/runs`)."""
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -82,7 +87,20 @@ class Frame:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        names = ("state", "when", "short", "number", "command", "path", "query", "event_key", "tree", "web")
+        names = (
+            "state",
+            "when",
+            "short",
+            "number",
+            "command",
+            "path",
+            "query",
+            "event_key",
+            "tree",
+            "web",
+            "in_bytes",
+            "in_words",
+        )
         said = cast("dict[str, Any]", self._templates.globals)
         said |= {name: getattr(words, name) for name in names}
         said |= {"views": VIEWS, "version": __version__, "lasted": self._lasted}

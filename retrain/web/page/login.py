@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeVar
+
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from retrain.errors import Refused
-from retrain.web.access import digest_of
+from retrain.identity import Principal
+from retrain.store import audit
+from retrain.store.audit import Deed
 from retrain.web.page.forms import read_fields, read_form
 from retrain.web.page.frame import Frame, View, see
-from retrain.web.sessions import COOKIE, LASTS
+from retrain.web.sessions import Visit
+
+Answer = TypeVar("Answer", bound=Response)
 
 
 def add_login(page: FastAPI, frame: Frame) -> None:
@@ -25,17 +31,21 @@ def add_login(page: FastAPI, frame: Frame) -> None:
     async def take(request: Request) -> Response:
         form, origin = await read_fields(request), _origin(request)
         frame.sessions.count_try(origin)
-        digest, back = digest_of(form.need("token").encode()), safe(form.get("back", ""))
-        if not frame.access.wanted or frame.access.whose(digest, origin) is None:
+        token, back = form.need("token").strip(), safe(form.get("back", ""))
+        found = await frame.access.bearer(token.encode(), origin) if frame.access.wanted else None
+        if found is None:
+            await record_login(frame, Principal("", frozenset(), origin=origin), "refused")
             wrong = "Nobody here has this token."
             return frame.show(request, View("login.html", "Log in", status=403), back=back, wrong=wrong)
-        return _with_cookie(request, see(back), frame.sessions.begin(digest), int(LASTS.total_seconds()))
+        cookie = await begin_session(frame, request, found[0], found[1])
+        return with_cookie(frame, request, see(back), cookie)
 
     @page.post("/ui/logout")
     async def leave(request: Request) -> Response:
         await read_form(frame.sessions, request)
-        frame.sessions.end(request.scope["headers"])
-        return _with_cookie(request, see("/ui/login"), "", 0)
+        if await frame.sessions.leave(request.scope["headers"]) is not None:
+            await record_login(frame, frame.who(request), "out")
+        return with_cookie(frame, request, see("/ui/login"), "", ends=True)
 
 
 def safe(back: str) -> str:
@@ -56,7 +66,25 @@ def _origin(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _with_cookie(request: Request, answer: Response, value: str, seconds: int) -> Response:
-    secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, value, max_age=seconds, path="/", httponly=True, samesite="strict", secure=secure)
+async def begin_session(frame: Frame, request: Request, who: Principal, stands_for: str) -> str:
+    """Open a session for somebody, on record; its cookie. One that the browser had already ends."""
+    agent = request.headers.get("user-agent", "")
+    visit = Visit(who.name, stands_for, origin=who.origin, agent=agent if agent.isprintable() else "")
+    cookie = await frame.sessions.begin(visit, frame.sessions.value(request.scope["headers"]))
+    await record_login(frame, who, "in")
+    return cookie
+
+
+async def record_login(frame: Frame, who: Principal, verb: Literal["in", "out", "refused"], why: str = "") -> None:
+    """Put a login, a log-out or a refused login on record."""
+    services = frame.services
+    deed = Deed(services.clock.now(), who.name, who.verified, f"login.{verb}", who.name, reason=why, origin=who.place)
+    await services.store.write(lambda c: audit.record(c, deed))
+
+
+def with_cookie(frame: Frame, request: Request, answer: Answer, value: str, *, ends: bool = False) -> Answer:
+    """The answer with the session's cookie, which no script reads and no other site's page sends along."""
+    name, seconds = frame.sessions.cookie, 0 if ends else int(frame.sessions.lasts.total_seconds())
+    secure = request.url.scheme == "https" or name.startswith("__Host-")
+    answer.set_cookie(name, value, max_age=seconds, path="/", httponly=True, samesite="strict", secure=secure)
     return answer

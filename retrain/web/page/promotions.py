@@ -15,7 +15,7 @@ from retrain.app.standing import standing
 from retrain.store.promotions import PromotionFilter
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command, drawing
-from retrain.web.run_routes import Cursor, Limit
+from retrain.web.asking import Cursor, Limit
 
 Json = dict[str, Any]
 EACH = 15

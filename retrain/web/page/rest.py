@@ -1,4 +1,4 @@
-"""The overview, what is found, traces, dead letters, and what people did."""
+"""The overview, what is found, traces, and what people did."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import queries
+from retrain.app import flow_picture, queries
 from retrain.app.changes import TOPICS
 from retrain.app.finding import find
-from retrain.app.overview import overview
-from retrain.app.services import Services
+from retrain.app.flow_picture import Stage, shares
+from retrain.app.glance import glance, names_of
 from retrain.app.trace import trace
+from retrain.web.asking import Cursor, Limit
 from retrain.web.page.chains import columns
 from retrain.web.page.frame import Frame, View, see
-from retrain.web.page.words import MOODS, command, path
-from retrain.web.run_routes import Cursor, Limit
+from retrain.web.page.words import MOODS, command, drawing, number, path, query
 
 Json = dict[str, Any]
 
@@ -27,21 +27,15 @@ def add_other_views(page: FastAPI, frame: Frame) -> None:
     services, ask = frame.services, frame.services.ask
 
     @page.get("/ui/")
-    async def glance(request: Request) -> Response:
-        found = await ask(overview, services.clock.now())
-        held = [one for one in services.sensing.rows() if one["held"]]
-        more = {
-            "parts": [one for one in services.states() if not one.ready],
-            "held": held,
-            "bars": bars,
-            "columns": towers,
-            **found,
-        }
-        return frame.show(request, View("overview.html", "Overview", command("doctor"), TOPICS), **more)
+    async def at_a_glance(request: Request) -> Response:
+        found = await glance(services)
+        picture = drawing(flow_picture.svg(stages(found["flow"], found["capped"]), number, mood_of))
+        view = View("overview.html", "Overview", command("overview"), TOPICS)
+        return frame.show(request, view, picture=picture, **found)
 
     @page.get("/ui/find")
     async def look(request: Request, q: str = "") -> Response:
-        found = await ask(find, q, _sensors(services))
+        found = await ask(find, q, names_of(services))
         if found["exact"] and len(found["items"]) == 1:
             return see(path(found["items"][0]["kind"], found["items"][0]["id"]))
         said = command("trace", q) if q else ""
@@ -53,26 +47,43 @@ def add_other_views(page: FastAPI, frame: Frame) -> None:
         title, said = (f"Trace of {id[:80]}", command("trace", id)) if id else ("Trace", "")
         return frame.show(request, View("trace.html", title, said, TOPICS if id else ()), steps=steps, id=id)
 
-    @page.get("/ui/deadletters")
-    async def letters(request: Request, cursor: Cursor = None, limit: Limit = 50) -> Response:
-        found = await ask(queries.list_deadletters, cursor, limit)
-        said = command("deadletters", "list")
-        return frame.show(request, View("deadletters.html", "Dead letters", said, ["deadletters"]), **found)
-
-    @page.get("/ui/deadletter")
-    async def letter(request: Request, id: str) -> Response:
-        one = queries.deadletter(await ask(queries.dead_letter, id))
-        more, said = {"one": one, "operates": frame.who(request).may("operator")}, command("deadletters", "show", id)
-        return frame.show(request, View("deadletter.html", f"Dead letter {id}", said), **more)
-
     @page.get("/ui/audit")
     async def deeds(request: Request, subject: str = "", cursor: Cursor = None, limit: Limit = 50) -> Response:
         found = await ask(queries.list_deeds, subject or None, cursor, limit)
         return frame.show(request, View("audit.html", "Audit", topics=["promotions"]), subject=subject, **found)
 
 
-def _sensors(services: Services) -> list[str]:
-    return [str(one["name"]) for one in services.sensing.rows()]
+DAY = "24h"
+
+
+def stages(flow: Json, capped: int) -> list[Stage]:
+    """The boxes of the day's picture. Pure; what was counted up to `capped` says that there may be more."""
+    decided = flow["decisions"]
+    outcomes = shares(decided["outcomes"], lambda word: query("/ui/events", outcome=word, since=DAY))
+    of = "" if decided["of"] >= decided["count"] else f"of the newest {number(decided['of'])}"
+    return [
+        Stage("Events", flow["events"], number(flow["events"]), _day("/ui/events"), over=flow["eventsOverTime"]),
+        Stage("Decisions", decided["count"], number(decided["count"]), _day("/ui/events"), outcomes, note=of),
+        _stage("Firings", "/ui/firings", "state", flow["firings"], capped),
+        _stage("Runs", "/ui/runs", "phase", flow["runs"], capped),
+        _stage("Promotions", "/ui/promotions", "state", flow["promotions"], capped),
+    ]
+
+
+def _day(where: str) -> str:
+    return query(where, since=DAY)
+
+
+def _stage(name: str, where: str, word: str, counts: Mapping[str, int], capped: int) -> Stage:
+    count = sum(counts.values())
+    more = "+" if any(one >= capped for one in counts.values()) else ""
+    listed = shares(counts, lambda state: query(where, **{word: state, "since": DAY}))
+    return Stage(name, count, f"{number(count)}{more}", _day(where), listed)
+
+
+def mood_of(word: str) -> str:
+    """How a state is to be taken."""
+    return MOODS.get(word, "idle")
 
 
 def towers(counts: Sequence[int]) -> list[Json]:
@@ -84,14 +95,3 @@ def towers(counts: Sequence[int]) -> list[Json]:
         {"x": f"{n * width:.2f}", "width": f"{width * 0.8:.2f}", "y": f"{24 - high:.2f}", "height": f"{high:.2f}"}
         for n, high in enumerate(tall)
     ]
-
-
-def bars(counts: Mapping[str, int]) -> list[Json]:
-    """A bar of 100 in parts as long as the counts, by how their states are to be taken."""
-    total, x = sum(counts.values()), 0.0
-    parts: list[Json] = []
-    for word, count in counts.items():
-        width = 100 * count / total
-        parts.append({"mood": MOODS.get(word, "idle"), "x": f"{x:.2f}", "width": f"{width:.2f}"})
-        x += width
-    return parts

@@ -1,42 +1,38 @@
-"""Views of runs: lists, one with its graph and steps, and logs."""
+"""Views of runs: the list, and one with its graph, its steps as a tree and what waits in it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
-import orjson
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
 from pipelines.pictures.gantt import gantt_svg
-from pipelines.pictures.reading import label_of
 from pipelines.pictures.svg import svg
-from pipelines.pictures.tree import rows
-from retrain.app import queries
+from retrain.app import run_table
 from retrain.app.changes import Topic
+from retrain.app.run_drawing import picture_of
 from retrain.app.run_filters import PHASES, Wish
-from retrain.app.run_logs import Logs, LogWish
-from retrain.store.runs import OPEN
+from retrain.app.run_folding import Line, Opened, fold, parse_open, phase_of, spell_open
+from retrain.app.run_table import parse_sort
+from retrain.app.run_values import parse_columns
+from retrain.app.run_view import RunView, Trees, view
+from retrain.web.asking import Cursor, Limit
 from retrain.web.page.frame import Frame, View
-from retrain.web.page.words import command, drawing, path, query
-from retrain.web.run_routes import Cursor, Limit
+from retrain.web.page.words import command, drawing, given, path
 
 Json = dict[str, Any]
-STEPS = 400
-"""Steps of one run that are listed; of more the first."""
-DRAWN = 2000
-"""Nodes of a run that is drawn; nobody can read the picture of more."""
-LINES = 500
-"""Lines of each step's log that are shown."""
-IN_ALL = 5000
-"""Lines that are shown of all steps together."""
+FAILED = 10
+"""Steps that failed, of which the beginning of a run's view tells."""
+Opens = Annotated[list[str], Query(alias="open", default_factory=list, description="Nodes that are open: ID, ID:OFFSET, or -ID for one that is not")]
+ORDER = ("Failed", "Error", "Suspended", "Running", "Pending", "Succeeded", "Skipped", "Omitted")
 
 
 def add_run_views(page: FastAPI, frame: Frame) -> None:
     """Add their routes."""
-    services = frame.services
+    services, trees = frame.services, Trees()
 
     @page.get("/ui/runs")
     async def runs(  # noqa: PLR0913 - one for each word of the query
@@ -46,32 +42,33 @@ def add_run_views(page: FastAPI, frame: Frame) -> None:
         prefix: str = "",
         labels: str = "",
         since: str = "",
+        until: str = "",
+        namespace: str = "",
+        columns: str = "",
+        sort: str = "",
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Response:
-        which = Wish(phase or None, workflow or None, prefix or None, labels or None, since or None)
-        found = await services.ask(queries.list_runs, which, services.clock.now(), cursor, limit)
-        more = {"which": which, "phases": PHASES, "template_of": template_of, "filtered": which != Wish(), **found}
-        return frame.show(request, View("runs.html", "Runs", command("runs", "list"), ["runs"]), **more)
+        words = {"phase": phase, "workflow": workflow, "prefix": prefix, "labels": labels, "since": since}
+        words |= {"until": until, "namespace": namespace}
+        which = Wish(**{name: word or None for name, word in words.items()})
+        found = await services.ask(run_table.list_runs, which, services.clock.now(), cursor, limit, columns, sort)
+        shape = {"columns": columns, "sort": sort}
+        said = command("runs", "list", *given(**words, **shape))
+        more = {"which": which, "phases": PHASES, "filtered": which != Wish(), "words": {**words, **shape}, **found}
+        heads = {"shown": [str(one) for one in parse_columns(columns)], "order": str(parse_sort(sort)), "turn": _turned}
+        return frame.show(request, View("runs.html", "Runs", said, ["runs"]), template_of=template_of, **heads, **more)
 
     @page.get("/ui/run")
-    async def run(request: Request, name: str, node: str = "") -> Response:
-        found = await services.ask(queries.show_run, name)
+    async def run(request: Request, name: str, opens: Opens, node: str = "") -> Response:
+        opened = parse_open(opens)
+        found = await services.ask(view, name, node, trees)
+        run = found.run
+        more = _shown(frame, found, opened, node)
+        title, said = f"Run {run['metadata']['name']}", command("runs", "get", name)
+        topics: Sequence[Topic] = ["runs"] if found.open else []
         operates = frame.who(request).may("operator")
-        more = {"run": found, "node": node, "operates": operates, "verbs": _verbs(found), **_shown(frame, found, node)}
-        title, said = f"Run {found['metadata']['name']}", command("runs", "get", name)
-        topics: Sequence[Topic] = ["runs"] if found["status"]["phase"] in OPEN else []
-        return frame.show(request, View("run.html", title, said, topics), template_of=template_of, **more)
-
-    @page.get("/ui/run/log")
-    async def log(request: Request, name: str, node: str = "", grep: str = "") -> Response:
-        row = await services.ask(queries.find_run, name)
-        wish = LogWish(node=node or None, grep=grep or None, tail=LINES)
-        found: Logs = await services.actions["runs.logs"](row, wish)
-        more = {"name": row.name, "node": node, "grep": grep, "many": found.many, "lines": await _lines(found)}
-        follow = _follow(row.name, node, grep) if row.phase in OPEN else ""
-        said = command("runs", "logs", row.name, *([node] if node else []))
-        return frame.show(request, View("log.html", f"Log of {row.name}", said), follow=follow, last=LINES, **more)
+        return frame.show(request, View("run.html", title, said, topics), operates=operates, node=node, **more)
 
 
 def template_of(run: Mapping[str, Any]) -> str:
@@ -80,51 +77,76 @@ def template_of(run: Mapping[str, Any]) -> str:
     return (spec.get("workflowTemplateRef") or {}).get("name") or metadata.get("generateName") or metadata["name"]
 
 
-def _shown(frame: Frame, run: Json, node: str) -> Json:
-    nodes: Mapping[str, Any] = run["status"].get("nodes") or {}
-    drawn = len(nodes) <= DRAWN
-    listed = list(islice((one for one in rows(run) if one.node is not None), STEPS))
+def _turned(sort: str, by: str) -> str:
+    """The order that a click on the head of a column asks for: the greatest first, then the least."""
+    return by if sort == f"-{by}" else f"-{by}"
+
+
+# --- one run ---------------------------------------------------------------------------------------------------------
+
+
+def _shown(frame: Frame, found: RunView, opened: Opened, node: str) -> Json:
+    labels = found.run["metadata"].get("labels") or {}
     return {
-        "labels": run["metadata"].get("labels") or {},
-        "graph": drawing(svg(run)) if nodes and drawn else f"{len(nodes)} nodes: too many to draw",
-        "gantt": drawing(gantt_svg(run, frame.services.clock.now())) if nodes and drawn else "",
-        "nodes": [_step(one.prefix, one.node) for one in listed if one.node is not None],
-        "left": max(0, len(nodes) - STEPS),
-        "chosen": nodes.get(node),
+        "run": found.run,
+        "found": found,
+        "labels": labels,
+        "verbs": _verbs(found),
+        "template_of": template_of,
+        "chosen": found.chosen,
+        "hours": _hours(found.used),
+        "failed": found.tree.failed(FAILED),
+        **_pictures(frame, found),
+        **_lines(found, opened, node),
     }
 
 
-def _step(prefix: str, node: Mapping[str, Any]) -> Json:
-    return {
-        "prefix": prefix,
-        "id": node["id"],
-        "name": label_of(node),
-        "phase": node.get("phase") or "Pending",
-        "template": node.get("templateName"),
-        "started": node.get("startedAt"),
-        "finished": node.get("finishedAt"),
-        "message": node.get("message"),
-        "pod": node.get("type") == "Pod",
-    }
+def _pictures(frame: Frame, found: RunView) -> Json:
+    now = frame.services.clock.now()
+    picture = picture_of(found.tree, now)
+    if not picture.nodes:
+        return {"graph": "", "gantt": "", "picture": picture}
+    run = {**found.run, "status": {**found.run["status"], "nodes": picture.nodes}}
+    return {"graph": drawing(svg(run)), "gantt": drawing(gantt_svg(run, now)), "picture": picture}
 
 
-def _verbs(run: Json) -> list[tuple[str, str]]:
-    """What may be asked of a run as it is."""
-    if run["status"]["phase"] not in OPEN:
-        failed = run["status"]["phase"] in {"Failed", "Error"}
-        return [*([("retry", "Retry what failed")] if failed else []), ("resubmit", "Run it again")]
-    suspended = run["spec"].get("suspend") is True or run["status"].get("parked")
-    return [("resume", "Resume") if suspended else ("suspend", "Suspend"), ("stop", "Stop")]
+def _lines(found: RunView, opened: Opened, node: str) -> Json:
+    lines = fold(found.tree, opened)
+    name = found.row.name
+
+    def turn(line: Line, at: int | None = None) -> str:
+        """This view with a node opened or closed, or with so many of its members before those that are shown."""
+        now = {**opened, line.stub.id: (-1 if line.open else 0) if at is None else at}
+        said = [("node", node)] if node else []
+        return f"/ui/run?{urlencode([('name', name), *said, *(('open', one) for one in spell_open(now))])}"
+
+    return {"lines": lines, "turn": turn, "tell": _tell, "phase_of": phase_of, "beside": _beside(lines)}
 
 
-async def _lines(found: Logs) -> list[Json]:
-    lines: list[Json] = []
-    async for batch in found.batches:
-        lines += [orjson.loads(one.to_json()) for one in batch]
-        lines = lines[-IN_ALL:]
-    return [{**one, "text": f"{one['text'][:4000]} …" if len(one["text"]) > 4000 else one["text"]} for one in lines]
+def _beside(lines: Sequence[Line]) -> bool:
+    """Whether there are logs to lay side by side."""
+    return sum(line.stub.kind == "Pod" for line in lines) > 1
 
 
-def _follow(name: str, node: str, grep: str) -> str:
-    where = f"/api/v1/runs/{path('run', name).partition('=')[2]}/logs"
-    return query(where, follow="true", tail=LINES, node=node, grep=grep)
+def _tell(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """How many are in each phase, what is wrong first."""
+    return [(phase, counts[phase]) for phase in ORDER if phase in counts]
+
+
+def _verbs(found: RunView) -> list[tuple[str, str]]:
+    """What may be asked of a run as it is, without saying more."""
+    if not found.open:
+        return [("retry", "Retry what failed")] if found.row.phase in {"Failed", "Error"} else []
+    suspended = found.run["spec"].get("suspend") is True
+    waits = suspended or (found.row.parked and not found.waiting)
+    return [("resume", "Resume") if waits else ("suspend", "Suspend"), ("stop", "Stop"), ("terminate", "Terminate")]
+
+
+def _hours(used: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Hours of processors that were asked for and used up: `resourcesDuration` without memory."""
+    return [(name, seconds / 3600) for name, seconds in sorted(used.items()) if name == "cpu" or "gpu" in name.lower()]
+
+
+def run_path(name: str, node: str = "") -> str:
+    """Where a run, or a step of it, is shown."""
+    return f"{path('run', name)}&{urlencode({'node': node})}" if node else path("run", name)

@@ -17,10 +17,10 @@ from retrain.events import Event
 Mood = Literal["ok", "bad", "warn", "busy", "idle"]
 
 _MOODS: Mapping[Mood, str] = {
-    "ok": "Succeeded done fired passed committed live listening approve pass ready released active",
+    "ok": "Succeeded done fired passed committed live listening approve pass ready released active release",
     "bad": "Failed Error dead failed refused rejected unhealthy error fail reject conflicted",
     "warn": "behind lapsed waived timeout awaiting waiting held throttled over-budget expired rolled-back suspended "
-    "parked pending",
+    "parked pending hold rollback superseded",
     "busy": "Running running proposed gating committing open stepping Pending starting",
 }
 MOODS: dict[str, Mood] = {word: mood for mood, words in _MOODS.items() for word in words.split()}
@@ -82,9 +82,23 @@ def number(value: object) -> str:
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else f"{value:.6g}"
 
 
+def in_bytes(value: float) -> str:
+    """A number of bytes, in the largest unit that tells something."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
 def command(*words: object) -> str:
     """A command line that a shell reads as these words."""
     return " ".join(["retrain", *(shlex.quote(str(word)) for word in words)])
+
+
+def given(**words: str | None) -> list[str]:
+    """Options of a command, for those words that say something."""
+    return [part for name, value in words.items() if value for part in (f"--{name}", value)]
 
 
 PATHS: Mapping[str, str] = {
@@ -96,6 +110,8 @@ PATHS: Mapping[str, str] = {
     "promotion": "/ui/promotion?id={}",
     "sensor": "/ui/sensor?name={}",
     "deadletter": "/ui/deadletter?id={}",
+    "model": "/ui/model?name={}",
+    "source": "/ui/source?name={}",
     "trace": "/ui/trace?id={}",
 }
 

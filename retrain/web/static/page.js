@@ -35,6 +35,17 @@
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 
+  // What takes a while says so, and is asked for once. A page that comes back by the browser's own button is as it was.
+  document.addEventListener("submit", (event) => {
+    const form = event.target, button = event.submitter;
+    if (!form.dataset.busy || !button || "quiet" in button.dataset) return;
+    const before = button.textContent;
+    button.textContent = form.dataset.busy;
+    form.setAttribute("aria-busy", "true");
+    setTimeout(() => { button.disabled = true; });
+    addEventListener("pageshow", () => { button.disabled = false; button.textContent = before; form.removeAttribute("aria-busy"); }, { once: true });
+  });
+
   // Logs: lines come as text and stay text. Only the newest are kept, and they are written once a frame.
   const MOST = 5000, LONGEST = 4000;
   const plain = (text) => text.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
@@ -61,8 +72,8 @@
       if (atEnd) log.scrollTop = log.scrollHeight;
     };
     const source = new EventSource(log.dataset.follow);
-    // What the server has written is told again: a connection that broke begins anew.
-    source.addEventListener("steps", (event) => { many = JSON.parse(event.data).many; waiting = []; log.replaceChildren(); state.textContent = "following"; });
+    // A connection that broke goes on behind the last line that came; where the server cannot, it begins anew.
+    source.addEventListener("steps", (event) => { const said = JSON.parse(event.data); many = said.many; if (!said.resumed) { waiting = []; log.replaceChildren(); } state.textContent = "following"; });
     source.addEventListener("end", () => { source.close(); state.textContent = "ended"; });
     source.onmessage = (event) => {
       waiting.push(JSON.parse(event.data));

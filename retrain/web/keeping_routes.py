@@ -1,0 +1,70 @@
+"""The API's routes for those who run the platform: what is wrong with it, back-ups, and a bundle for whoever helps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import anyio
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from retrain.app import platform_files
+from retrain.app.checkup import checkup
+from retrain.app.services import Services
+
+PIECE = 1 << 18
+
+Part = Literal["artifacts", "volumes", "manifests", "runs"]
+
+
+class BackupWish(BaseModel):
+    """What a back-up is to have. `packed`: whether the tar is packed with gzip."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    parts: Annotated[list[Part], Field(max_length=4)] = ["artifacts", "volumes", "manifests"]
+    storeOnly: bool = False
+    packed: bool = True
+
+
+class BundleWish(BaseModel):
+    """What a support bundle is to have beside the usual."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    withPayloads: bool = False
+
+
+def add_keeping_routes(api: FastAPI, services: Services) -> None:
+    """Add all of them."""
+
+    @api.get("/api/v1/checks")
+    async def show_checks() -> dict[str, Any]:
+        return {"items": [one.to_json() for one in await checkup(services)], "next": None}
+
+    @api.post("/api/v1/backup", response_class=StreamingResponse)
+    async def make_backup(wish: BackupWish) -> StreamingResponse:
+        path = await platform_files.backup(services, tuple(wish.parts), store_only=wish.storeOnly, packed=wish.packed)
+        return _sent(path, "application/gzip" if wish.packed else "application/x-tar")
+
+    @api.post("/api/v1/support-bundle", response_class=StreamingResponse)
+    async def make_support_bundle(wish: BundleWish) -> StreamingResponse:
+        return _sent(await platform_files.bundle(services, payloads=wish.withPayloads), "application/gzip")
+
+
+def _sent(path: Path, media: str) -> StreamingResponse:
+    """A file that is gone when it is sent."""
+    return StreamingResponse(_read(path), media_type=media, headers={"Content-Length": str(path.stat().st_size)})
+
+
+async def _read(path: Path) -> AsyncGenerator[bytes]:
+    try:
+        async with await anyio.open_file(path, "rb") as file:
+            while piece := await file.read(PIECE):
+                yield piece
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.Path(path).unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""The API's routes of models, and of what waits for approvals."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import Response
+
+from retrain.app import model_pictures, models
+from retrain.app.inbox import inbox
+from retrain.app.services import Services
+from retrain.errors import NotFound
+from retrain.web.access import principal
+from retrain.web.asking import listed
+from retrain.web.promotion_routes import PICTURE
+
+Metric = Annotated[str, Query(description="whose figures are drawn; left out: the first that a gate asks for")]
+
+
+def add_model_routes(api: FastAPI, services: Services) -> None:
+    """Add all of them."""
+
+    @api.get("/api/v1/models")
+    async def list_models(request: Request) -> Response:
+        return listed(request, await services.ask(models.list_models, services.promotions()))
+
+    @api.get("/api/v1/models/{name}")
+    async def show_model(name: str, metric: Metric = "") -> dict[str, Any]:
+        return await services.ask(models.show_model, services.promotions(), name, services.clock.now(), metric)
+
+    @api.get("/api/v1/models/{name}/history.svg", response_class=Response)
+    async def picture_of_model(name: str, metric: Metric = "") -> Response:
+        now = services.clock.now()
+        found = await services.ask(models.show_model, services.promotions(), name, now, metric)
+        picture = model_pictures.svg(found, now)
+        if picture is None:
+            raise NotFound(f"{name}: it was never live anywhere, so there is nothing to draw")
+        return Response(picture, media_type="image/svg+xml", headers=PICTURE)
+
+    @api.get("/api/v1/approvals")
+    async def list_approvals(request: Request) -> Response:
+        by = principal(request.scope)
+        words = (services.promotions(), people(services), by, services.clock.now())
+        return listed(request, await services.ask(inbox, *words))
+
+
+def people(services: Services) -> dict[str, tuple[str, ...]]:
+    """The people that the settings name, with their roles."""
+    return {name: one.roles for name, one in services.settings.access.users.items()}
