@@ -36,7 +36,7 @@ FANNED = 10_000
 OUTCOMES = (
     *(("filtered", 60), ("passed", 20), ("unmatched", 6), ("fired", 6), ("duplicate", 3), ("waiting", 2)),
     *(("error", 1), ("expired", 1), ("held", 1), ("throttled", 1), ("over-budget", 1), ("skipped", 1)),
-    *(("coalesced", 1), ("replaced", 1), ("released", 1), ("forgotten", 1)),
+    *(("coalesced", 1), ("replaced", 1), ("released", 1)),
 )
 STATES = (("done", 960), ("dead", 10), ("cancelled", 10), ("shadow", 20))
 PHASES = (("Succeeded", 880), ("Failed", 90), ("Error", 30))
@@ -143,6 +143,7 @@ class _Filler:
         self.put("event_refs", refs, "ref,event_key,base")
         self.names.event, self.names.old_event = self._keys[-3], self._keys[count // 10]
         self.names.object = refs[len(refs) // 2][0]
+        self.names.fanned_object, self._object = refs[2 * len(refs) // 3][:2]
         self.db.execute("INSERT INTO cursors (name, position, now) VALUES ('sensors', ?, ?)", (count, self.now))
 
     def _event(self, n: int, refs: list[tuple[str, str, str]]) -> tuple[object, ...]:
@@ -233,10 +234,8 @@ class _Filler:
 
     def _links(self, count: int, runs: int, fan: int) -> Iterator[tuple[str, str, int]]:
         """The newest runs but the fanned ones come of two events each. The fans lie a third and two thirds back."""
-        one, other = self._keys[len(self._keys) // 3], self._keys[2 * len(self._keys) // 3]
+        one, other = self._keys[len(self._keys) // 3], self._object
         self._fanned = one
-        row = self.db.execute("SELECT ref FROM event_refs WHERE event_key IN (?, ?)", (other, one)).fetchone()
-        self.names.fanned_object = row[0] if row else ""
         for n in range(count):
             firing = "f-" + f"{n:032x}"
             if runs // 3 <= n < runs // 3 + fan:

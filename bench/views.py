@@ -3,11 +3,13 @@ something and filters that find nothing, first pages and deep ones."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
 from bench.filling import Names
 from retrain.store.tables import to_microseconds
+from retrain.web.cursors import seal
 
 TRACED = ("object", "event", "fanned_object", "firing", "run", "wide_run", "promotion", "fanned_promotion", "commit")
 FOUND = ("event", "object", "firing", "run", "promotion", "commit", "deadletter")
@@ -17,16 +19,22 @@ def paths(names: Names) -> dict[str, str]:
     """What is measured -> its path."""
     lists: dict[str, str] = {}
     for name, words in _lists(names).items():
-        for root in ("/ui/", "/api/v1/"):
-            lists[root + name] = f"{root}{name.partition(' ')[0]}{words}"
+        view = name.partition(" ")[0]
+        lists[f"/ui/{name}"] = f"/ui/{view}{_query(words)}"
+        given = {**words, "cursor": seal(str(words["cursor"]))} if "cursor" in words else words
+        lists[f"/api/v1/{name}"] = f"/api/v1/{view}{_query(given)}"
     return {**lists, **_single(names), **_walks(names)}
 
 
-def _lists(names: Names) -> dict[str, str]:
+def _query(words: Mapping[str, object]) -> str:
+    return f"?{urlencode(words)}" if words else ""
+
+
+def _lists(names: Names) -> dict[str, dict[str, object]]:
     deep = f"{to_microseconds(datetime.now(UTC) - timedelta(days=45))}.x"
     events = names.counts["events"]
     day, week = (f"{datetime.now(UTC) - timedelta(days=n):%Y-%m-%dT%H:%M:%SZ}" for n in (1, 7))
-    wanted: dict[str, dict[str, object]] = {
+    return {
         "events": {},
         "events deep": {"cursor": events // 2},
         "events of a source": {"source": "lake-3"},
@@ -42,7 +50,7 @@ def _lists(names: Names) -> dict[str, str]:
         "events with no text, deep": {"text": "nothing has this", "cursor": events // 2},
         "events of a source with no text": {"source": "lake-0", "text": "nothing has this"},
         "events decided on so": {"outcome": "error"},
-        "events never decided on so": {"outcome": "nothing"},
+        "events never decided on so": {"outcome": "forgotten"},
         "events that nobody heard": {"outcome": "unmatched"},
         "events of a time": {"since": week, "until": day},
         "firings": {},
@@ -81,7 +89,6 @@ def _lists(names: Names) -> dict[str, str]:
         "audit of one": {"subject": "p-00000010"},
         "audit of nothing": {"subject": "nothing"},
     }
-    return {name: f"?{urlencode(words)}" if words else "" for name, words in wanted.items()}
 
 
 def _single(names: Names) -> dict[str, str]:

@@ -54,7 +54,8 @@ def namespaces(roles: Iterable[str], right: Right) -> frozenset[str] | None:
 def meet(some: Iterable[str], others: Iterable[str]) -> frozenset[str]:
     """What both give: never more than either of them."""
     mine = list(others)
-    return frozenset(one for first in some for second in mine if (one := _both(first, second)) is not None)
+    found = {one for first in some for second in mine if (one := _both(first, second)) is not None}
+    return frozenset(one for one in found if "@" not in one or split(one)[0] not in found)
 
 
 def beyond(wanted: Iterable[str], own: Iterable[str]) -> list[str]:

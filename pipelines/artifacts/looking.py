@@ -111,9 +111,9 @@ def _local(place: LocalPlace, path: str, most: int) -> Look:
         inside = (_of_record(one, key, place) for one in repository.below(key))
         return _inside(posixpath.basename(key.rstrip("/")), _begun(inside, key), path, most)
     if record.kind == "tree":
-        return _inside(os.fsdecode(record.base), _of_tree(place, record), path, most)
+        return _inside(_text(record.base), _of_tree(place, record), path, most)
     with _blob(place, record.digest, record.size) as file:
-        return _file(os.fsdecode(record.base) or posixpath.basename(key), record.size, file, path, most)
+        return _file(_text(record.base) or posixpath.basename(key), record.size, file, path, most)
 
 
 def _begun(inside: Walk, key: str) -> Walk:
@@ -129,7 +129,7 @@ def _begun(inside: Walk, key: str) -> Walk:
 
 
 def _of_record(one: Record, key: str, place: LocalPlace) -> tuple[Entry, Readable | None]:
-    name = os.fsdecode(one.key)[len(key.rstrip("/")) + 1 :]
+    name = _text(one.key[len(os.fsencode(key.rstrip("/"))) + 1 :])
     if one.kind == "empty":
         return Entry(name.rstrip("/"), "folder"), None
     return Entry(name, "file", one.size), _Later(place, one.digest, one.size)
@@ -137,11 +137,16 @@ def _of_record(one: Record, key: str, place: LocalPlace) -> tuple[Entry, Readabl
 
 def _of_tree(place: LocalPlace, record: Record) -> Walk:
     for one in place.repository.entries(record):
-        name = os.fsdecode(one.path)
+        name = _text(one.path)
         if one.kind == "f":
             yield Entry(name, "file", one.size), _Later(place, one.digest, one.size)
         else:
-            yield Entry(name, "folder" if one.kind == "d" else "link", target=os.fsdecode(one.target)), None
+            yield Entry(name, "folder" if one.kind == "d" else "link", target=_text(one.target)), None
+
+
+def _text(name: bytes) -> str:
+    """A name as text; one that is none has its bytes written out, and is found by that."""
+    return name.decode(errors="backslashreplace")
 
 
 @contextmanager
@@ -188,7 +193,7 @@ def _file(name: str, size: int | None, file: Readable, path: str, most: int) -> 
 def _gzipped(name: str, head: bytes, file: Readable, path: str, most: int) -> Look:
     with gzip.GzipFile(fileobj=cast("Any", _Chained(head, file))) as opened:
         begin = opened.read(most + 1)
-        if begin[257:262] == b"ustar" or (len(begin) >= tarfile.BLOCKSIZE and begin == bytes(len(begin))):
+        if begin[257:262] == b"ustar":
             found = _inside(name, _of_tar(_Chained(begin, opened)), path, most)
             return _single(found, path)
     if path:
@@ -255,11 +260,11 @@ def _of_tar(file: Readable) -> Walk:
 
 
 def _told(entry: tarfile.TarInfo) -> Entry:
-    name = entry.name.removeprefix("./") or "."
+    name = _text(os.fsencode(entry.name)).removeprefix("./") or "."
     if entry.isreg():
         return Entry(name, "file", entry.size)
     if entry.issym() or entry.islnk():
-        return Entry(name, "link", target=entry.linkname)
+        return Entry(name, "link", target=_text(os.fsencode(entry.linkname)))
     return Entry(name, "folder" if entry.isdir() else "other")
 
 

@@ -17,6 +17,7 @@ from retrain.store.decisions import DecisionFilter
 from retrain.store.rows import MAX_PAGE
 from retrain.store.tables import decisions as decision_table
 from retrain.store.tables import events as event_table
+from retrain.store.windows import LOOKED_AT
 from sensors import SensorDocument
 
 Json = dict[str, Any]
@@ -50,15 +51,18 @@ def names_of(connection: Connection, keys: Sequence[str]) -> dict[str, Json]:
 
 
 def whole_answer(connection: Connection, name: str, documents: Sequence[SensorDocument]) -> Json:
-    """One event with every sensor's answer: `decisions`, `firings`, and in `silent` those that said nothing, and why.
+    """One event with every sensor's answer: `decisions`, `firings`, and in `silent` those that said nothing, and why;
+    `silentLeft`: how many more.
 
     Raises:
         NotFound: no event has that id, key or object.
     """
     found = show_event(connection, name)
     heard = {one["sensor"] for one in found["decisions"]}
-    known = hearing(connection, found["key"], [one.name for one in documents if one.name not in heard])
-    return {**found, "silent": unheard(from_dict(found["event"]), documents, heard, known)}
+    others = [one for one in documents if one.name not in heard]
+    known = hearing(connection, found["key"], [one.name for one in others])
+    silent = unheard(from_dict(found["event"]), others, heard, known)
+    return {**found, "silent": silent, "silentLeft": len(others) - len(silent)}
 
 
 def decisions_page(
@@ -72,7 +76,11 @@ def decisions_page(
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
         raise ConfigError(f"cursor {cursor[:80]!r} is none that a list gave; leave it out to start at the newest")
     which, limit = replace(which, before=int(cursor)) if cursor else which, min(limit, MAX_PAGE - 1)
+    floor = decisions.floor_of(connection, sensor, which.before, LOOKED_AT) if which.sieved else None
+    which = replace(which, after=floor)
     rows = decisions.of_sensor(connection, sensor, limit + 1, which)
     ids = events.ids_of(connection, [row.event_key for row in rows[:limit] if row.event_key is not None])
     items = [{**decision(row), "eventId": ids.get(row.event_key or "")} for row in rows[:limit]]
+    if floor is not None and len(rows) <= limit:
+        return {"items": items, "next": str(floor), "searched": LOOKED_AT}
     return {"items": items, "next": str(rows[limit - 1].number) if len(rows) > limit else None}

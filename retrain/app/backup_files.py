@@ -210,6 +210,8 @@ def parts_of(source: Path) -> Generator[tuple[str, IO[bytes]]]:
     Raises:
         ConfigError: it is no back-up, or a file of it has a name that leads elsewhere.
     """
+    if not source.exists():
+        raise ConfigError(f"{source}: is not there")
     try:
         yield from _of_tar(source) if source.is_file() else _of_directory(source)
     except tarfile.TarError as error:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def pauses(connection: Connection, names: Sequence[tuple[str, str]]) -> list[Jso
         query = select(events.c.received).where(events.c.source == source, events.c.subject == event)
         times = list(connection.execute(query.order_by(events.c.position.desc()).limit(LAST)).scalars())
         if times:
-            gaps = [(late - early).total_seconds() for late, early in zip(times, times[1:], strict=False)]
+            gaps = [(late - early).total_seconds() for late, early in pairwise(times)]
             usual = max(gaps) if len(gaps) >= 5 else None
             found.append({"name": f"{source}/{event}", "last": times[0], "usual": usual})
     return found

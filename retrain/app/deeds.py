@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection
 
@@ -12,6 +12,9 @@ from retrain.app.queries import stamp
 from retrain.events import JsonValue
 from retrain.store import crons, deadletters, runs
 from retrain.store.audit import Deed
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 LONGEST = 500
 """Letters of one word of an action that go on record."""
@@ -83,7 +86,12 @@ def _letter(connection: Connection, letter_id: str) -> JsonValue:
 def _options(value: Any) -> dict[str, JsonValue]:
     if not is_dataclass(value) or isinstance(value, type):
         return {}
-    return _plain({key: one for key, one in asdict(value).items() if one not in (None, "", {}, False)})
+    return _plain({key: one for key, one in _fields(value) if one not in (None, "", {}, False)})
+
+
+def _fields(value: DataclassInstance) -> list[tuple[str, Any]]:
+    """As they are: `asdict` copies, and some cannot be copied."""
+    return [(one.name, getattr(value, one.name)) for one in fields(value)]
 
 
 def _plain(value: Any) -> dict[str, JsonValue]:

@@ -172,7 +172,8 @@ def _widths(boxes: Iterable[Box], layout: Layout) -> list[float]:
 
 
 def _under(node: Node) -> str:
-    counted = "" if node.count is None else f"{node.count}{'+' if node.most else ''} {UNITS[node.kind]}"
+    unit = UNITS[node.kind] if node.count != 1 else UNITS[node.kind].removesuffix("s")
+    counted = "" if node.count is None else f"{node.count}{'+' if node.most else ''} {unit}"
     failed = f"{node.failed} failed" if node.failed else ""
     return short(" · ".join(part for part in (node.under, counted, failed) if part), LETTERS + 8)
 
@@ -206,7 +207,7 @@ def _link(box: Box) -> str:
 def _tip(box: Box) -> str:
     more = len(box.members) - NAMED
     named = [*box.members[:NAMED], *([f"and {more} more"] if more > 0 else [])]
-    return plain("\n".join(part for part in (box.node.kind, box.node.name, _under(box.node), *named) if part))
+    return "\n".join(plain(part) for part in (box.node.kind, box.node.name, _under(box.node), *named) if part)
 
 
 def _edge(edge: tuple[str, str], layout: Layout, left: Sequence[float], widths: Sequence[float]) -> str:

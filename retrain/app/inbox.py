@@ -14,7 +14,7 @@ from deploy.environments import Approvals
 from deploy.spec import PromotionDocument
 from retrain.app.model_history import version_of
 from retrain.app.queries import stamp
-from retrain.app.standing import MANY
+from retrain.app.standing import MANY, People, can
 from retrain.identity import Principal
 from retrain.store import approvals, promotions
 from retrain.store.promotions import PromotionFilter, PromotionRow
@@ -22,12 +22,9 @@ from retrain.store.tables import people as logged_in
 
 Json = dict[str, Any]
 Documents = Mapping[str, PromotionDocument]
-People = Mapping[str, Collection[str]]
 
 MOST = 100
 """Promotions that are listed, the oldest wait the longest and come first."""
-NAMED = 20
-"""People that are named for one promotion."""
 _PEOPLE = select(logged_in.c.name, logged_in.c.roles).limit(1000)
 
 
@@ -83,13 +80,6 @@ def _shown(row: PromotionRow, counted: Tally, terms: Approvals) -> Json:
         "roles": list(terms.roles),
         "said": [{"actor": one.actor, "at": stamp(one.at), "until": stamp(one.expires_at)} for one in counted.counted],
     }
-
-
-def can(terms: Approvals, known: People, who: Collection[str], said: Iterable[str]) -> list[str]:
-    """Who has a role that counts, is no author, and has not said yes. Pure."""
-    done = {person(name) for name in said}
-    open_ = (name for name in known if person(name) not in done)
-    return sorted(name for name in open_ if why_not(terms, name, known[name], who) is None)[:NAMED]
 
 
 def why(terms: Approvals, by: Principal, who: Collection[str], said: Iterable[str]) -> str | None:

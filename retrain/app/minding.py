@@ -31,6 +31,8 @@ RIGHTS: Mapping[str, Right] = {
     "crons.show": "viewer",
     "runs.logs": "viewer",
     "runs.artifacts": "viewer",
+    "runs.look": "viewer",
+    "runs.compare": "viewer",
     "promotions.approve": "viewer",
     "promotions.reject": "viewer",
     "promotions.waive": "viewer",

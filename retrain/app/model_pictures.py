@@ -19,7 +19,7 @@ WIDTH, LEFT, RIGHT, TOP, LANE, BAR, PLOT = 980.0, 120.0, 24.0, 44.0, 62.0, 26.0,
 FILLS = {"ok": ("#dafbe1", "#2da44e", "#0f3d1e"), "bad": ("#ffebe9", "#cf222e", "#660018")}
 BACK = ("#fff8e5", "#d4a72c", "#4d2d00")
 LINES = ("#218bff", "#2da44e", "#a475f9", "#e16f24", "#8c959f")
-MARKS = {"rollback": "↩", "unhealthy": "✖", "hold": "⏸", "release": "▶"}
+MARKS = {"rollback": "↩", "unhealthy": "✖", "hold": "‖", "release": "▶"}
 TICKS = 5
 SOFT, INK = "#57606a", "#24292f"
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from deploy.spec import PromotionDocument
-from retrain.app import queries
+from retrain.app import queries, run_table
 from retrain.app.catalog import Item
 from retrain.app.project import Project
 from retrain.app.spaces import Spaces, space_of
@@ -26,11 +26,19 @@ ROUNDS = 20
 
 LISTS: Mapping[Callable[..., Any], PlaceOf] = {
     queries.list_runs: lambda _, one: one["metadata"]["namespace"],
+    run_table.list_runs: lambda _, one: one["metadata"]["namespace"],
     queries.list_firings: lambda spaces, one: spaces.of_sensors().get(one["sensor"]),
     queries.list_promotions: lambda spaces, one: spaces.of_promotions().get(one["name"]),
     queries.list_holds: lambda spaces, one: spaces.of_promotions().get(one["name"]),
 }
-"""Lists that are narrowed, and where their items are. The two last words of those with pages are cursor and limit."""
+"""Lists that are narrowed, and where their items are."""
+CURSOR: Mapping[Callable[..., Any], int] = {
+    queries.list_runs: 2,
+    run_table.list_runs: 2,
+    queries.list_firings: 1,
+    queries.list_promotions: 1,
+}
+"""Which word of those with pages is the cursor, from 0."""
 
 
 def sees() -> frozenset[str] | None:
@@ -78,7 +86,8 @@ def narrowed(query: Callable[..., T], spaces: Spaces) -> Callable[..., T]:
             items = [one for one in found["items"] if place(spaces, one) in allowed]
             if items or found["next"] is None:
                 break
-            words = (*words[:-2], found["next"], words[-1])
+            at = CURSOR[query]
+            words = (*words[:at], found["next"], *words[at + 1 :])
         return {**found, "items": items}
 
     return ask

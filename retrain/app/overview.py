@@ -264,3 +264,9 @@ def _target(there: models.Standing, name: str, environment: str) -> Json:
         told = {**_short(newest), "action": newest.action, "candidate": models.candidate(newest.candidate)}
         told["commit"] = newest.commit_sha
     return {"name": name, **found, "promotion": told, "since": live["since"] if live else None}
+
+
+def live_commits(connection: Connection) -> dict[str, str]:
+    """The commits that are live, and where."""
+    rows = promotion_history.live(connection).values()
+    return {row.commit_sha: f"{row.name} in {row.environment}" for row in rows if row.commit_sha}

@@ -230,6 +230,7 @@ async def open_ground(start: Start) -> AsyncGenerator[Ground]:
             server = await stack.enter_async_context(embedded(start.data / "bus", settings))
             url, settings = server.url, server.settings
         bus = await stack.enter_async_context(open_nats(url, settings, patient=True))
+        bus.explain(lambda: server.waiting_for if server is not None else None)
         clock = SystemClock()
         objects = await stack.enter_async_context(open_objects(store, clock))
         yield Ground(bus, server, store, clock, objects)

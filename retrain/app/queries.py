@@ -25,6 +25,7 @@ from retrain.store import (
     run_search,
     runs,
     sensors,
+    traces,
 )
 from retrain.store.firings import FiringRow
 from retrain.store.promotions import Hold, PromotionRow
@@ -33,6 +34,8 @@ from retrain.store.runs import RunRow
 
 Json = dict[str, Any]
 T = TypeVar("T")
+TRACE = "retrain.dev/trace-id"
+"""The annotation of a run that names its trace."""
 LATEST = "@latest"
 """The newest run, in the place of a name."""
 
@@ -69,6 +72,7 @@ def show_event(connection: Connection, name: str) -> Json:
     return {
         "event": event.to_dict(),
         "key": key,
+        "trace": _trace(connection, "event", key),
         "decisions": [decision(one) for one in decisions.of_event(connection, key)],
         "firings": firings.of_events(connection, [key]).get(key, []),
     }
@@ -124,7 +128,7 @@ def show_firing(connection: Connection, firing_id: str) -> Json:
     row = firings.get(connection, firing_id)
     if row is None:
         raise NotFound(f"{firing_id}: no such firing; `retrain firings list` shows the ids")
-    return {**firing(row), "action": row.action}
+    return {**firing(row), "action": row.action, "trace": _trace(connection, "firing", row.id)}
 
 
 def keys_of_firing(connection: Connection, firing_id: str) -> list[str]:
@@ -179,7 +183,15 @@ def list_runs(connection: Connection, wish: Wish, now: datetime, cursor: str | N
 def show_run(connection: Connection, name: str) -> Json:
     """A run as the Workflow object with Argo's whole status."""
     row = find_run(connection, name)
-    return workflow(row, runs.load_nodes(connection, row.id))
+    shown = workflow(row, runs.load_nodes(connection, row.id))
+    noted = shown["metadata"].get("annotations") or {}
+    shown["metadata"]["annotations"] = {**noted, TRACE: _trace(connection, "run", row.id)}
+    return shown
+
+
+def _trace(connection: Connection, kind: traces.Kind, name: str) -> str:
+    """The id of the trace that a thing belongs to."""
+    return traces.trace_ids(connection, [(kind, name)])[kind, name].id
 
 
 def find_run(connection: Connection, name: str) -> RunRow:
@@ -258,7 +270,8 @@ def show_promotion(connection: Connection, name: str) -> Json:
     said = [_approval(row, one) for one in approvals.of(connection, row.id)]
     steps = _steps(row, promotions.family(connection, row.id))
     mark = _mark(connection, row)
-    return {**promotion(row), "diff": row.diff or "", "approvals": said, "environments": steps, "mark": mark}
+    more = {"environments": steps, "mark": mark, "trace": _trace(connection, "promotion", row.id)}
+    return {**promotion(row), "diff": row.diff or "", "approvals": said, **more}
 
 
 def _mark(connection: Connection, row: PromotionRow) -> Json | None:

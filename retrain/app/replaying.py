@@ -117,12 +117,12 @@ async def replay_aside(
     """
     document = _find(items, request.sensor) if request.sensor else _parse(request.manifest or "", request.name)
     other = _find(items, request.diff) if request.diff else None
-    with _AT_WORK.one(), anyio.move_on_after(longest_s):
+    with AT_WORK.one(), anyio.move_on_after(longest_s):
         return await to_process.run_sync(_run_behind, store, request, (document, other), now, cancellable=True)
     raise Refused(f"the replay has not ended after {longest_s:g} s; take a shorter time of the log, or a lower limit")
 
 
-class _AtWork:
+class AtWork:
     """How many replays are at work in this process of the platform."""
 
     def __init__(self) -> None:
@@ -139,7 +139,8 @@ class _AtWork:
             self._count -= 1
 
 
-_AT_WORK = _AtWork()
+AT_WORK = AtWork()
+"""Those of this process."""
 
 
 def run(store: Path, request: Request, documents: tuple[SensorDocument, SensorDocument | None], now: datetime) -> Json:

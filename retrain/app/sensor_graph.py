@@ -27,7 +27,7 @@ Json = dict[str, Any]
 Kind = Literal["source", "sensor", "trigger", "workflow", "promotion"]
 TELL: Mapping[str, Kind] = {"run.": "workflow", "promotion.": "promotion"}
 """Beginnings of the platform's own events, and who tells them."""
-COUNTED = 100_000
+COUNTED = 40_000
 """Rows of one table that are counted, the newest; and events of all sources together."""
 DAY = timedelta(days=1)
 
@@ -247,7 +247,7 @@ def _nothing(node: Node) -> dict[str, Any]:
 def _events(connection: Connection, graph: Graph, since: datetime) -> dict[str, dict[str, Any]]:
     places = [one for one in graph.nodes if one.kind == "source" and not is_pattern(one.name)]
     first, _ = history.positions_between(connection, since, None)
-    each = max(1000, COUNTED // max(1, len(places)))
+    each = max(200, COUNTED // max(1, len(places)))
     found: dict[str, dict[str, Any]] = {}
     for one in places:
         source, _, name = one.name.partition("/")

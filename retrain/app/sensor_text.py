@@ -10,7 +10,8 @@ from typing import Any
 from retrain.app.catalog import Item, build
 from retrain.app.project import Project, check_sensor
 from retrain.app.source_view import finding
-from retrain.manifests import Document, Finding, load_file, load_text, to_yaml
+from retrain.manifests import Document, Finding, load_text, to_yaml
+from retrain.manifests.reading import Unreadable, decode
 
 Json = dict[str, Any]
 NAME = "manifest"
@@ -28,25 +29,34 @@ class Written:
 
 
 def written(item: Item) -> Written:
-    """The text of a sensor that runs. Reads its file."""
+    """The text of a sensor that runs. Reads its file, and of that only this document: a file may hold thousands."""
     own = item.document
-    documents, _ = load_file(own.file)
-    same = [one for one in documents if (one.kind, one.name) == (own.kind, own.name) and one.body == own.body]
-    if len(same) != 1:
-        return Written(to_yaml(own.body), 1, from_file=False)
-    start, others = same[0].line, (one.line for one in documents if one.line > same[0].line)
-    lines = Path(own.file).read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    return Written(_part(lines, start, min(others, default=len(lines) + 1)), start, from_file=True)
+    try:
+        lines = decode(Path(own.file).read_bytes()).splitlines()
+    except (OSError, Unreadable):
+        lines = []
+    first = _with_comments(lines, own.line)
+    text = _document(lines[first - 1 :])
+    documents, _ = load_text(text, NAME)
+    if len(documents) == 1 and documents[0].body == own.body:
+        return Written(text, first, from_file=True)
+    return Written(to_yaml(own.body), 1, from_file=False)
 
 
-def _part(lines: Sequence[str], start: int, end: int) -> str:
-    """The lines of one document among several, without what stands between it and the next."""
-    mine = list(lines[start - 1 : end - 1])
-    for number, line in enumerate(mine):
+def _with_comments(lines: Sequence[str], first: int) -> int:
+    """The line at which the comments above a document begin."""
+    while 1 < first <= len(lines) and lines[first - 2].startswith("#"):
+        first -= 1
+    return first
+
+
+def _document(lines: Sequence[str]) -> str:
+    """The first document of these lines."""
+    for number, line in enumerate(lines):
         if number and (line == "---" or line.startswith(("--- ", "..."))):
-            mine = mine[:number]
+            lines = lines[:number]
             break
-    return "\n".join(mine).rstrip() + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def lint_text(text: str, project: Project) -> list[Finding]:

@@ -11,8 +11,9 @@ from pydantic import BaseModel, SecretStr
 SET = "(set)"
 LONGEST = 200
 _SECRET = re.compile("token|passw|secret|credential|private|api_?key|access_?key|dsn", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)[^/@\s]*@")
-_QUERY = re.compile(r"\?[^\s,]*")
+# Up to the last one: a password may hold anything.
+_USER = re.compile(r"(?<=://).*@", re.DOTALL)
+_QUERY = re.compile(r"\?.*", re.DOTALL)
 
 
 def changed(settings: BaseModel) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ from retrain.store.tables import events
 Json = dict[str, Any]
 
 HOURS = 24
-MOST = 60_000
+MOST = 30_000
 """Events of a day that are counted by the hour, the newest, shared among the entries."""
 HIDDEN = "(hidden)"
 
@@ -69,7 +69,7 @@ def _hours(connection: Connection, source: str, names: Sequence[str], now: datet
     """Events of the last day: `hours`, oldest first, and whether there were more than are counted."""
     starts = [now - timedelta(hours=HOURS - number) for number in range(HOURS)]
     places = [history.positions_between(connection, start, None)[0] for start in starts]
-    counts, each, whole = [0] * HOURS, max(1000, MOST // max(1, len(names))), True
+    counts, each, whole = [0] * HOURS, max(200, MOST // max(1, len(names))), True
     for name in names:
         query = select(events.c.position).where(events.c.source == source, events.c.subject == name)
         query = query.where(events.c.position >= places[0]).order_by(events.c.position.desc()).limit(each)

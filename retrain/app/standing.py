@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from deploy.approvals import why_not
+from deploy.approvals import person, why_not
 from deploy.authors import authors
 from deploy.environments import Approvals, Waivers
 from deploy.rollout.steps import Step
 from deploy.spec import PromotionDocument
 from deploy.states import may
 from retrain.identity import Principal
-from retrain.store import promotions
+from retrain.store import approvals, promotions
 from retrain.store.promotions import PromotionRow
 
 Json = dict[str, Any]
 GONE = "its document is in no manifest any more"
 MANY = "only a person can, by a token or a login of their own"
+NAMED = 20
+"""People that are named for one promotion."""
+People = Mapping[str, Collection[str]]
 VERBS = ("approve", "reject", "retry", "rollback", "hold", "release", "waive")
 
 
-def standing(connection: Connection, documents: Mapping[str, PromotionDocument], name: str, by: Principal) -> Json:
+def standing(
+    connection: Connection, documents: Mapping[str, PromotionDocument], known: People, name: str, by: Principal
+) -> Json:
     """For each verb why it is not for them, or not now; None: it is. And the terms of its approvals, if it has any.
 
-    Whoever decides in the end is the desk; this asks what it asks.
+    Whoever decides in the end is the desk; this asks what it asks. `known`: people with their roles; `can`: those of
+    them who can still approve. `again`: the promotion that tries it again.
     """
     row = promotions.get(connection, name)
     if row is None or row.name not in documents or row.environment not in documents[row.name].environments:
-        return {**dict.fromkeys(VERBS, GONE), "terms": None, "waivers": None, "waivable": [], "canary": []}
+        return {
+            **dict.fromkeys(VERBS, GONE),
+            "terms": None,
+            "waivers": None,
+            "waivable": [],
+            "canary": [],
+            "can": [],
+            "again": None,
+        }
     document = documents[row.name].at(row.environment)
     terms, waivers = document.spec.approvals, document.spec.waivers
     who = authors(connection, document, row)
@@ -44,11 +58,43 @@ def standing(connection: Connection, documents: Mapping[str, PromotionDocument],
         "hold": operates or ("it is held already" if held else None),
         "release": operates or (None if held else "nothing holds it"),
         "waive": _waive(waivers, by, who, row),
-        "terms": terms.model_dump(mode="json") if terms else None,
-        "waivers": waivers.model_dump(mode="json") if waivers else None,
+        "terms": _terms(terms),
+        "waivers": _terms(waivers),
         "waivable": waivable(waivers, row.gates),
         "canary": canary(document.spec.canary, row),
+        "can": _can(connection, terms, known, who, row),
+        "again": _again(connection, row),
     }
+
+
+def _terms(terms: Approvals | Waivers | None) -> Json | None:
+    """As JSON; `expires` in seconds."""
+    if terms is None:
+        return None
+    return {**terms.model_dump(mode="json"), "expires": terms.expires.total_seconds()}
+
+
+def _can(
+    connection: Connection, terms: Approvals | None, known: People, who: frozenset[str], row: PromotionRow
+) -> list[str]:
+    """Who can still approve it, as far as people are known."""
+    if terms is None or row.state != "awaiting":
+        return []
+    said = [one.actor for one in approvals.of(connection, row.id) if one.subject == row.subject]
+    return can(terms, known, who, said)
+
+
+def can(terms: Approvals, known: People, who: Collection[str], said: Iterable[str]) -> list[str]:
+    """Who has a role that counts, is no author, and has not said yes. Pure."""
+    done = {person(name) for name in said}
+    open_ = (name for name in known if person(name) not in done)
+    return sorted(name for name in open_ if why_not(terms, name, known[name], who) is None)[:NAMED]
+
+
+def _again(connection: Connection, row: PromotionRow) -> str | None:
+    """The newest promotion that tries it again."""
+    found = [one.id for one in promotions.of_intent(connection, row.intent_key) if one.retry_of == row.id]
+    return found[-1] if found else None
 
 
 def waivable(terms: Waivers | None, gates: Any) -> list[str]:

@@ -7,7 +7,7 @@ Every link is a key that one row holds of another; the walk goes up to all that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,14 +16,13 @@ from sqlalchemy import Connection
 
 from retrain.app.queries import commit_of
 from retrain.errors import NotFound
-from retrain.events import Event
-from retrain.store import events, firings, promotions, runs
-from retrain.store.firings import FiringRow
+from retrain.store import events, firings, links, promotions, runs
+from retrain.store.links import EventLink, FiringLink, RunLink
 from retrain.store.promotions import PromotionRow
-from retrain.store.runs import RunRow
+from retrain.store.traces import Ref, trace_ids
 
-LIMIT = 2000
-"""Nodes of one trace; an object that started more is shown up to there."""
+LIMIT = 1000
+"""Things of one trace. Of what started more, so many are shown, and how many are left out is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +37,20 @@ class Link:
 
 @dataclass(slots=True)
 class Trace:
-    """The chain: its things by (kind, id), and who led to whom."""
+    """The chain: its things by (kind, id), and who led to whom. `left`: things that are there and were not followed."""
 
     nodes: dict[tuple[str, str], Link] = field(default_factory=dict[tuple[str, str], Link])
     edges: dict[tuple[tuple[str, str], tuple[str, str]], None] = field(
         default_factory=dict[tuple[tuple[str, str], tuple[str, str]], None]
     )
+    left: int = 0
+    id: str = ""
+    """The trace's id as OpenTelemetry has it, in 32 hex digits: of what was asked for."""
+
+    @property
+    def room(self) -> int:
+        """How many things more there is room for."""
+        return LIMIT - len(self.nodes)
 
     def add(self, link: Link) -> bool:
         """Put a thing in; False if it was there, or the trace is full."""
@@ -63,6 +70,7 @@ class Trace:
         order = sorted(self.nodes.values(), key=lambda link: (link.time is None, link.time))
         order.sort(key=lambda link: link.kind != "object")
         return {
+            "trace": self.id,
             "nodes": [
                 {
                     "kind": link.kind,
@@ -73,6 +81,7 @@ class Trace:
                 for link in order
             ],
             "edges": [[cause[1], effect[1]] for cause, effect in self.edges],
+            **({"left": self.left} if self.left else {}),
         }
 
 
@@ -86,73 +95,98 @@ def trace(connection: Connection, name: str) -> Trace:
     if not found.begin(name):
         raise NotFound(f"{name}: no object, event, firing, run, promotion or commit of this platform has that name")
     found.connect()
+    found.trace.id = trace_ids(connection, [found.asked])[found.asked].id
     return found.trace
 
 
 class _Walk:
-    """One search: what is known so far, and how to get from each kind to its neighbours."""
+    """One search: what is known so far, and how to get from each kind to its neighbours, many at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._c = connection
         self.trace = Trace()
-        self._events: dict[str, Event] = {}
-        self._firings: dict[str, FiringRow] = {}
-        self._runs: dict[str, RunRow] = {}
+        self.asked: Ref = ("event", "")
+        self._events: dict[str, EventLink] = {}
+        self._firings: dict[str, FiringLink] = {}
+        self._runs: dict[str, RunLink] = {}
         self._promotions: dict[str, PromotionRow] = {}
 
     def begin(self, name: str) -> bool:
         """Find `name`, all that led to it, and all that followed from it."""
         if keys := events.find(self._c, name):
+            self.asked = ("event", keys[-1])
             self._up_events(keys)
             self._down_events(keys)
-        elif row := firings.get(self._c, name):
-            self._up_firing(row)
-            self._down_firings([row.id])
+        elif firing := firings.origin(self._c, name):
+            del firing
+            self.asked = ("firing", name)
+            self._up_firings([name])
+            self._down_firings([name])
         elif run := runs.get(self._c, name):
-            self._up_run(run)
-            self._down_runs([run])
+            self.asked = ("run", run.id)
+            self._up_runs([run.id])
+            self._down_runs([run.id])
         elif promotion := promotions.get(self._c, name):
+            self.asked = ("promotion", promotion.id)
             self._up_promotion(promotion)
             self._down_causes([promotion.id, *self._after(promotion)])
         else:
             return False
         return True
 
+    def _some(self, ids: Iterable[str], known: Container[str], share: int = 1) -> list[str]:
+        """Those that are new, as many as there is room for, or as that share of the room is."""
+        new = [one for one in dict.fromkeys(ids) if one not in known]
+        room = max(0, self.trace.room) // share
+        self.trace.left += max(0, len(new) - room)
+        return new[:room]
+
     # --- towards the causes --------------------------------------------------------------------------------------
 
     def _up_events(self, keys: Iterable[str]) -> None:
-        for key, event in events.get_many(self._c, [k for k in keys if k not in self._events]).items():
-            self._keep_event(key, event)
-            cause = event.extensions.get("retraincause")
-            if cause is None:
-                continue
-            if run := runs.get(self._c, str(cause)):
-                self._up_run(run)
-            elif promotion := promotions.get(self._c, str(cause)):
-                self._up_promotion(promotion)
-            elif firing := firings.get(self._c, str(cause)):
-                self._up_firing(firing)
+        found = links.events_of(self._c, self._some(keys, self._events))
+        for event in found:
+            self._keep_event(event)
+        self._up_causes([event.cause for event in found if event.cause is not None])
 
-    def _up_firing(self, row: FiringRow) -> None:
-        if self._keep_firing(row):
-            self._up_events(row.events)
-
-    def _up_run(self, row: RunRow) -> None:
-        if not self._keep_run(row):
+    def _up_causes(self, ids: list[str]) -> None:
+        """What events tell of: runs, firings, promotions."""
+        if not ids:
             return
-        if row.firing_id and (firing := firings.get(self._c, row.firing_id)):
-            self._up_firing(firing)
-        kind, _, key = (row.parent or "").partition("/")
-        if kind == "Event":
-            self._up_events([key])
-        elif kind == "Workflow" and (parent := runs.get(self._c, key)):
-            self._up_run(parent)
+        self._up_runs(ids)
+        self._up_firings(ids)
+        for name in dict.fromkeys(ids):
+            if name in self._runs or name in self._firings or name in self._promotions:
+                continue
+            if promotion := promotions.get(self._c, name):
+                self._up_promotion(promotion)
+
+    def _up_firings(self, ids: Iterable[str]) -> None:
+        new = links.firings_of(self._c, self._some_there(ids, self._firings))
+        for firing in new:
+            self._keep_firing(firing)
+        if new:
+            self._up_events([key for firing in new for key in firing.events])
+
+    def _up_runs(self, ids: Iterable[str]) -> None:
+        new = links.runs_of(self._c, self._some_there(ids, self._runs))
+        for run in new:
+            self._keep_run(run)
+        if not new:
+            return
+        self._up_firings([run.firing_id for run in new if run.firing_id])
+        parents = [(run.parent or "").partition("/") for run in new]
+        self._up_events([key for kind, _, key in parents if kind == "Event"])
+        self._up_runs([key for kind, _, key in parents if kind == "Workflow"])
+
+    def _some_there(self, ids: Iterable[str], known: Container[str]) -> list[str]:
+        """As `_some`, of names that need not be there: what is left out is not counted."""
+        return [one for one in dict.fromkeys(ids) if one not in known][: max(0, self.trace.room)]
 
     def _up_promotion(self, row: PromotionRow) -> None:
         if not self._keep_promotion(row):
             return
-        if row.firing_id and (firing := firings.get(self._c, row.firing_id)):
-            self._up_firing(firing)
+        self._up_firings([row.firing_id] if row.firing_id else [])
         if row.parent and (before := promotions.get(self._c, row.parent)):
             self._up_promotion(before)
 
@@ -168,57 +202,66 @@ class _Walk:
     def _down_events(self, keys: Iterable[str]) -> None:
         known = list(keys)
         made = firings.of_events(self._c, known)
-        self._down_firings({one for ids in made.values() for one in ids})
+        self._down_firings(one for ids in made.values() for one in ids)
         self._down_children([f"Event/{key}" for key in known])
 
     def _down_children(self, parents: list[str]) -> None:
         """Runs that an event's binding or a run has made."""
-        found = [row for row in runs.of_parents(self._c, parents) if row.id not in self._runs]
-        if found and len(self.trace.nodes) < LIMIT:
-            self._down_runs(found)
+        self._down_new_runs(links.runs_of_parents(self._c, parents))
 
     def _down_firings(self, ids: Iterable[str]) -> None:
-        known = list(ids)
-        for firing_id in known:
-            if firing_id not in self._firings and (row := firings.get(self._c, firing_id)):
-                self._keep_firing(row)
-                self._up_events(row.events)  # the other halves of a join belong to the story
-        if not known or len(self.trace.nodes) >= LIMIT:
+        every = list(dict.fromkeys(ids))
+        # What came of them wants room too.
+        for firing in links.firings_of(self._c, self._some(every, self._firings, share=3)):
+            self._keep_firing(firing)
+        known = [one for one in every if one in self._firings]
+        # The other halves of a join belong to the story.
+        self._up_events([key for one in known for key in self._firings[one].events])
+        if not known:
             return
-        self._down_runs([row for row in runs.of_firings(self._c, known) if row.id not in self._runs])
-        proposed = [p for p in promotions.related(self._c, known, []) if p.id not in self._promotions]
-        for promotion in proposed:
-            self._keep_promotion(promotion)
-        self._down_causes([*known, *(promotion.id for promotion in proposed)])
+        self._down_new_runs(links.runs_of_firings(self._c, known))
+        proposed = self._proposed_by(known)
+        self._down_causes([*known, *proposed])
 
-    def _down_runs(self, rows: Iterable[RunRow]) -> None:
-        known = list(rows)
-        for row in known:
-            self._keep_run(row)
-        self._down_causes([row.id for row in known])
-        self._down_children([f"Workflow/{row.id}" for row in known])
+    def _proposed_by(self, firing_ids: list[str]) -> list[str]:
+        found = [one for one in promotions.related(self._c, firing_ids, []) if one.id not in self._promotions]
+        for promotion in found:
+            self._keep_promotion(promotion)
+        return [one.id for one in found]
+
+    def _down_new_runs(self, found: Sequence[RunLink]) -> None:
+        wanted = set(self._some((run.id for run in found), self._runs))
+        for run in found:
+            if run.id in wanted:
+                self._keep_run(run)
+        self._down_runs([run.id for run in found if run.id in wanted])
+
+    def _down_runs(self, ids: list[str]) -> None:
+        if ids:
+            self._down_causes(ids)
+            self._down_children([f"Workflow/{one}" for one in ids])
 
     def _down_causes(self, ids: list[str]) -> None:
-        new = [key for key in events.caused_by(self._c, ids) if key not in self._events]
+        told = links.events_of(self._c, self._some(events.caused_by(self._c, ids), self._events))
         # That a firing is done tells limits of it; to the story it adds nothing.
-        told = {k: e for k, e in events.get_many(self._c, new).items() if not (e.subject or "").startswith("firing.")}
-        for key, event in told.items():
-            self._keep_event(key, event)
-        if told:
-            self._down_events(told)
+        kept = [event for event in told if not (event.subject or "").startswith("firing.")]
+        for event in kept:
+            self._keep_event(event)
+        if kept:
+            self._down_events([event.key for event in kept])
 
     # --- what is kept --------------------------------------------------------------------------------------------
 
-    def _keep_event(self, key: str, event: Event) -> bool:
-        self._events[key] = event
+    def _keep_event(self, event: EventLink) -> bool:
+        self._events[event.key] = event
         name = f"{event.source}/{event.subject}" if event.subject else event.source
         return self.trace.add(Link("event", event.id, event.time, name))
 
-    def _keep_firing(self, row: FiringRow) -> bool:
+    def _keep_firing(self, row: FiringLink) -> bool:
         self._firings[row.id] = row
         return self.trace.add(Link("firing", row.id, row.created, f"{row.sensor}/{row.trigger}: {row.state}"))
 
-    def _keep_run(self, row: RunRow) -> bool:
+    def _keep_run(self, row: RunLink) -> bool:
         self._runs[row.id] = row
         return self.trace.add(Link("run", row.id, row.created, f"{row.name}: {row.phase}"))
 
@@ -234,12 +277,12 @@ class _Walk:
     def connect(self) -> None:
         """Add the objects, and draw the links between all that was found."""
         link = self.trace.connect
-        for key, ref in events.refs_of(self._c, list(self._events)):
+        for key, ref in links.objects_of(self._c, list(self._events)):
             event = self._events[key]
             self.trace.add(Link("object", ref, event.time, "arrived"))
             link(("object", ref), ("event", event.id))
         for event in self._events.values():
-            cause = str(event.extensions.get("retraincause"))
+            cause = event.cause or ""
             link(("run", cause), ("event", event.id))
             link(("firing", cause), ("event", event.id))
             link(("promotion", cause), ("event", event.id))

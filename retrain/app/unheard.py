@@ -20,7 +20,7 @@ from sensors.dependency_spec import Dependency
 
 Json = dict[str, Any]
 MOST = 200
-"""Sensors whose silence is explained one by one; those nearest to the event come first."""
+"""Sensors whose silence is explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +40,50 @@ def hearing(connection: Connection, key: str, names: Iterable[str]) -> Hearing:
 
 
 def unheard(event: Event, documents: Iterable[SensorDocument], heard: Collection[str], known: Hearing) -> list[Json]:
-    """Each sensor without a decision about the event: `{"sensor", "reason", "asks", "nearest"}`.
+    """Sensors without a decision about the event, `MOST` at most: `{"sensor", "reason", "asks", "nearest"}`.
 
-    `asks`: whether it does ask for such events. `nearest`: the dependency that is most like the event, as
-    `{"dependency", "source", "name"}`; None where it has none.
+    Those that ask for such events (`asks`) come first, then those that ask for what is most like it. `nearest`: their
+    dependency that is, as `{"dependency", "source", "name"}`; None where one has none.
     """
-    found = [(_silence(event, one, known), one) for one in documents if one.name not in heard]
-    found.sort(key=lambda pair: (not pair[0]["asks"], -_near(address_of(event), pair[1])[0], pair[0]["sensor"]))
-    return [said for said, _ in found]
-
-
-def _silence(event: Event, document: SensorDocument, known: Hearing) -> Json:
     at = address_of(event)
-    mine = [one for one in document.spec.dependencies if _asks(one, at)]
-    near = mine[0] if mine else _near(at, document)[1]
-    asks = bool(mine) or owner_of(event) == document.name
-    return {
-        "sensor": document.name,
-        "asks": asks,
-        "reason": _deaf(document, known) if asks else _other(at, near),
-        "nearest": _shown(near) if near else None,
-    }
+    found = [(_concerns(event, one), _roughly(at, one), one) for one in documents if one.name not in heard]
+    found.sort(key=lambda one: (not one[0], -one[1], one[2].name))
+    return [_silence(at, one, known, asks=asks) for asks, _, one in found[:MOST]]
+
+
+def _silence(at: Address, document: SensorDocument, known: Hearing, *, asks: bool) -> Json:
+    mine = (one for one in document.spec.dependencies if _asks(one, at))
+    near = next(mine, None) or _near(at, document)
+    reason = _deaf(document, known) if asks else _other(at, near)
+    return {"sensor": document.name, "asks": asks, "reason": reason, "nearest": _shown(near) if near else None}
+
+
+def _concerns(event: Event, document: SensorDocument) -> bool:
+    at = address_of(event)
+    return owner_of(event) == document.name or any(_asks(one, at) for one in document.spec.dependencies)
+
+
+def _roughly(at: Address, document: SensorDocument) -> float:
+    """How like the event the most similar of its addresses is, quickly: of thousands of sensors few are looked at."""
+    return max((_ends_alike(at, one) for one in document.spec.dependencies), default=-1.0)
+
+
+def _ends_alike(at: Address, one: Dependency) -> float:
+    pairs = ((at[0], one.event_source_name), (at[1], one.event_name))
+    return sum(_same_ends(*pair) / (max(len(pair[0]), len(pair[1])) or 1) for pair in pairs)
+
+
+def _same_ends(one: str, other: str) -> int:
+    """Letters that two words begin and end with alike."""
+    begin = _same_begin(one, other)
+    return begin + _same_begin(one[begin:][::-1], other[begin:][::-1])
+
+
+def _same_begin(one: str, other: str) -> int:
+    for number, (letter, mate) in enumerate(zip(one, other, strict=False)):
+        if letter != mate:
+            return number
+    return min(len(one), len(other))
 
 
 def _asks(one: Dependency, at: Address) -> bool:
@@ -68,10 +91,11 @@ def _asks(one: Dependency, at: Address) -> bool:
     return address == at if isinstance(address, tuple) else address(at)
 
 
-def _near(at: Address, document: SensorDocument) -> tuple[float, Dependency | None]:
-    """The dependency that is most like this address, and how much, from 0 to 1."""
-    alike = ((_alike(at, (one.event_source_name, one.event_name)), one) for one in document.spec.dependencies)
-    return max(alike, key=lambda pair: pair[0], default=(0.0, None))
+def _near(at: Address, document: SensorDocument) -> Dependency | None:
+    """The dependency that is most like this address."""
+    return max(
+        document.spec.dependencies, key=lambda one: _alike(at, (one.event_source_name, one.event_name)), default=None
+    )
 
 
 def _alike(one: Address, other: Address) -> float:

@@ -50,6 +50,11 @@ STEADY_S = 10.0
 
 MAX_DELAY_S = 5.0
 POLL_S = 0.005
+LOOK_S = 1.0
+LEAST_FREE = 4 * 1024 * 1024
+"""Bytes on its disk without which it cannot work: it writes blocks."""
+NO_SPACE = b"no space left on device"
+MOST_LOG = 1024 * 1024
 
 
 class EmbeddedServer:
@@ -114,6 +119,39 @@ class EmbeddedServer:
                 delay_s = _longer(delay_s)
                 await anyio.sleep(delay_s)
             self.restarts += 1
+
+    async def watch_room(self) -> None:
+        """Say when the disk is full, for ever, and start the server again when there is room: a stream that could not
+        be written once takes nothing more until then."""
+        read, full = self._log_size(), False
+        while True:
+            await anyio.sleep(LOOK_S)
+            free, size = self._free(), self._log_size()
+            full = full or free < LEAST_FREE or (size > read and self._said(NO_SPACE, read))
+            read = size
+            if full and free < 2 * LEAST_FREE:
+                self.waiting_for = f"the embedded server: the disk that holds {self._data_dir} is full"
+            elif full and self._process is not None:
+                log.warning("bus.room_again", free=free)
+                full = False
+                self._process.send_signal(signal.SIGINT)  # `supervise` starts it again
+
+    def _free(self) -> int:
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self._data_dir).free
+        return 0
+
+    def _log_size(self) -> int:
+        with contextlib.suppress(OSError):
+            return self.log_file.stat().st_size
+        return 0
+
+    def _said(self, words: bytes, after: int) -> bool:
+        """Whether the server has written this to its log since then."""
+        with contextlib.suppress(OSError), self.log_file.open("rb") as file:
+            file.seek(after)
+            return words in file.read(MOST_LOG)
+        return False
 
     async def _restart(self, delay_s: float) -> bool:
         try:
@@ -236,13 +274,15 @@ async def embedded(data_dir: Path, settings: BusSettings | None = None) -> Async
         server = EmbeddedServer(path, settings or BusSettings(), lock)
         await server.start()
         supervisor = asyncio.create_task(server.supervise(), name="retrain.bus.server")
+        watcher = asyncio.create_task(server.watch_room(), name="retrain.bus.room")
         try:
             yield server
         finally:
             with anyio.CancelScope(shield=True):
-                supervisor.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await supervisor
+                for task in (watcher, supervisor):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
                 await server.stop()
 
 

@@ -41,6 +41,10 @@ class NatsBus:
         """What the bus lacks, in words for /readyz and without credentials; None when it lacks nothing."""
         return self._link.waiting_for
 
+    def explain(self, why: Callable[[], str | None]) -> None:
+        """`why` says what the server waits for, where a publish is not confirmed and the connection is up."""
+        self._publisher.why = why
+
     @property
     def skipped(self) -> int:
         """Messages read that were no events: somebody else's."""

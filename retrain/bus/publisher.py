@@ -7,6 +7,7 @@ a connection broke is sent again on the next one: the stream knows a key that it
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -44,6 +45,8 @@ class Publisher:
         self._waiting: dict[str, Waiting] = {}  # in the order of their deadlines: all wait equally long
         self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self.why: Callable[[], str | None] = lambda: None
+        """What the server waits for, as far as somebody beside it knows."""
 
     async def attach(self, connection: Connection, *, grouped: bool) -> None:
         """Use a new connection, and send what still waits on it. `grouped`: in batches, which its stream takes."""
@@ -145,7 +148,7 @@ class Publisher:
             self._settle(token, BusError(f"not confirmed within {self._timeout_s:g} s: {self._state()}"))
 
     def _state(self) -> str:
-        return self._link.waiting_for or "the bus is connected but does not answer"
+        return self._link.waiting_for or self.why() or "the bus is connected but does not answer"
 
 
 def _outcome(message: Msg) -> Published | RetrainError:

@@ -44,7 +44,8 @@ async def save(connection: Connection, stream: str, write: Callable[[bytes], obj
         head = await connection.request(f"$JS.API.STREAM.SNAPSHOT.{stream}", body, PATIENCE_S)
         while chunk := await _next(chunks, connection):
             await asyncio.to_thread(write, chunk.data)
-            await client.publish(chunk.reply)
+            if chunk.reply:  # not every one wants a word
+                await client.publish(chunk.reply)
         return {"config": head["config"], "state": head["state"]}
     except (NatsError, OSError) as error:
         raise BusError(f"the snapshot of {stream} broke off: {error}") from error

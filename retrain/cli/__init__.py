@@ -22,7 +22,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("retrain.cli.init:init", "Write a small working project"),
     "lint": ("retrain.cli.lint:lint", "Check manifests without running anything"),
     "run": ("retrain.cli.run:run", "Run a workflow here and now, without a platform"),
-    "doctor": ("retrain.cli.doctor:doctor", "Show what this machine has and lacks"),
+    "doctor": ("retrain.cli.doctor:doctor", "Show what this machine, or a running platform, lacks"),
+    "overview": ("retrain.cli.overview:overview", "Show the last day, what waits, what is broken, what is live"),
+    "find": ("retrain.cli.overview:find", "Find any id, key, object, commit or name"),
     "trace": ("retrain.cli.trace:trace", "Show the chain from an object to the live model"),
     "events": ("retrain.cli.events:events", "List, follow, send and show events"),
     "sources": ("retrain.cli.sources:sources", "Show where events come from"),
@@ -30,8 +32,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "firings": ("retrain.cli.firings:firings", "Show what sensors have set off"),
     "runs": ("retrain.cli.runs:runs", "List, watch, read and stop workflow runs"),
     "crons": ("retrain.cli.crons:crons", "Show, suspend and start workflows that run by the clock"),
+    "models": ("retrain.cli.models:models", "Show what is live where, and how it came there"),
     "promotions": ("retrain.cli.promotions:promotions", "Show, plan, approve and roll back promotions"),
     "backup": ("retrain.cli.backup:backup", "Make, check and restore back-ups of a platform's state"),
+    "support": ("retrain.cli.support:support", "Gather what helps to find a fault, without secrets"),
+    "tokens": ("retrain.cli.tokens:tokens", "Make, list and revoke tokens of people and programs"),
+    "audit": ("retrain.cli.audit:audit", "Show what people did"),
     "deadletters": ("retrain.cli.deadletters:deadletters", "Show and redrive what could not be done"),
 }
 """Each command: where it is, and its line in the help. A new one is a file and a line here."""

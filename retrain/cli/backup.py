@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ without_option = click.option(
 @click.group()
 def backup() -> None:
     """Make, check and restore back-ups of a platform's state."""
+    from retrain.app.logs import set_up
+
+    set_up(os.environ.get("RETRAIN_LOG_LEVEL", "warning"))  # the embedded bus tells of its start
 
 
 @backup.command()
@@ -52,7 +56,7 @@ def create(target: Path, data: Path | None, server: str | None, output: str, **w
 
 
 @backup.command()
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
 @click.option("--whole", is_flag=True, help="Restore it into a directory that is thrown away, with the bus")
 @output_option
 def verify(source: Path, whole: bool, output: str) -> None:
@@ -66,7 +70,7 @@ def verify(source: Path, whole: bool, output: str) -> None:
 
 
 @backup.command()
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="A new or empty directory")
 @output_option
 def restore(source: Path, data: Path, output: str) -> None:

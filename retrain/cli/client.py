@@ -18,20 +18,25 @@ from urllib.parse import quote, urlencode, urlsplit
 import click
 
 from retrain.app.holding import address
-from retrain.errors import ConfigError, NotFound, Permanent, Refused, RetrainError, Transient
+from retrain.errors import ConfigError, Forbidden, NotFound, Permanent, Refused, RetrainError, Transient
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from urllib.error import HTTPError
 
 TIMEOUT_S = 30.0
-JSON = {"Accept": "application/json"}
+JSON = {"Accept": "application/json, application/problem+json"}
 DEFAULT = "http://127.0.0.1:7300"
 
 ERRORS: dict[int, type[RetrainError]] = {
     400: ConfigError,
+    403: Forbidden,
     404: NotFound,
     409: Refused,
+    412: Refused,
     413: Permanent,
+    414: ConfigError,
+    415: ConfigError,
     422: ConfigError,
 }
 
@@ -65,10 +70,32 @@ class Client:
         """
         return self._answer(self._open("GET", path, words))
 
+    def every(self, path: str, **words: Any) -> dict[str, Any]:
+        """A list, all of its pages as one. Errors as `get`."""
+        page = self.get(path, limit=1000, **words)
+        while page["next"]:
+            more = self.get(path, limit=1000, cursor=page["next"], **words)
+            page = {**more, "items": [*page["items"], *more["items"]]}
+        return page
+
+    def listed(self, path: str, **words: Any) -> Any:
+        """A page of a list. The platform looks through a part of it at a time where no index helps: this goes on until
+        the page is full, or the list at its end. Errors as `get`."""
+        page = self.get(path, **words)
+        wanted = words.get("limit") or 50
+        while page.get("searched") and page["next"] and len(page["items"]) < wanted:
+            more = self.get(path, **{**words, "cursor": page["next"], "limit": wanted - len(page["items"])})
+            page = {**more, "items": [*page["items"], *more["items"]]}
+        return page
+
     def post(self, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """Send JSON; the JSON that comes back. Errors as `get`."""
         content = json.dumps({} if body is None else body).encode()
         return self._answer(self._open("POST", path, {}, content, {**JSON, "Content-Type": content_type}))
+
+    def delete(self, path: str) -> Any:
+        """End something; the JSON that comes back. Errors as `get`."""
+        return self._answer(self._open("DELETE", path, {}))
 
     def save(self, path: str, to: BinaryIO) -> None:
         """Write the bytes that the platform sends, as they come. Errors as `get`."""
@@ -76,12 +103,29 @@ class Client:
         with self._reaching(), self._open("GET", path, {}, headers=headers, timeout=None) as response:
             shutil.copyfileobj(response, to)
 
+    def get_at(self, path: str, **words: Any) -> tuple[Any, datetime | None, float]:
+        """As `get`, with the time that the platform says it is, and the seconds that the answer took."""
+        from email.utils import parsedate_to_datetime
+        from time import monotonic
+
+        begun = monotonic()
+        response = self._open("GET", path, words)
+        said, took = response.headers.get("Date"), monotonic() - begun
+        return self._answer(response), parsedate_to_datetime(said) if said else None, took
+
     def save_answer(self, path: str, body: Any, to: BinaryIO) -> None:
         """Send JSON, and write the bytes that come back as they come. Errors as `get`."""
         headers = {"Accept": "application/octet-stream", "Content-Type": "application/json"}
         content = json.dumps(body).encode()
         with self._reaching(), self._open("POST", path, {}, content, headers, timeout=None) as response:
             shutil.copyfileobj(response, to)
+
+    def binary(self, path: str, body: Any) -> bytes:
+        """Send JSON; the bytes that come back. Errors as `get`."""
+        from io import BytesIO
+
+        self.save_answer(path, body, content := BytesIO())
+        return content.getvalue()
 
     def lines(self, path: str, *, accept: str = "text/plain", **words: Any) -> Generator[str]:
         """The lines of a text that the platform sends, as they come; `accept` is the type that is asked for."""
@@ -119,11 +163,14 @@ class Client:
         from urllib.error import HTTPError
         from urllib.request import Request, urlopen
 
-        query = urlencode({name: value for name, value in words.items() if value is not None})
+        query = urlencode({name: value for name, value in words.items() if value is not None}, doseq=True)
         url = f"{self.url}{path}" + (f"?{query}" if query else "")
         request = Request(url, data=body, method=method)  # noqa: S310 - http(s), checked above
         for name, value in headers.items():
             request.add_header(name, value)
+        if name := os.environ.get("USER", ""):
+            # Whoever is known by a token of their own is called as that says.
+            request.add_header("X-Retrain-Actor", name.encode("ascii", "replace").decode())
         if token := os.environ.get("RETRAIN_SERVER_TOKEN"):
             request.add_header("Authorization", f"Bearer {token}")
         with self._reaching():
@@ -151,7 +198,8 @@ def _raise(error: HTTPError) -> NoReturn:
 
     try:
         answer = json.loads(error.read())
-        message = answer.get("error") or json.dumps(answer.get("detail", answer))
+        message = answer.get("detail") or answer.get("error") or answer
+        message = message if isinstance(message, str) else json.dumps(message)
     except (ValueError, AttributeError, OSError, http.client.HTTPException):
         message = f"HTTP {error.code}"  # no answer of ours: a proxy's page, or another program on that port
     raise ERRORS.get(error.code, Transient if error.code >= 500 else Refused)(message) from error

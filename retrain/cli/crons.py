@@ -52,7 +52,7 @@ def on_one(command: Callable[..., Any]) -> Callable[..., Any]:
 @output_option
 def list_(server: str | None, output: str) -> None:
     """List CronWorkflows with their times and their runs."""
-    page = Client(server).get("/api/v1/crons")
+    page = Client(server).every("/api/v1/crons")
     emit(
         page, output, name=_name, table=lambda p: table(COLUMNS, p["items"], empty="this project has no CronWorkflows")
     )

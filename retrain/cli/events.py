@@ -49,7 +49,7 @@ events.add_command(case)
 @output_option
 def list_(output: str, server: str | None, kind: str | None, **words: Any) -> None:
     """List events, newest first."""
-    page = Client(server).get("/api/v1/events", type=kind, **words)
+    page = Client(server).listed("/api/v1/events", type=kind, **words)
     emit(page, output, name=_name, table=lambda p: table(COLUMNS, p["items"], empty="no events yet"))
     if output == "table":
         more(page)
@@ -158,7 +158,7 @@ def _show(found: dict[str, Any]) -> None:
     table(columns, found["decisions"], empty="no sensor cares for this event", prose=True)
     for one in found["silent"][:MOST_SILENT]:
         click.echo(f"silent {one['sensor']}: {plain(one['reason'])}")
-    if (left := len(found["silent"]) - MOST_SILENT) > 0:
-        click.echo(f"and {left} more that said nothing (-o json shows all)")
+    if (left := len(found["silent"]) - MOST_SILENT + found["silentLeft"]) > 0:
+        click.echo(f"and {left} more that said nothing (-o json shows those nearest to it)")
     for firing in found["firings"]:
         click.echo(f"fired {firing}")

@@ -51,7 +51,7 @@ def firings() -> None:
 @output_option
 def list_(output: str, server: str | None, **words: Any) -> None:
     """List firings, newest first."""
-    page = Client(server).get("/api/v1/firings", **words)
+    page = Client(server).listed("/api/v1/firings", **words)
     emit(page, output, name=lambda f: f["id"], table=lambda p: table(COLUMNS, p["items"], empty="no firings yet"))
     if output == "table":
         more(page)

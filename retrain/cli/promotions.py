@@ -12,6 +12,7 @@ import click
 from retrain.cli import promotion_view
 from retrain.cli.client import Client, list_options, quoted, server_option
 from retrain.cli.output import Column, age, emit, more, output_option, table
+from retrain.cli.promotion_inbox import inbox
 from retrain.cli.promotion_verify import verify
 from retrain.errors import ConfigError
 
@@ -59,12 +60,14 @@ def promotions() -> None:
 
 
 promotions.add_command(verify)
+promotions.add_command(inbox)
 
 
 @promotions.command("list")
 @click.option("--name", help="Only promotions with this name")
 @click.option("--environment", "-e", help="Only promotions to this environment")
 @click.option("--state", help="Only promotions in this state")
+@click.option("--since", metavar="2h|TIME", help="Only promotions begun in the last so long, or since then")
 @list_options
 @server_option
 @output_option
@@ -257,7 +260,7 @@ def holds(server: str | None, output: str) -> None:
         ("BY", lambda h: h["actor"]),
         ("REASON", lambda h: h["reason"]),
     )
-    page = Client(server).get("/api/v1/holds")
+    page = Client(server).every("/api/v1/holds")
     emit(page, output, name=lambda h: h["name"], table=lambda p: table(columns, p["items"], empty="nothing is held"))
 
 

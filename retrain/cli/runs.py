@@ -10,6 +10,7 @@ import click
 from retrain.cli import run_control
 from retrain.cli.client import Client, server_option
 from retrain.cli.output import Column, age, emit, more, table
+from retrain.cli.run_compare import compare
 from retrain.cli.run_copy import cp
 from retrain.cli.run_logs import logs
 from retrain.cli.run_names import get_run, selecting, words_of
@@ -49,6 +50,27 @@ def _pods(run: dict[str, Any]) -> str | None:
 WIDE: tuple[Column, ...] = (*COLUMNS[:-1], ("P/R/C", _pods), ("PARAMETERS", _parameters), COLUMNS[-1])
 
 
+LISTED = ("workflow", "until", "namespace", "columns", "sort", "limit", "cursor")
+"""What a list is asked for beside what other commands select runs by."""
+
+
+def with_values(columns: tuple[Column, ...], runs: list[dict[str, Any]]) -> tuple[Column, ...]:
+    """The columns, with those that were asked for before the message."""
+    names = list(runs[0].get("columns") or {}) if runs else []
+    return (*columns[:-1], *(_value(name) for name in names), columns[-1])
+
+
+def _value(name: str) -> Column:
+    return name.partition(":")[2].upper(), lambda run: run["columns"][name]
+
+
+def tell_sorted(page: dict[str, Any]) -> None:
+    """Say what was sorted, where that is not all that fits."""
+    said = page.get("sorted")
+    if said and not said["all"]:
+        click.echo(f"sorted are the newest {said['runs']} that fit; older ones are not among them", err=True)
+
+
 @click.group()
 def runs() -> None:
     """List, watch and read workflow runs; stop them, suspend them, and try them again."""
@@ -57,6 +79,10 @@ def runs() -> None:
 @runs.command("list")
 @selecting
 @click.option("--workflow", help="Only runs of this workflow")
+@click.option("--until", metavar="AGE|TIME", help="Only runs made before then")
+@click.option("--namespace", help="Only runs of this namespace")
+@click.option("--columns", metavar="KIND:NAME,...", help="Values to show: param:lr, metric:accuracy, output:x, label:y")
+@click.option("--sort", metavar="BY", help="created, duration or a column such as metric:accuracy; with - downward")
 @click.option("-n", "--limit", default=50, show_default=True, help="Items of one page")
 @click.option("--cursor", help="Where the page before ended")
 @server_option
@@ -70,11 +96,12 @@ def runs() -> None:
 )
 def list_(output: str, server: str | None, **words: Any) -> None:
     """List runs, newest first."""
-    rest = {name: words[name] for name in ("workflow", "limit", "cursor")}
+    rest = {name: words[name] for name in LISTED}
     page = Client(server).get("/api/v1/runs", **words_of(words), **rest)
-    columns = WIDE if output == "wide" else COLUMNS
+    columns = with_values(WIDE if output == "wide" else COLUMNS, page["items"])
     emit(page, output, name=_name, table=lambda p: table(columns, p["items"], empty="no runs yet"))
     if output in {"table", "wide"}:
+        tell_sorted(page)
         more(page)
 
 
@@ -104,6 +131,7 @@ for _command in (
     run_control.resubmit,
     run_control.delete,
     cp,
+    compare,
 ):
     runs.add_command(_command)
 

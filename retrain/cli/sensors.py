@@ -63,8 +63,8 @@ sensors.add_command(graph)
 def list_(server: str | None, output: str) -> None:
     """List the sensors of the platform."""
     client = Client(server)
-    emit(client.get("/api/v1/sensors"), output, name=lambda s: s["name"], table=_list)
-    if output == "table" and (aside := client.get("/api/v1/removed")["items"]):
+    emit(client.every("/api/v1/sensors"), output, name=lambda s: s["name"], table=_list)
+    if output == "table" and (aside := client.every("/api/v1/removed")["items"]):
         click.echo()
         table(ASIDE, aside, empty="")
 

@@ -86,7 +86,7 @@ def _print(client: Client, name: str, watch: bool, output: str, draw: Any) -> No
 
 
 def _page(client: Client, name: str) -> dict[str, Any]:
-    page = client.get("/api/v1/sources")
+    page = client.every("/api/v1/sources")
     if not name:
         return page
     source, _, event = name.partition("/")

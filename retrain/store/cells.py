@@ -15,6 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 
 from retrain.store.rows import upsert
 from retrain.store.tables import sensor_cells, sensor_members
+from retrain.store.windows import by
 
 LIVE, PAST = 0, 1
 SEEN = "seen"
@@ -225,6 +226,7 @@ def retired(connection: Connection) -> list[Retired]:
     """All that is set aside, by sensor and part, `seen` left out: nobody misses it."""
     query = select(_C.sensor, _C.part, func.count().label("n"), func.min(_C.retired).label("since"))
     query = query.where(_C.retired.is_not(None), _C.kind != SEEN).group_by(_C.sensor, _C.part)
+    query = by(query, sensor_cells, "ix_sensor_cells_retired")
     rows = connection.execute(query.order_by(_C.sensor, _C.part))
     return [Retired(row.sensor, row.part, row.n, row.since) for row in rows]
 

@@ -34,12 +34,19 @@ class DecisionRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DecisionFilter:
-    """Which decisions to show; None means any. `before`: those that were made before the one of this number."""
+    """Which decisions to show; None means any. `before`: those that were made before the one of this number; `after`:
+    that one and later ones."""
 
     outcome: str | None = None
     trigger: str | None = None
     key: str | None = None
     before: int | None = None
+    after: int | None = None
+
+    @property
+    def sieved(self) -> bool:
+        """Whether it asks for what no index has."""
+        return (self.outcome, self.trigger, self.key) != (None, None, None)
 
 
 _NAMES = ("event_key", "sensor", "dependency", "outcome", "reason", "detail", "time", "trigger", "key")
@@ -83,7 +90,18 @@ def of_sensor(
             where.append(column == wanted)
     if which.before is not None:
         where.append(decisions.c.id < which.before)
+    if which.after is not None:
+        where.append(decisions.c.id >= which.after)
     return _rows(connection, where, newest=True, limit=limit)
+
+
+def floor_of(connection: Connection, sensor: str, before: int | None, most: int) -> int | None:
+    """The number of the sensor's decision that so many others of it were made after, up to `before`; None: there are
+    not so many."""
+    query = select(decisions.c.id).where(decisions.c.sensor == sensor)
+    if before is not None:
+        query = query.where(decisions.c.id < before)
+    return connection.execute(query.order_by(decisions.c.id.desc()).offset(most).limit(1)).scalar()
 
 
 def prune(connection: Connection, before: datetime, keep_rows: int | None, most: int = 1000) -> int:

@@ -229,7 +229,9 @@ def _walked(connection: Connection, which: EventFilter, between: tuple[int, int]
     if floor is None:
         return _page(connection, query, limit)
     found = _page(connection, query.where(place >= floor), limit)
-    return found if found.next is not None else Page(found.items, str(floor), most)
+    if found.next is not None:
+        return found
+    return Page(found.items, str(floor), most if len(found.items) < limit else None)
 
 
 def _page(connection: Connection, query: Select[*tuple[Any, ...]], limit: int) -> Page[SeenEvent]:

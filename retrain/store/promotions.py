@@ -83,11 +83,12 @@ class PromotionRow:
 
 @dataclass(frozen=True, slots=True)
 class PromotionFilter:
-    """Which promotions of a list to show; None means any."""
+    """Which promotions of a list to show; None means any. `since`: those that began then or later."""
 
     name: str | None = None
     environment: str | None = None
     state: str | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +374,8 @@ def listing(
     ):
         if wanted is not None:
             query = query.where(column == wanted)
+    if which.since is not None:
+        query = query.where(promotions.c.created >= which.since)
     rows, following = page(connection, query, (promotions.c.created, promotions.c.id), cursor, limit)
     return Page([_promotion(row) for row in rows], following)
 

@@ -12,9 +12,11 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, or_, select, typ
 from retrain.store.rows import Page, page, place_of
 from retrain.store.runs import RunRow
 from retrain.store.tables import runs
-from retrain.store.windows import FEW, LOOKED_AT, READ, begins, by, few, floor_of
+from retrain.store.windows import LOOKED_AT, READ, begins, by, few, floor_of
 
 Fits = Callable[[RunRow], bool]
+FITTED = 500
+"""Whole runs that one page reads to see whether they fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,11 @@ def search(connection: Connection, which: RunSearch, *, cursor: str | None = Non
         rows, cursor = page(connection, query, order, cursor, limit - len(found))
         found.extend(_fitting(rows, which.fits))
         read += len(rows)
-        if cursor is not None and len(found) < limit and read < FEW:
+        if cursor is not None and len(found) < limit and read < FITTED:
             continue
         if cursor is not None or floor is None:
             return Page(found, cursor, read if cursor is not None and len(found) < limit else None)
-        return Page(found, place_of(floor, ""), most)
+        return Page(found, place_of(floor, ""), most if len(found) < limit else None)
 
 
 def _fitting(rows: Sequence[Any], fits: Fits | None) -> list[RunRow]:

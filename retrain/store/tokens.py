@@ -53,8 +53,8 @@ def get(connection: Connection, token_id: str) -> TokenRow | None:
     return _row(row) if row else None
 
 
-def revoke(connection: Connection, token_id: str, now: datetime) -> list[str]:
-    """End a token and those that were made with it; the digests of all that were good until now."""
+def revoke(connection: Connection, token_id: str, now: datetime) -> list[TokenRow]:
+    """End a token and those that were made with it; all that were good until now."""
     found: list[TokenRow] = []
     waiting = [token_id]
     while waiting:
@@ -67,7 +67,7 @@ def revoke(connection: Connection, token_id: str, now: datetime) -> list[str]:
     good = [one for one in found if one.good(now)]
     ids = [one.id for one in good]
     connection.execute(update(tokens).where(tokens.c.id.in_(ids), tokens.c.revoked.is_(None)).values(revoked=now))
-    return [one.digest for one in good]
+    return good
 
 
 def touch(connection: Connection, token_id: str, now: datetime) -> None:

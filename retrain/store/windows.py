@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, literal, select
-
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from retrain.store.rows import page, place_in, place_of
 
-LOOKED_AT = 50_000
+LOOKED_AT = 30_000
 """Rows that one page looks at where the row itself says whether it is meant."""
-READ = 20_000
+READ = 15_000
 """Rows that one page looks at where a text is searched for in each."""
 FEW = 2000
 """Rows that are sorted for one page rather than walked to."""
@@ -29,6 +28,7 @@ class Hinting(SQLiteCompiler):
     """SQLAlchemy's own for SQLite leaves hints out."""
 
     def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        del table
         return text
 
 
@@ -58,7 +58,7 @@ def window(  # noqa: PLR0913 - a list's parts
     if floor is None:
         return *page(connection, query, order, cursor, limit), None
     rows, following = page(connection, query.where(order[0] >= floor), order, cursor, limit)
-    return (rows, following, None) if following else (rows, place_of(floor, ""), most)
+    return rows, following or place_of(floor, ""), None if following or len(rows) >= limit else most
 
 
 def floor_of(

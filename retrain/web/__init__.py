@@ -3,9 +3,13 @@ FastAPI."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from eventsources import SourceHost
+from retrain.app.emitted import record_emitted
 from retrain.app.services import Services
 from retrain.web.access import Access, Known
 from retrain.web.api import create_api
@@ -13,10 +17,11 @@ from retrain.web.argo_events import ArgoEvents
 from retrain.web.door import Door
 from retrain.web.intake import Intake
 from retrain.web.keys import Keys
+from retrain.web.oidc_provider import Provider
 from retrain.web.page import create_page
 from retrain.web.sessions import Sessions
 
-__all__ = ["Door", "Intake", "create_api", "make_access", "make_door"]
+__all__ = ["Door", "Intake", "create_api", "make_access", "make_door", "make_provider"]
 
 
 def make_access(services: Services) -> Access:
@@ -32,15 +37,28 @@ def make_access(services: Services) -> Access:
     return Access(token, users, sessions, keys, logins=group.oidc is not None)
 
 
+def make_provider(services: Services) -> Provider | None:
+    """Where people log in, if the settings say so."""
+    settings, url = services.settings.access.oidc, services.settings.server.url
+    if settings is None or url is None:
+        return None
+    return Provider(settings, f"{url}/ui/login/callback", services.clock, os.environ, services.project)
+
+
 def make_door(services: Services, sources: SourceHost | None) -> Door:
     """The application on the platform's port."""
     server = services.settings.server
-    access = make_access(services)
+    access, provider = make_access(services), make_provider(services)
+    if provider is not None:
+        states = services.states
+        services = replace(services, states=lambda: [*states(), provider.state()])
     webhooks = sources.webhooks if sources is not None else None
     return Door(
-        api=create_api(services),
-        page=create_page(services, access),
-        intake=Intake(services.bus, services.clock, server.max_body),
+        api=create_api(services, access),
+        page=create_page(services, access, provider),
+        intake=Intake(
+            services.bus, services.clock, server.max_body, partial(record_emitted, services.store, services.clock)
+        ),
         argo=ArgoEvents(services.bus, services.clock, server.max_body),
         hooks=lambda path: webhooks if webhooks is not None and webhooks.handles(path) else None,
         access=access,

@@ -44,7 +44,9 @@ class ArgoEvents:
             return
         except Refusal as refusal:
             await answer(send, refusal.status, {"error": refusal.text}, refusal.headers)
-        except (EventError, orjson.JSONDecodeError) as error:
+        except EventError as error:
+            await answer(send, 400, {"error": str(error), "attribute": error.attribute})
+        except orjson.JSONDecodeError as error:
             await answer(send, 400, {"error": f"the body is no JSON that an event can hold: {error}"})
         except Permanent as error:
             await answer(send, 413, {"error": str(error)})
@@ -56,6 +58,8 @@ class ArgoEvents:
     def _event(self, scope: Scope, body: bytes) -> Event:
         path: str = scope["path"]
         namespace, _, discriminator = path.removeprefix(PREFIX).partition("/")
+        if not (namespace + discriminator).replace(" ", "").isprintable():
+            raise EventError("discriminator", "holds control characters")
         headers = metadata_of(scope["headers"])
         delivery = next((headers[name][0] for name in DELIVERIES if headers.get(name)), None)
         data = {

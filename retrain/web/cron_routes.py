@@ -20,14 +20,14 @@ Namespace = Annotated[str | None, Query(description="Where several have the same
 class SuspendBody(BaseModel):
     """`by`: who says so."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     by: str = Field(default="api", min_length=1, max_length=200)
 
 
 class StartBody(BaseModel):
     """`parameters`: values for the workflow's arguments."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     parameters: dict[str, str] = Field(default_factory=dict)
 
 

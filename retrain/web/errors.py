@@ -27,7 +27,7 @@ STATUS: tuple[tuple[type[RetrainError], int], ...] = (
 )
 """The first that fits counts."""
 LONGEST_NAME = 100
-"""Letters of a path that an error repeats."""
+"""Letters of a path, or of a name, that an error repeats."""
 
 
 def status_of(error: Exception) -> int:
@@ -55,7 +55,7 @@ async def _misread(_request: Request, error: Exception) -> Response:
 
 def _error(one: Any) -> dict[str, str]:
     """Where it is, as RFC 9457 shows it: a parameter by its name, a part of the body by its JSON pointer."""
-    where, *path = (str(part) for part in one["loc"])
+    where, *path = (str(part)[:LONGEST_NAME] for part in one["loc"])
     said = one["msg"].removeprefix("Value error, ")
     if where == "body":
         return {"pointer": "#" + "".join(f"/{part}" for part in path), "detail": said}

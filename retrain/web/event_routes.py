@@ -25,6 +25,7 @@ from retrain.web.shapes.intake import ARGO_INTAKE, INTAKE
 from retrain.web.tail import STREAM, Tail
 
 MOST = 2**63 - 1
+SensorName = Annotated[str, Query(description="The name of a sensor")]
 Source = Annotated[str | None, Query(description="The source, whole")]
 Subject = Annotated[str | None, Query(description="The subject, whole")]
 Type = Annotated[str | None, Query(description="The type, whole")]
@@ -71,8 +72,12 @@ def add_event_routes(api: FastAPI, services: Services) -> None:
 
 
 def _once_more(api: FastAPI, services: Services) -> None:
-    @api.get("/api/v1/event/case", responses=answers(of="text/yaml", text="A file of cases for `retrain sensors test`"))
-    async def show_case(id: Annotated[str, Query(description="An id or a key")], sensor: str) -> Response:
+    @api.get(
+        "/api/v1/event/case",
+        response_class=Response,
+        responses=answers(of="text/yaml", text="A file of cases for `retrain sensors test`"),
+    )
+    async def show_case(id: Annotated[str, Query(description="An id or a key")], sensor: SensorName) -> Response:
         item = sensor_item(services.sensing.items(), sensor)
         return Response(await services.ask(case_file, id, item), media_type="text/yaml")
 

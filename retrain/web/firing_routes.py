@@ -11,6 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 from retrain.app import queries
 from retrain.app.event_filters import FiringWish, firing_filter
 from retrain.app.services import Services
+from retrain.errors import NotFound
 from retrain.web.asking import After, Limit, act, listed, read_words, shown
 from retrain.web.openapi import answers, takes
 from retrain.web.shapes.asked import VerdictBody

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -23,14 +23,16 @@ from retrain.web.access import principal
 
 log = structlog.get_logger()
 
+Told = Callable[[Principal, Sequence[Event]], Awaitable[None]]
 RETRY = ((b"retry-after", b"1"),)
 
 
 class Intake:
-    """Takes events from whoever may speak to the API."""
+    """Takes events from whoever may speak to the API. `told`: hears who has sent which, before it is answered."""
 
-    def __init__(self, bus: Bus, clock: Clock, max_body: int) -> None:
+    def __init__(self, bus: Bus, clock: Clock, max_body: int, told: Told | None = None) -> None:
         self._bus = bus
+        self._told = told
         self._clock = clock
         self._max_body = max_body
 
@@ -43,6 +45,8 @@ class Intake:
             started = perf_counter()
             published = await self._bus.publish_many(events)
             meters.took_in("api", "api", [one.duplicate for one in published], perf_counter() - started)
+            if self._told is not None:
+                await self._told(principal(scope), events)
         except Gone:  # the client has no answer, so nothing is taken
             return
         except Refusal as refusal:

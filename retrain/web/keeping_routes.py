@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import anyio
 from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from retrain.app import platform_files
 from retrain.app.checkup import checkup
 from retrain.app.services import Services
+from retrain.web import metrics
+from retrain.web.asking import shown
+from retrain.web.openapi import Answers, answers
+from retrain.web.shapes.looking import CheckPage
 
 PIECE = 1 << 18
+BUNDLE = answers(of="application/gzip", text="A tar, packed with gzip")
+BACKUP: Answers = {
+    200: {
+        "description": "A tar; packed with gzip unless it is not to be",
+        "content": {
+            one: {"schema": {"type": "string", "format": "binary"}} for one in ("application/gzip", "application/x-tar")
+        },
+    }
+}
 
 Part = Literal["artifacts", "volumes", "manifests", "runs"]
 
@@ -23,7 +36,7 @@ Part = Literal["artifacts", "volumes", "manifests", "runs"]
 class BackupWish(BaseModel):
     """What a back-up is to have. `packed`: whether the tar is packed with gzip."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     parts: Annotated[list[Part], Field(max_length=4)] = ["artifacts", "volumes", "manifests"]
     storeOnly: bool = False
@@ -33,7 +46,7 @@ class BackupWish(BaseModel):
 class BundleWish(BaseModel):
     """What a support bundle is to have beside the usual."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     withPayloads: bool = False
 
@@ -41,18 +54,20 @@ class BundleWish(BaseModel):
 def add_keeping_routes(api: FastAPI, services: Services) -> None:
     """Add all of them."""
 
-    @api.get("/api/v1/checks")
-    async def show_checks() -> dict[str, Any]:
-        return {"items": [one.to_json() for one in await checkup(services)], "next": None}
+    @api.get("/api/v1/checks", responses=answers(CheckPage))
+    async def show_checks() -> Response:
+        return shown({"items": [one.to_json() for one in await checkup(services)], "next": None})
 
-    @api.post("/api/v1/backup", response_class=StreamingResponse)
+    @api.post("/api/v1/backup", response_class=StreamingResponse, responses=BACKUP)
     async def make_backup(wish: BackupWish) -> StreamingResponse:
         path = await platform_files.backup(services, tuple(wish.parts), store_only=wish.storeOnly, packed=wish.packed)
         return _sent(path, "application/gzip" if wish.packed else "application/x-tar")
 
-    @api.post("/api/v1/support-bundle", response_class=StreamingResponse)
-    async def make_support_bundle(wish: BundleWish) -> StreamingResponse:
-        return _sent(await platform_files.bundle(services, payloads=wish.withPayloads), "application/gzip")
+    @api.post("/api/v1/support-bundle", response_class=Response, responses=BUNDLE)
+    async def make_support_bundle(wish: BundleWish) -> Response:
+        page = await metrics.page(services)
+        found = await platform_files.bundle(services, metrics=page, payloads=wish.withPayloads)
+        return Response(found, media_type="application/gzip")
 
 
 def _sent(path: Path, media: str) -> StreamingResponse:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from retrain.app import queries
+from retrain.app.deed_filter import DeedWish, deed_filter
 from retrain.app.finding import find
 from retrain.app.glance import glance, names_of
 from retrain.app.services import Services
@@ -39,10 +40,18 @@ def add_looking_routes(api: FastAPI, services: Services) -> None:
         return shown((await services.ask(trace, id)).to_json())
 
     @api.get("/api/v1/audit", responses=answers(DeedPage))
-    async def list_deeds(
-        request: Request, subject: Subject = None, cursor: After = None, limit: Limit = 50
+    async def list_deeds(  # noqa: PLR0913 - one for each word of the query
+        request: Request,
+        subject: Subject = None,
+        actor: Annotated[str | None, Query(description="Who has done it")] = None,
+        action: Annotated[str | None, Query(description="What: such as runs.stop, or runs for all of them")] = None,
+        since: Annotated[str | None, Query(description="A time, or how long ago (2h)")] = None,
+        until: Annotated[str | None, Query(description="A time, or how long ago (1h)")] = None,
+        cursor: After = None,
+        limit: Limit = 50,
     ) -> Response:
-        return listed(request, await services.ask(queries.list_deeds, subject, cursor, limit))
+        which = deed_filter(DeedWish(subject, actor, action, since, until), services.clock.now())
+        return listed(request, await services.ask(queries.list_deeds, which, cursor, limit))
 
     @api.post("/api/v1/reload", responses=answers(Reloaded))
     async def reload_project() -> Response:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
 from retrain.app import model_pictures, models
 from retrain.app.inbox import inbox
+from retrain.app.paging import paged
 from retrain.app.services import Services
 from retrain.errors import NotFound
 from retrain.web.access import principal
-from retrain.web.asking import listed
-from retrain.web.promotion_routes import PICTURE
+from retrain.web.asking import After, Limit, listed, shown
+from retrain.web.openapi import answers
+from retrain.web.promotion_routes import PICTURE, SVG
+from retrain.web.shapes.models import AwaitingPage, ModelPage, ModelSeen
 
 Metric = Annotated[str, Query(description="whose figures are drawn; left out: the first that a gate asks for")]
 
@@ -21,15 +24,17 @@ Metric = Annotated[str, Query(description="whose figures are drawn; left out: th
 def add_model_routes(api: FastAPI, services: Services) -> None:
     """Add all of them."""
 
-    @api.get("/api/v1/models")
-    async def list_models(request: Request) -> Response:
-        return listed(request, await services.ask(models.list_models, services.promotions()))
+    @api.get("/api/v1/models", responses=answers(ModelPage))
+    async def list_models(request: Request, cursor: After = None, limit: Limit = 50) -> Response:
+        found = await services.ask(models.list_models, services.promotions())
+        return listed(request, paged(found["items"], lambda one: one["name"], cursor, limit))
 
-    @api.get("/api/v1/models/{name}")
-    async def show_model(name: str, metric: Metric = "") -> dict[str, Any]:
-        return await services.ask(models.show_model, services.promotions(), name, services.clock.now(), metric)
+    @api.get("/api/v1/models/{name}", responses=answers(ModelSeen))
+    async def show_model(name: str, metric: Metric = "") -> Response:
+        now = services.clock.now()
+        return shown(await services.ask(models.show_model, services.promotions(), name, now, metric))
 
-    @api.get("/api/v1/models/{name}/history.svg", response_class=Response)
+    @api.get("/api/v1/models/{name}/history.svg", response_class=Response, responses=SVG)
     async def picture_of_model(name: str, metric: Metric = "") -> Response:
         now = services.clock.now()
         found = await services.ask(models.show_model, services.promotions(), name, now, metric)
@@ -38,7 +43,7 @@ def add_model_routes(api: FastAPI, services: Services) -> None:
             raise NotFound(f"{name}: it was never live anywhere, so there is nothing to draw")
         return Response(picture, media_type="image/svg+xml", headers=PICTURE)
 
-    @api.get("/api/v1/approvals")
+    @api.get("/api/v1/approvals", responses=answers(AwaitingPage))
     async def list_approvals(request: Request) -> Response:
         by = principal(request.scope)
         words = (services.promotions(), people(services), by, services.clock.now())

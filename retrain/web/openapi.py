@@ -36,6 +36,7 @@ TAGS: Mapping[str, str] = {
     "crons": "CronWorkflows",
     "promotions": "Models on their way to environments",
     "deadletters": "What nobody could take",
+    "access": "Tokens and sessions: who may come in",
     "platform": "The platform as a whole",
 }
 NOUNS: Mapping[str, str] = {
@@ -46,7 +47,11 @@ NOUNS: Mapping[str, str] = {
     "held": "firings",
     "compare": "runs",
     "holds": "promotions",
+    "tokens": "access",
+    "sessions": "access",
+    "me": "access",
     "models": "promotions",
+    "approvals": "promotions",
 }
 """Tags of paths that begin with another word."""
 OPEN = ("/healthz", "/readyz", "/metrics")
@@ -64,6 +69,8 @@ def answers(model: type[BaseModel] | None = None, text: str = "", *, status: int
     if model is None:
         binary = not of.startswith(("text/", "image/svg", "application/x-ndjson"))
         schema: Json = {"type": "string", "format": "binary"} if binary else {"type": "string"}
+        if of == "text/yaml":
+            schema = {"type": "object"}
         return {status: {"description": text or "The content", "content": {of: {"schema": schema}}}}
     return {status: {"model": model, "description": text or (model.__doc__ or "").strip().partition("\n")[0]}}
 
@@ -123,7 +130,7 @@ def _finish(path: str, method: str, operation: Json) -> None:
     if path in OPEN:
         operation["security"] = []
     else:  # without people and without a token whoever is at this machine may come in
-        operation["security"] = [{"bearer": []}, {}] if method == "post" else [{"bearer": []}, {"session": []}, {}]
+        operation["security"] = [{"bearer": []}, {}] if method != "get" else [{"bearer": []}, {"session": []}, {}]
     said = operation["responses"]
     said.pop("422", None)
     for status, text in _errors(path, method, operation):
@@ -132,7 +139,7 @@ def _finish(path: str, method: str, operation: Json) -> None:
         answer.setdefault("headers", {})["X-Request-Id"] = REQUEST_ID
     if method == "get":
         _reading(operation, said)
-    elif path.count("/") > 3:
+    elif method == "post" and path.count("/") > 4:
         operation.setdefault("parameters", []).append(_header("If-Match", "The ETag of the thing it is done to"))
 
 
@@ -144,9 +151,9 @@ def _errors(path: str, method: str, operation: Json) -> Iterable[tuple[int, str]
     wanted = {400, 401, 403, 503} if path not in OPEN else {400}
     if "{" in path or "id" in {one["name"] for one in operation.get("parameters", ())}:
         wanted.add(404)
-    if operation.get("parameters") or method == "post":
+    if operation.get("parameters") or method != "get":
         wanted |= {414, 422}
-    if method == "post":
+    if method != "get":
         wanted |= {404, 408, 409, 412, 413, 415}
     return ((status, KINDS[status].title) for status in sorted(wanted))
 

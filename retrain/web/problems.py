@@ -17,8 +17,8 @@ from retrain.web.jsons import dumps
 
 PROBLEM_JSON = "application/problem+json"
 TYPES = "/problems/"
-LONGEST_INSTANCE = 1024
-"""Letters of a path that a problem names."""
+LONGEST_INSTANCE, LONGEST_DETAIL = 1024, 2048
+"""Letters of a path that a problem names, and of what it says: it may repeat what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ def kind_of(status: int) -> Kind:
 def problem(status: int, detail: str, path: str, request_id: str, more: Mapping[str, Any] | None = None) -> bytes:
     """A problem as bytes. `more`: what its kind alone has (`attribute`, `errors`, ...)."""
     kind = kind_of(status)
+    detail = detail if len(detail) <= LONGEST_DETAIL else f"{detail[:LONGEST_DETAIL]}…"
     said = {
         "type": TYPES + kind.name,
         "title": kind.title,

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from retrain.app import gate_pictures, queries
 from retrain.app.paging import paged
+from retrain.app.run_filters import time_of
 from retrain.app.services import Services
 from retrain.errors import ConfigError, NotFound
 from retrain.store.promotions import PromotionFilter
@@ -31,20 +32,24 @@ Name = Annotated[str | None, Query(description="The name of the promotion's docu
 Environment = Annotated[str | None, Query(description="An environment")]
 State = Annotated[str | None, Query(description="awaiting, committed, rejected, failed, ...")]
 
+Since = Annotated[str | None, Query(description="Begun since: an age such as 2h, or a time")]
+
 
 def add_promotion_routes(api: FastAPI, services: Services) -> None:
     """Add all of them."""
 
     @api.get("/api/v1/promotions", responses=answers(PromotionPage))
-    async def list_promotions(
+    async def list_promotions(  # noqa: PLR0913 - one for each word of the query
         request: Request,
         name: Name = None,
         environment: Environment = None,
         state: State = None,
+        since: Since = None,
         cursor: After = None,
         limit: Limit = 50,
     ) -> Response:
-        which = PromotionFilter(name, environment, state)
+        begun = time_of(since, "since", services.clock.now()) if since else None
+        which = PromotionFilter(name, environment, state, begun)
         return listed(request, await services.ask(queries.list_promotions, which, cursor, limit))
 
     @api.get("/api/v1/holds", responses=answers(HoldPage))

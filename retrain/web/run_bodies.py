@@ -13,7 +13,7 @@ from pipelines.host.control import ResubmitOptions, RetryOptions
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class StopBody(_Body):
@@ -66,7 +66,7 @@ class ResubmitBody(_Body):
 
     parameters: dict[str, str] = Field(default_factory=dict)
     memoized: bool = False
-    priority: int | None = None
+    priority: int | None = Field(default=None, ge=-(2**31), le=2**31 - 1)
 
     def options(self) -> ResubmitOptions:
         return ResubmitOptions(parameters=self.parameters, priority=self.priority, memoized=self.memoized)

@@ -58,7 +58,7 @@ def with_examples(world: PageWorld) -> dict[str, Any]:
         "runs": run["metadata"]["name"],
         "crons": "nightly",
         "sensors": "promote-orders",
-        "sources": "shop",
+        "sources": "lake",
         "models": "orders",
         "promotions": next(one["id"] for one in world.items("promotions") if one["state"] == "awaiting"),
     }
@@ -68,15 +68,19 @@ def with_examples(world: PageWorld) -> dict[str, Any]:
         "id": firing["events"][0],
         "node": pod["id"],
         "artifact": "main-logs",
+        "sensor": "promote-orders",
         "kind": "not-found",
         "q": "orders",
     }
+    # What ends all else is asked for last, by a test of its own.
+    del page["paths"]["/api/v1/runs/{name}/{verb}"]
     for path, methods in page["paths"].items():
         noun = path.removeprefix("/api/v1/").split("/")[0]
         for operation in methods.values():
             for one in operation.get("parameters", ()):
                 value = known.get(one["name"]) or (names.get(noun) if one["name"] == "name" else None)
                 if value and one["in"] in {"path", "query"}:
+                    one["schema"] = {"enum": [value]} if one["in"] == "path" else one["schema"]
                     one["examples"] = {"there": {"value": value}}
     return page
 

@@ -126,6 +126,7 @@ spec:
         - {name: fast, kind: budget, p95: 20, bytes: 50000000}
         - {name: fair, kind: threshold, metric: recall, min: 0.93, advisory: true}
       approvals: {required: 2}
+      waivers: {roles: [approver], expires: 4h}
 """
 MODEL = "kind: Model\nmetadata:\n  name: orders\nspec:\n  uri: s3://models/orders/none\n  replicas: 2\n"
 CLOUD_EVENT = {"Content-Type": "application/cloudevents+json"}
@@ -175,7 +176,7 @@ class PageWorld:
         self.send(
             "lab",
             "model",
-            {"candidate": {"digest": digest, "uri": f"s3://models/orders/{version}", **_measured(accuracy)}},
+            {"candidate": {"digest": digest, "uri": f"s3://models/orders/{version}", **measured(accuracy)}},
         )
 
         def waits() -> str | None:
@@ -196,7 +197,7 @@ class PageWorld:
         self.platform.wait(lambda: self.state(promotion) == "committed", f"{promotion} is committed")
 
 
-def _measured(accuracy: float) -> dict[str, Any]:
+def measured(accuracy: float) -> dict[str, Any]:
     points = [n / 20 for n in range(21)]
     curve = {"x": points, "y": [x ** (1 - accuracy) if x else 0.0 for x in points]}
     slices = {

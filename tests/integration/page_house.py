@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +19,7 @@ from retrain.bus import MemoryBus
 from retrain.clock import SystemClock
 from retrain.serving import App
 from retrain.store import Store, open_store
-from retrain.web import create_api
+from retrain.web import create_api, make_access, make_provider
 from retrain.web.access import Access, Known
 from retrain.web.door import Door
 from retrain.web.keys import Keys
@@ -41,9 +42,10 @@ class House:
 
     def __init__(self, services: Services, *, people: bool) -> None:
         self.services = services
-        sessions, keys = Sessions(services.store, services.clock.now), Keys(services.store, services.clock.now)
-        self.access = access = Access(None, known() if people else (), sessions, keys)
-        self.api, self.page = create_api(services), create_page(services, access)
+        as_set = services.settings.access.tells_apart
+        self.access = access = make_access(services) if as_set else _known(services, people=people)
+        self.api = create_api(services, access)
+        self.page = create_page(services, access, make_provider(services))
         self.door = Door(
             api=self.api,
             page=self.page,
@@ -51,7 +53,7 @@ class House:
             argo=_nowhere,
             hooks=lambda _: None,
             access=access,
-            loopback=not people,
+            loopback=not access.wanted,
             spaces=lambda: services.spaces,
         )
 
@@ -66,13 +68,18 @@ class House:
         return httpx2.AsyncClient(transport=where, base_url="http://127.0.0.1:7300", headers=headers)
 
 
+def _known(services: Services, *, people: bool) -> Access:
+    sessions, keys = Sessions(services.store, services.clock.now), Keys(services.store, services.clock.now)
+    return Access(None, known() if people else (), sessions, keys)
+
+
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError(f"nothing goes to {scope['path']} here")
 
 
 @asynccontextmanager
-async def house(place: Path, *, people: bool = False) -> AsyncGenerator[House]:
-    """The page on an empty store."""
+async def house(place: Path, *, people: bool = False, **more: Any) -> AsyncGenerator[House]:
+    """The page on an empty store. `more`: further fields of its services."""
     async with open_store(place / "store.db") as store, MemoryBus() as bus:
         services = Services(
             settings=Settings(),
@@ -86,7 +93,7 @@ async def house(place: Path, *, people: bool = False) -> AsyncGenerator[House]:
             sensing=Sensing(store, None, list),
             figures=lambda: Figures({}, 0, None),
         )
-        yield House(services, people=people)
+        yield House(replace(services, **more), people=people)
 
 
 class Seen(HTMLParser):

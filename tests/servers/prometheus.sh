@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A Prometheus server for tests: the machine's program, 2.42 or newer.
 #   prometheus.sh install                          on Debian, as root: 20 s; nothing if it is there
-#   prometheus.sh start PORT DATADIR TARGET [WEB]  in the foreground, on loopback; reads http://TARGET/metrics 5 times a second
+#   prometheus.sh start PORT DATADIR TARGET [WEB [RULES]]  in the foreground, on loopback; reads http://TARGET/metrics 5
+#                                                          times a second, and judges by RULES as often
 # Ready when PORT accepts. WEB is a file that says who may ask.
 set -euo pipefail
 
@@ -11,10 +12,11 @@ install() {
 }
 
 start() {
-  local port=$1 data=$2 target=$3 web=${4:-}
+  local port=$1 data=$2 target=$3 web=${4:-} rules=${5:-}
   mkdir -p "$data"
   cat >"$data/prometheus.yml" <<CONFIG
-global: {scrape_interval: 200ms, scrape_timeout: 200ms}
+global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
+rule_files: [${rules:+"$rules"}]
 scrape_configs:
   - job_name: outside
     static_configs: [{targets: ["$target"]}]

@@ -111,3 +111,11 @@ def test_users_have_a_token_or_its_digest(tmp_path: Path) -> None:
     assert (users["ada"].digest, users["eve"].digest) == (digest, "ab" * 32)
     assert users["eve"].roles == ("viewer",)
     assert token not in repr(users)
+
+
+def test_the_store_does_not_forget_what_the_bus_still_shows(tmp_path: Path) -> None:
+    (tmp_path / "retrain.yaml").write_text("store: {events_days: 10}")
+    with pytest.raises(ConfigError, match="write 30 at least, or 0"):
+        load_settings(tmp_path)
+    (tmp_path / "retrain.yaml").write_text("store: {events_days: 0}")
+    assert load_settings(tmp_path).store.events_days == 0

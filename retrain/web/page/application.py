@@ -16,6 +16,9 @@ from retrain.errors import RetrainError
 from retrain.web.access import Access
 from retrain.web.door import REFUSED
 from retrain.web.errors import status_of
+from retrain.web.oidc_provider import Provider
+from retrain.web.page.artifacts import add_artifact_views
+from retrain.web.page.compare import add_compare_view
 from retrain.web.page.deciding import add_decisions
 from retrain.web.page.doing import add_forms
 from retrain.web.page.event_forms import add_event_forms
@@ -26,19 +29,22 @@ from retrain.web.page.health import add_health_views
 from retrain.web.page.letters import add_letter_views
 from retrain.web.page.live import Live, pulse_of
 from retrain.web.page.login import add_login
+from retrain.web.page.logs import add_log_views
 from retrain.web.page.models import add_model_views
+from retrain.web.page.oidc import add_provider_login
 from retrain.web.page.promotions import add_promotion_views
 from retrain.web.page.rest import add_other_views
 from retrain.web.page.runs import add_run_views
 from retrain.web.page.sensors import add_sensor_views
+from retrain.web.page.tokens import add_token_views
 from retrain.web.page.trials import add_trial_views
 from retrain.web.sessions import Sessions
 
 Next = Callable[[Request], Awaitable[Response]]
 
 
-def create_page(services: Services, access: Access) -> FastAPI:
-    """The page of a running platform."""
+def create_page(services: Services, access: Access, provider: Provider | None = None) -> FastAPI:
+    """The page of a running platform. `provider`: where people log in, if they do."""
     page = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     frame = Frame(services, access, access.sessions or Sessions(services.store, services.clock.now), pulse_of(services))
     page.middleware("http")(_refusing(frame))
@@ -50,6 +56,10 @@ def create_page(services: Services, access: Access) -> FastAPI:
         add(page, frame)
     for add in (add_firing_views, add_trial_views, add_event_forms):
         add(page, frame)
+    for add in (add_log_views, add_artifact_views, add_compare_view):
+        add(page, frame)
+    add_token_views(page, frame)
+    add_provider_login(page, frame, provider)
     add_forms(page, frame)
     _ways(page, frame)
     page.mount("/ui/static", StaticFiles(directory=Path(str(HERE / "static"))))

@@ -17,7 +17,7 @@ from retrain.app import queries
 from retrain.app.run_previews import Looked, Preview, preview_of
 from retrain.errors import ConfigError, NotFound
 from retrain.store.runs import RunRow
-from retrain.web.asking import act
+from retrain.web.page.acts import act
 from retrain.web.page.frame import POLICY, Frame, View
 from retrain.web.page.words import command, query
 
@@ -67,13 +67,15 @@ async def _looked(frame: Frame, name: str, node: str, artifact: str, path: str) 
     if "\0" in path:
         raise NotFound("path: nothing has that name")
     row = await frame.services.ask(queries.find_run, name)
-    return row, await act(frame.services, "runs.look", row, node, artifact, path)
+    return row, await act(frame, "runs.look", row, node, artifact, path)
 
 
 def _around(row: RunRow, looked: Looked, artifact: str, path: str) -> dict[str, Any]:
     node = looked.node
     words = {"name": row.name, "node": node["id"], "artifact": artifact}
-    download = f"/api/v1/runs/{quote(row.id, safe='')}/artifacts/{quote(node['id'], safe='')}/{quote(artifact, safe='')}"
+    download = (
+        f"/api/v1/runs/{quote(row.id, safe='')}/artifacts/{quote(node['id'], safe='')}/{quote(artifact, safe='')}"
+    )
     label = str(node.get("displayName") or node["name"])
-    step = {"run": row.name, "node": node["id"], "label": label, "artifact": artifact, "path": path}
+    step = {"run": row.name, "node": node["id"], "label": label, "artifact": artifact, "inner": path}
     return {**step, "words": words, "download": download, "body": query("/ui/run/artifact/body", **words, path=path)}

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 
+from pipelines.pictures.reading import in_words
 from retrain.app import run_curves
 from retrain.app.run_asking import compare_named
 from retrain.web.page.frame import Frame, View
@@ -28,7 +29,15 @@ def add_compare_view(page: FastAPI, frame: Frame) -> None:
         view = View("compare.html", "Runs side by side", command("runs", "compare", *said))
         pictures = [(one, drawing(run_curves.svg(one, said)), _told(one)) for one in found["curves"]]
         keys = [Markup(run_curves.key(index)) for index in range(len(said))]  # noqa: S704 - a picture of ours
-        more = {"found": found, "names": said, "pictures": pictures, "keys": keys, "all": all, "delta": delta}
+        more = {
+            "found": found,
+            "names": said,
+            "pictures": pictures,
+            "keys": keys,
+            "all": all,
+            "delta": delta,
+            "span": span,
+        }
         return frame.show(request, view, **more)
 
 
@@ -37,12 +46,17 @@ def delta(value: float | None) -> str:
     return "" if value is None else f"{value:+.4g}".replace("-", "−") if value else "±0"  # noqa: RUF001 - a minus
 
 
+def span(seconds: float | None) -> str:
+    """How long something took."""
+    return "" if seconds is None else in_words(seconds, exact=True)
+
+
 def _told(curve: dict[str, Any]) -> list[tuple[int, list[tuple[str, str]]]]:
     """A few points of each line, for a table."""
     found: list[tuple[int, list[tuple[str, str]]]] = []
     for line in curve["lines"]:
         pairs = list(zip(line["x"], line["y"], strict=True))
         step = max(1, (len(pairs) - 1) // (TOLD - 1))
-        some = [*pairs[: -1 : step][:TOLD - 1], pairs[-1]]
+        some = [*pairs[:-1:step][: TOLD - 1], pairs[-1]]
         found.append((line["run"], [(number(x), number(y)) for x, y in some]))
     return found

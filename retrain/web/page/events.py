@@ -21,7 +21,7 @@ from retrain.web.page.words import command, event_key, given
 
 LONGEST_CURL = 20_000
 """Letters of an event that is offered as a command."""
-SILENT = 50
+SILENT = 20
 """Sensors whose silence is told; of more, those nearest to the event."""
 
 

@@ -7,7 +7,10 @@ waits for it: nothing is kept for a listener but how far it has come.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from math import inf
+from random import Random
 
 import anyio
 
@@ -21,6 +24,9 @@ LOOK_S = 0.5
 """Seconds between two looks at the store while somebody listens; nobody looks for nobody."""
 BEAT_S = 15.0
 """Seconds of silence after which a line is sent for its own sake."""
+TOLD_PER_S = 30
+"""Listeners that are told in a second, all together: each of them asks for its view anew then. Of few each is told at
+once; two hundred are told in turns, each every seven seconds at most, and of all that has changed meanwhile."""
 
 
 class Pulse:
@@ -34,6 +40,21 @@ class Pulse:
         self._seen: Prints | None = None
         self._driven = False
         self._turn = anyio.Event()
+        self._listeners = 0
+
+    @contextmanager
+    def listening(self) -> Generator[None]:
+        """While one more listens."""
+        self._listeners += 1
+        try:
+            yield
+        finally:
+            self._listeners -= 1
+
+    @property
+    def spread_s(self) -> float:
+        """Seconds over which all who listen are told of one change."""
+        return self._listeners / TOLD_PER_S
 
     @property
     def name(self) -> str:
@@ -92,6 +113,17 @@ def pulse_of(services: Services) -> Pulse:
     return Pulse(look)
 
 
+_chance = Random().random  # noqa: S311 - nothing secret: whose turn it is
+
+
+def turn_s(spread_s: float, since_s: float, chance: float) -> float:
+    """Seconds until it is a listener's turn: `since_s` after it was told last; `chance` from 0 to 1. Pure.
+
+    Who was told lately waits until the others have been; of those who were not, each has some moment of the spread.
+    """
+    return max(0.0, spread_s - since_s) if since_s < spread_s else spread_s * chance
+
+
 class Live(Tail):
     """Server-Sent Events: `changed-<topic>` for each topic that has changed, `id` the moment."""
 
@@ -99,13 +131,15 @@ class Live(Tail):
         super().__init__(services, 0)
         self._pulse = pulse
         self._after = after
+        self._told = -inf
 
     async def _send_all(self, send: Send) -> None:
         try:
-            # Between the view and this request something may have changed while nobody looked.
-            await self._pulse.look()
-            while True:
-                await send({"type": "http.response.body", "body": await self._next(), "more_body": True})
+            with self._pulse.listening():
+                # Between the view and this request something may have changed while nobody looked.
+                await self._pulse.look()
+                while True:
+                    await send({"type": "http.response.body", "body": await self._next(), "more_body": True})
         except Transient as error:
             said = str(error).replace("\n", " ").encode()
             await send({"type": "http.response.body", "body": b": %s\n\n" % said, "more_body": True})
@@ -116,5 +150,8 @@ class Live(Tail):
             found = await self._pulse.wait(self._after)
         if not found:
             return b": nothing new\n\n"
+        await anyio.sleep(turn_s(self._pulse.spread_s, anyio.current_time() - self._told, _chance()))
+        found = self._pulse.since(self._after)
+        self._told = anyio.current_time()
         self._after = self._pulse.name
         return b"".join(b"id: %s\nevent: changed-%s\ndata: \n\n" % (self._after.encode(), t.encode()) for t in found)

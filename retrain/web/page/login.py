@@ -25,7 +25,7 @@ def add_login(page: FastAPI, frame: Frame) -> None:
     async def ask(request: Request, back: str = "/ui/") -> Response:
         if not frame.access.wanted:
             return see("/ui/")
-        return frame.show(request, View("login.html", "Log in"), back=safe(back), wrong="")
+        return _show(frame, request, safe(back))
 
     @page.post("/ui/login")
     async def take(request: Request) -> Response:
@@ -35,8 +35,7 @@ def add_login(page: FastAPI, frame: Frame) -> None:
         found = await frame.access.bearer(token.encode(), origin) if frame.access.wanted else None
         if found is None:
             await record_login(frame, Principal("", frozenset(), origin=origin), "refused")
-            wrong = "Nobody here has this token."
-            return frame.show(request, View("login.html", "Log in", status=403), back=back, wrong=wrong)
+            return _show(frame, request, back, "Nobody here has this token.", status=403)
         cookie = await begin_session(frame, request, found[0], found[1])
         return with_cookie(frame, request, see(back), cookie)
 
@@ -46,6 +45,12 @@ def add_login(page: FastAPI, frame: Frame) -> None:
         if await frame.sessions.leave(request.scope["headers"]) is not None:
             await record_login(frame, frame.who(request), "out")
         return with_cookie(frame, request, see("/ui/login"), "", ends=True)
+
+
+def _show(frame: Frame, request: Request, back: str, wrong: str = "", status: int = 200) -> Response:
+    group = frame.services.settings.access
+    more = {"provider": group.oidc.name if group.oidc else "", "hours": f"{group.session_hours:g}"}
+    return frame.show(request, View("login.html", "Log in", status=status), back=back, wrong=wrong, **more)
 
 
 def safe(back: str) -> str:

@@ -15,12 +15,11 @@ from retrain.app.run_artifacts import node_of
 from retrain.app.run_beside import Clock, beside, in_step, written
 from retrain.app.run_folding import Tree
 from retrain.app.run_logs import Logs, LogWish
-from retrain.app.services import Services
 from retrain.errors import ConfigError
 from retrain.store import run_outlines
 from retrain.store.run_outlines import Stub
 from retrain.store.runs import OPEN, RunRow
-from retrain.web.asking import act
+from retrain.web.page.acts import act
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command, path, query
 
@@ -50,7 +49,7 @@ def add_log_views(page: FastAPI, frame: Frame) -> None:
         many = 0 if node or grep else sum(map(int, row.pods.split("/"))) if row.pods else 0
         if many > STEPS:
             return await _choose(request, frame, row, many)
-        found: Logs = await act(services, "runs.logs", row, LogWish(node=node or None, grep=grep or None, tail=LINES))
+        found: Logs = await act(frame, "runs.logs", row, LogWish(node=node or None, grep=grep or None, tail=LINES))
         more = {"name": row.name, "node": node, "grep": grep, "many": found.many, "lines": await _lines(found)}
         follow = _follow(row.name, node, grep) if row.phase in OPEN else ""
         said = command("runs", "logs", row.name, *([node] if node else []))
@@ -63,7 +62,7 @@ def add_log_views(page: FastAPI, frame: Frame) -> None:
             raise ConfigError(f"logs side by side: choose {SIDES[0]} to {SIDES[1]} steps, not {len(chosen)}")
         row = await services.ask(queries.find_run, name)
         steps = [await services.ask(node_of, row, one) for one in chosen]
-        sides = [await _side(services, row, step["id"], grep) for step in steps]
+        sides = [await _side(frame, row, step["id"], grep) for step in steps]
         moments = beside(sides, [moment(step.get("startedAt")) for step in steps], by)
         more = {"name": row.name, "steps": steps, "moments": moments, "grep": grep, "by": by, "in_step": in_step}
         view = View("beside.html", f"Logs of {len(steps)} steps", command("runs", "logs", row.name), [])
@@ -84,8 +83,8 @@ def _steps(connection: Connection, run_id: str) -> tuple[list[Stub], list[Stub]]
     return failed[:NAMED], sorted(running, key=lambda one: one.started)[:NAMED]
 
 
-async def _side(services: Services, row: RunRow, node: str, grep: str) -> list[Any]:
-    found: Logs = await act(services, "runs.logs", row, LogWish(node=node, grep=grep or None, tail=SIDE_LINES))
+async def _side(frame: Frame, row: RunRow, node: str, grep: str) -> list[Any]:
+    found: Logs = await act(frame, "runs.logs", row, LogWish(node=node, grep=grep or None, tail=SIDE_LINES))
     return [written(one) for one in (await _lines(found))[-SIDE_LINES:]]
 
 

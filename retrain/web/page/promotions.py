@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from fastapi import FastAPI, Request
@@ -10,12 +11,14 @@ from fastapi.responses import Response
 
 from deploy.states import State
 from retrain.app import gate_pictures, queries
+from retrain.app.run_filters import time_of
 from retrain.app.services import Services
 from retrain.app.standing import standing
 from retrain.store.promotions import PromotionFilter
+from retrain.web.asking import Cursor, Limit
+from retrain.web.model_routes import people
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command, drawing
-from retrain.web.asking import Cursor, Limit
 
 Json = dict[str, Any]
 EACH = 15
@@ -29,30 +32,45 @@ def add_promotion_views(page: FastAPI, frame: Frame) -> None:
     services = frame.services
 
     @page.get("/ui/promotions")
-    async def promotions(
+    async def promotions(  # noqa: PLR0913 - one for each word of the query
         request: Request,
         name: str = "",
         environment: str = "",
         state: str = "",
+        since: str = "",
         cursor: Cursor = None,
         limit: Limit = 50,
     ) -> Response:
-        which = PromotionFilter(name or None, environment or None, state or None)
+        begun = time_of(since, "since", services.clock.now()) if since else None
+        which = PromotionFilter(name or None, environment or None, state or None, begun)
         lists = await _lists(services, which, cursor, limit)
         held = await services.ask(queries.list_holds)
-        more = {"which": which, "lists": lists, "holds": held["items"], "states": get_args(State), **_house(services)}
+        more = {
+            "which": which,
+            "since": since,
+            "lists": lists,
+            "holds": held["items"],
+            "states": get_args(State),
+            **_house(services),
+        }
         more["operates"] = frame.who(request).may("operator")
-        said = command("promotions", "list")
+        said = command("promotions", "list", *given(name=name, environment=environment, state=state, since=since))
         return frame.show(request, View("promotions.html", "Promotions", said, ["promotions"]), **more)
 
     @page.get("/ui/promotion")
     async def promotion(request: Request, id: str) -> Response:
         found = await services.ask(queries.show_promotion, id)
-        rights = await services.ask(standing, services.promotions(), found["id"], frame.who(request))
+        who = frame.who(request)
+        rights = await services.ask(standing, services.promotions(), people(services), found["id"], who)
         more = {"one": found, "rights": rights, **await _around(services, found)}
         title = f"{found['name']} to {found['environment']}"
         said = command("promotions", "show", found["id"])
         return frame.show(request, View("promotion.html", title, said, ["promotions"]), **more)
+
+
+def given(**words: str) -> list[str]:
+    """Those words that say something, as a command's options. Pure."""
+    return [part for name, one in words.items() if one for part in (f"--{name}", one)]
 
 
 def _house(services: Services) -> Json:
@@ -68,14 +86,14 @@ async def _lists(services: Services, which: PromotionFilter, cursor: str | None,
     if not there:
         found = await services.ask(queries.list_promotions, which, cursor, limit)
         return {which.environment or "": found} if found["items"] or which.environment else {}
-    each = {one: PromotionFilter(which.name, one, which.state) for one in there}
+    each = {one: replace(which, environment=one) for one in there}
     return {one: await services.ask(queries.list_promotions, wish, None, EACH) for one, wish in each.items()}
 
 
 async def _around(services: Services, found: Json) -> Json:
     held = (await services.ask(queries.list_holds))["items"]
     here = (found["name"], found["environment"])
-    drawn = gate_pictures.svg(found["candidate"])
+    drawn = gate_pictures.svg(found["candidate"], found["gates"])
     return {
         "hold": next((one for one in held if (one["name"], one["environment"]) == here), None),
         "deeds": (await services.ask(queries.list_deeds, found["id"], None, 20))["items"],

@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import flow_picture, queries
+from retrain.app import flow_picture
 from retrain.app.changes import TOPICS
 from retrain.app.finding import find
 from retrain.app.flow_picture import Stage, shares
 from retrain.app.glance import glance, names_of
+from retrain.app.overview import live_commits
 from retrain.app.trace import trace
-from retrain.web.asking import Cursor, Limit
 from retrain.web.page.chains import columns
 from retrain.web.page.frame import Frame, View, see
 from retrain.web.page.words import MOODS, command, drawing, number, path, query
@@ -43,14 +43,11 @@ def add_other_views(page: FastAPI, frame: Frame) -> None:
 
     @page.get("/ui/trace")
     async def way(request: Request, id: str = "") -> Response:
-        steps = columns((await ask(trace, id)).to_json(), id) if id else []
+        found = (await ask(trace, id)).to_json() if id else {}
+        steps = columns(found, id, await ask(live_commits)) if id else []
+        around = {"id": id, "left": found.get("left"), "trace_id": found.get("trace")}
         title, said = (f"Trace of {id[:80]}", command("trace", id)) if id else ("Trace", "")
-        return frame.show(request, View("trace.html", title, said, TOPICS if id else ()), steps=steps, id=id)
-
-    @page.get("/ui/audit")
-    async def deeds(request: Request, subject: str = "", cursor: Cursor = None, limit: Limit = 50) -> Response:
-        found = await ask(queries.list_deeds, subject or None, cursor, limit)
-        return frame.show(request, View("audit.html", "Audit", topics=["promotions"]), subject=subject, **found)
+        return frame.show(request, View("trace.html", title, said, TOPICS if id else ()), steps=steps, **around)
 
 
 DAY = "24h"

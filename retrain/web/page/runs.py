@@ -26,7 +26,12 @@ from retrain.web.page.words import command, drawing, given, path
 Json = dict[str, Any]
 FAILED = 10
 """Steps that failed, of which the beginning of a run's view tells."""
-Opens = Annotated[list[str], Query(alias="open", default_factory=list, description="Nodes that are open: ID, ID:OFFSET, or -ID for one that is not")]
+Opens = Annotated[
+    list[str],
+    Query(
+        alias="open", default_factory=list, description="Nodes that are open: ID, ID:OFFSET, or -ID for one that is not"
+    ),
+]
 ORDER = ("Failed", "Error", "Suspended", "Running", "Pending", "Succeeded", "Skipped", "Omitted")
 
 
@@ -51,7 +56,7 @@ def add_run_views(page: FastAPI, frame: Frame) -> None:
     ) -> Response:
         words = {"phase": phase, "workflow": workflow, "prefix": prefix, "labels": labels, "since": since}
         words |= {"until": until, "namespace": namespace}
-        which = Wish(**{name: word or None for name, word in words.items()})
+        which = _wish(words)
         found = await services.ask(run_table.list_runs, which, services.clock.now(), cursor, limit, columns, sort)
         shape = {"columns": columns, "sort": sort}
         said = command("runs", "list", *given(**words, **shape))
@@ -69,6 +74,11 @@ def add_run_views(page: FastAPI, frame: Frame) -> None:
         topics: Sequence[Topic] = ["runs"] if found.open else []
         operates = frame.who(request).may("operator")
         return frame.show(request, View("run.html", title, said, topics), operates=operates, node=node, **more)
+
+
+def _wish(words: Mapping[str, str]) -> Wish:
+    said: Json = {name: word or None for name, word in words.items()}
+    return Wish(**said)
 
 
 def template_of(run: Mapping[str, Any]) -> str:

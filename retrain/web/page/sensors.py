@@ -55,7 +55,8 @@ def add_sensor_views(page: FastAPI, frame: Frame) -> None:
         record: Json = {
             "memory": await ask(queries.sensor_memory, name),
             "decided": await ask(decisions_page, name, which, older, limit),
-            "held": [one for one in await services.sensing.held() if one["sensor"] == name],
+            "held_back": [one for one in await services.sensing.held() if one["sensor"] == name],
+            "open_keys": [one for one in found["waiting"] if one["need"] or not one["held"]],
             "words": {"name": name, "outcome": outcome, "trigger": trigger, "key": key},
             "outcomes": OUTCOMES,
             **await _text(sensor_item(services.sensing.items(), name), services.manifests()),

@@ -46,3 +46,16 @@ class PromotionBody(_Body):
     lasts: str = Field("", description="waive: for how long, such as 30m")
     environment: str = Field("", description="propose, rollback, hold, release: which, where there are several")
     candidate: str = Field("", description="propose: the candidate as JSON")
+
+
+class LettersBody(_Body):
+    """Which letters are meant, as in the list; who says so, and why."""
+
+    kind: str = Field("", description="firing, message or event")
+    origin: str = Field("", description="A source, a sensor, or SENSOR/TRIGGER")
+    text: str = Field("", description="What is looked for in the reason")
+    since: str = Field("", description="An age such as 2h, or a time")
+    until: str = Field("", description="An age such as 2h, or a time")
+    state: str = Field("", description="waiting or redriven")
+    reason: str = Field("", description="Why")
+    actor: str = Field("", description="Who says so, where no token of their own says it")

@@ -36,6 +36,7 @@ class EventPage(Page):
     """Events, newest first."""
 
     items: list[CloudEvent]
+    searched: int | None = Field(default=None, description="How many were looked through, where that is bounded")
 
 
 class Decision(Shape):
@@ -66,9 +67,11 @@ class EventSeen(Shape):
 
     event: CloudEvent
     key: str
+    trace: str
     decisions: list[Decision]
     firings: list[str]
     silent: list[Silent]
+    silentLeft: int = Field(ge=0, description="How many more sensors said nothing, which are less like it")
 
 
 class EmittedAgain(Shape):
@@ -119,6 +122,7 @@ class FiringPage(Page):
     """Firings, newest first."""
 
     items: list[Firing]
+    searched: int | None = Field(default=None, description="How many were looked through, where that is bounded")
 
 
 class HeldFiring(Shape):
@@ -145,6 +149,7 @@ class FiringSeen(Firing):
     """A firing with its action."""
 
     action: Any
+    trace: str
 
 
 class FiringAnswered(Shape):
@@ -164,7 +169,8 @@ class DeadLetter(Shape):
     kind: str
     origin: str
     reason: str
-    body: str
+    body: str = Field(description="As text, as far as it is text; in a list its beginning")
+    bytes: int = Field(description="How long the body is")
     created: When
     redriven: When | None
 
@@ -173,6 +179,14 @@ class DeadLetterPage(Page):
     """Dead letters, newest first."""
 
     items: list[DeadLetter]
+
+
+class RedrivenAll(Shape):
+    """How many letters were tried again, of how many the firing lives on or is gone, and how many more match."""
+
+    redriven: int
+    refused: int
+    left: int
 
 
 class Redriven(Shape):

@@ -6,7 +6,19 @@ from typing import Any
 
 from retrain.web.shapes.events import CloudEvent
 
-_EVENT: dict[str, Any] = CloudEvent.model_json_schema()
+_FORM: dict[str, Any] = CloudEvent.model_json_schema()
+_MAYBE: dict[str, Any] = {"type": ["string", "null"], "minLength": 1}
+_EVENT: dict[str, Any] = {
+    **_FORM,
+    "properties": {
+        **_FORM["properties"],
+        **dict.fromkeys(("subject", "datacontenttype", "dataschema"), _MAYBE),
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "data_base64": {"type": ["string", "null"], "contentEncoding": "base64"},
+    },
+    "not": {"required": ["data", "data_base64"]},
+}
+"""An attribute that is null is none, says the standard."""
 
 INTAKE: dict[str, Any] = {
     "description": "Structured, batched, or binary: `ce-` headers, and the data in a body of any type. "

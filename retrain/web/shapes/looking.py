@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from retrain.web.shapes.common import Object, Shape, When
+from retrain.web.shapes.common import Object, Page, Shape, When
 
 
 class Overview(Shape):
@@ -44,8 +44,10 @@ class Link(Shape):
 
 
 class Trace(Shape):
-    """From the object that arrived to the commit that deploys its model. `edges`: pairs of ids, cause first."""
+    """From the object that arrived to the commit that deploys its model. `edges`: pairs of ids, cause first.
+    `trace`: its id as OpenTelemetry has it."""
 
+    trace: str
     nodes: list[Link]
     edges: list[list[str]]
 
@@ -102,3 +104,19 @@ class Health(Shape):
     disk: Object | None
     runner: Object | None
     settings: list[Object]
+
+
+class Check(Shape):
+    """Something that was looked at. `means` and `do` (what would be right) are empty where it is ok."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    found: str
+    means: str
+    do: str
+
+
+class CheckPage(Page):
+    """All that was looked at."""
+
+    items: list[Check]

@@ -91,6 +91,7 @@ class PromotionSeen(Promotion):
     approvals: list[Approval]
     environments: list[Stop]
     mark: Any
+    trace: str
 
 
 class Done(Shape):

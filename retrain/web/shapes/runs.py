@@ -60,6 +60,7 @@ class RunPage(Page):
     """Runs, newest first unless sorted."""
 
     items: list[Run]
+    searched: int | None = Field(default=None, description="How many were looked through, where that is bounded")
 
 
 class Asked(Shape):

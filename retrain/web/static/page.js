@@ -14,12 +14,25 @@
     }
   }
 
+  // What still runs grows older while somebody looks.
+  const words = (s) => s < 10 ? s.toFixed(1) + "s" : s < 60 ? Math.round(s) + "s" : s < 3600 ? `${Math.floor(s / 60)}m${Math.floor(s % 60)}s`
+    : s < 86400 ? `${Math.floor(s / 3600)}h${Math.floor(s / 60) % 60}m` : `${Math.floor(s / 86400)}d${Math.floor(s / 3600) % 24}h`;
+  setInterval(() => {
+    if (document.hidden) return;
+    for (const one of document.querySelectorAll("[data-since]")) {
+      const since = new Date(one.dataset.since);
+      if (!isNaN(since) && Date.now() > since) one.textContent = words((Date.now() - since) / 1000).replace(/([mhd])0[smh]$/, "$1");
+    }
+  }, 1000);
+
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable]");
     if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     document.getElementById("find").select();
   });
+
+  document.addEventListener("click", (event) => { if (event.target.closest("button[data-print]")) print(); });
 
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button[data-copy]");
@@ -87,6 +100,10 @@
     tellTimes(root);
     for (const log of root.querySelectorAll(".log[data-follow]:not([data-on])")) { log.dataset.on = "1"; follow(log); }
   }
-  document.addEventListener("DOMContentLoaded", () => begin(document));
+  document.addEventListener("DOMContentLoaded", () => {
+    begin(document);
+    const nav = document.querySelector(".bar nav ul"), here = nav && nav.querySelector("[aria-current]");
+    if (here && nav.scrollWidth > nav.clientWidth) nav.scrollLeft = here.offsetLeft - nav.clientWidth / 2;
+  });
   document.addEventListener("htmx:after:swap", () => begin(document));
 })();
