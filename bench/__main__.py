@@ -12,7 +12,7 @@ from bench.report import draw
 
 MODULES = (
     *("bus", "webhook", "sources", "chain", "evaluation", "sensors", "joins"),
-    *("spawn", "steps", "workflows", "artifacts", "promotion", "edits", "objects", "footprint"),
+    *("spawn", "steps", "workflows", "artifacts", "promotion", "edits", "objects", "footprint", "page"),
 )
 LIMIT_S = 600
 

@@ -37,7 +37,7 @@ KEPT = timedelta(days=30)
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--store", type=Path)
     parser.add_argument("--json", action="store_true")
     words = parser.parse_args()

@@ -77,6 +77,9 @@ def _lists(names: Names) -> dict[str, dict[str, object]]:
         "runs with a label": {"labels": "model=model-3"},
         "runs with no label": {"labels": "model=nothing"},
         "runs of a week": {"since": "7d"},
+        "runs with columns": {"columns": "param:date,metric:accuracy"},
+        "runs by duration": {"sort": "-duration"},
+        "runs by a metric": {"columns": "metric:accuracy", "sort": "-metric:accuracy"},
         "promotions": {},
         "promotions of a model": {"name": "model-3"},
         "promotions of no model": {"name": "nothing"},
@@ -85,17 +88,33 @@ def _lists(names: Names) -> dict[str, dict[str, object]]:
         "promotions deep": {"environment": "production", "cursor": deep},
         "deadletters": {},
         "deadletters deep": {"cursor": deep},
+        "deadletters with no text": {"text": "nothing has this"},
+        "deadletters of an origin": {"origin": "train-7"},
         "audit": {},
         "audit of one": {"subject": "p-00000010"},
         "audit of nothing": {"subject": "nothing"},
+        "audit of somebody": {"actor": "ada"},
+        "audit of an action": {"action": "runs"},
+        "audit of nobody": {"actor": "nobody", "action": "runs"},
     }
 
 
 def _single(names: Names) -> dict[str, str]:
     """Views of one thing, and those that have no filters."""
+    other = f"r-{names.counts['runs'] // 2:08x}"
     run, wide, letter = quote(names.run), quote(names.wide_run), quote(names.deadletter)
     api = {
         "overview": "overview",
+        "approvals": "approvals",
+        "models": "models",
+        "a model": "models/model-3",
+        "a model's history": "models/model-3/history.svg",
+        "health": "health",
+        "graph": "graph",
+        "held": "held",
+        "tokens": "tokens",
+        "two runs compared": f"compare?name={run}&name={other}",
+        "a source": "sources/bench",
         "sensors": "sensors",
         "a sensor": "sensors/train-1",
         "a sensor's decisions of one outcome": "sensors/train-1?outcome=error",
@@ -115,6 +134,16 @@ def _single(names: Names) -> dict[str, str]:
     }
     page = {
         "overview": "",
+        "approvals": "approvals",
+        "models": "models",
+        "a model": "model?name=model-3",
+        "health": "health",
+        "graph": "graph",
+        "tokens": "tokens",
+        "two runs compared": f"runs/compare?name={run}&name={other}",
+        "a source": "source?name=bench",
+        "what a run has made": f"propose?run={run}",
+        "a run again": f"run/again?name={run}&verb=resubmit",
         "sensors": "sensors",
         "a sensor": "sensor?name=train-1",
         "a sensor's decisions of one outcome": "sensor?name=train-1&outcome=error",

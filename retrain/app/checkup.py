@@ -12,8 +12,9 @@ import anyio.to_thread
 import structlog
 
 from retrain.app import checks, checkup_store
-from retrain.app.checks import Checked, Risky
+from retrain.app.checks import Checked
 from retrain.app.health import health
+from retrain.app.risks import Risky, risks
 from retrain.app.services import Services
 from retrain.app.settings import Settings
 from retrain.errors import Transient
@@ -45,7 +46,7 @@ async def checkup(services: Services) -> list[Checked]:
         *checks.work(facts),
         *checks.sources(rows, now),
         *checks.ends(ending, now),
-        *checks.risks(risky(services.settings, os.environ)),
+        *risks(risky(services.settings, os.environ)),
     ]
 
 

@@ -37,7 +37,8 @@ class Told:
         extra: dict[str, JsonValue] = {}
         if self.asked:
             extra["asked"] = dict(self.asked)
-        if (came := _made(made)) is not None:
+        came = _made(made)
+        if came is not None and came != self.subject.rpartition("/")[2]:
             extra["made"] = came
         if isinstance(after, Mapping):
             return replace(deed, before=before, after={**after, **extra})
@@ -47,7 +48,7 @@ class Told:
 def told_of(name: str, words: tuple[Any, ...], more: Mapping[str, Any]) -> Told:
     """What the record says of an action with these words."""
     noun, _, verb = name.partition(".")
-    first = words[0] if words else next(iter(more.values()), "")
+    first: Any = words[0] if words else next(iter(more.values()), "")
     reason, actor = str(more.get("reason") or ""), str(more.get("actor") or "")
     asked = _plain({key: one for key, one in more.items() if key not in {"reason", "actor", "by"}})
     if noun == "runs":

@@ -27,7 +27,7 @@ from retrain.store import Store, forgetting, memos
 T = TypeVar("T")
 
 EVERY_S = 1800.0
-PIECE = 200
+PIECE = 100
 """Rows of one transaction: some milliseconds."""
 LOOKED_AT = 500
 """Rows of one look at what may go."""
@@ -35,7 +35,7 @@ REST = 3.0
 """Pauses are so many times as long as the piece before them took: others write then."""
 SLACK = 0.1
 """Part of the file that may be empty: what comes next needs room as well."""
-PAGES = 256
+PAGES = 64
 """Pages that are given back in one transaction, at 4 KiB each."""
 
 log = get_logger()

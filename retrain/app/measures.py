@@ -20,7 +20,9 @@ from retrain.store.database import reading
 
 Json = dict[str, Any]
 EVERY_S = 300.0
-"""Seconds after which a measure is made anew, if somebody asks."""
+"""Seconds after which a measure is made anew, if somebody asks; longer where one takes long."""
+SHARE = 0.01
+"""Of the time that may be spent on measuring."""
 NONE: Json = {"measured": None, "took": None, "tables": []}
 """Nobody has measured yet."""
 
@@ -33,7 +35,7 @@ _TREES = text("SELECT name, tbl_name, type, sql FROM sqlite_schema")
 
 def measure(connection: Connection) -> list[Json]:
     """`{"name", "rows", "bytes"}` of each table, its indexes included, the biggest first. Bytes are None where SQLite
-    was built without what tells them. Takes about a second for each GB."""
+    was built without what tells them. Takes some seconds for each GB."""
     trees = {row.name: row for row in connection.execute(_TREES)}
     try:
         pages = connection.execute(_PAGES).all()
@@ -93,7 +95,7 @@ class Measures:
     async def latest(self, patience_s: float) -> Json:
         """`{"measured", "took", "tables"}`; waits so long for the first one. An old one is given while a new one is
         made."""
-        if self._latest is None or (self._clock.now() - self._latest[0]).total_seconds() > EVERY_S:
+        if self._is_old():
             self._asked.set()
         if self._latest is None:
             with anyio.move_on_after(patience_s):
@@ -102,6 +104,12 @@ class Measures:
             return NONE
         at, took, tables = self._latest
         return {"measured": at.isoformat().replace("+00:00", "Z"), "took": round(took, 3), "tables": tables}
+
+    def _is_old(self) -> bool:
+        if self._latest is None:
+            return True
+        at, took, _ = self._latest
+        return (self._clock.now() - at).total_seconds() > max(EVERY_S, took / SHARE)
 
     async def _measure(self) -> None:
         begun, at = monotonic(), self._clock.now()

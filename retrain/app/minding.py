@@ -45,6 +45,8 @@ PEOPLES = DECISIONS | {"firings.reject"}
 """What only a person may say: whoever holds a token that several have is nobody."""
 LOOKS = frozenset(name for name, right in RIGHTS.items() if right == "viewer" and not name.startswith("promotions."))
 """What changes nothing."""
+SELF_RECORDED = frozenset({"deadletters.redrive_all"})
+"""What writes its own deed, with what only it knows; so do all actions on promotions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def _minded(name: str, action: Action, ground: Ground) -> Action:
         words, more = _in_name_of(name, who.at(space), words, more)
         if name in LOOKS:
             return _narrowed(name, who, await action(*words, **more))
-        if name.startswith("promotions."):
+        if name.startswith("promotions.") or name in SELF_RECORDED:
             return await action(*words, **more)
         return await _on_record(name, action, ground, words, more)
 
@@ -101,7 +103,7 @@ def _named(who: Principal) -> str:
 async def _space(name: str, words: tuple[Any, ...], spaces: Spaces) -> str | None:
     """The namespace of what an action is about; None: it has none."""
     noun, _, verb = name.partition(".")
-    first = words[0] if words else None
+    first: Any = words[0] if words else None
     if noun == "runs":
         return str(first.namespace)
     if noun == "crons" and verb != "list":
@@ -141,7 +143,8 @@ async def _on_record(name: str, action: Action, ground: Ground, words: tuple[Any
     who = SPEAKING.get()
     assert who is not None
     told = told_of(name, words, more)
-    said = more.get("by") if isinstance(more.get("by"), Principal) else who
+    by = more.get("by")
+    said = by if isinstance(by, Principal) else who
     deed = Deed(
         at=ground.clock.now(),
         actor=said.name or told.actor,

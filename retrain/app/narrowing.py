@@ -81,13 +81,20 @@ def narrowed(query: Callable[..., T], spaces: Spaces) -> Callable[..., T]:
         return query
 
     def ask(connection: Connection, *words: Any) -> Any:
+        found, items = _asked(query, connection, words, lambda one: place(spaces, one) in allowed)
         for _ in range(ROUNDS):
-            found: Any = query(connection, *words)
-            items = [one for one in found["items"] if place(spaces, one) in allowed]
             if items or found["next"] is None:
                 break
             at = CURSOR[query]
             words = (*words[:at], found["next"], *words[at + 1 :])
+            found, items = _asked(query, connection, words, lambda one: place(spaces, one) in allowed)
         return {**found, "items": items}
 
     return ask
+
+
+def _asked(
+    query: Callable[..., Any], connection: Connection, words: tuple[Any, ...], fits: Callable[[Json], bool]
+) -> tuple[Json, list[Json]]:
+    found = query(connection, *words)
+    return found, [one for one in found["items"] if fits(one)]

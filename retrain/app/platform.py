@@ -141,7 +141,7 @@ def read_project(folder: Path, known: Known | None = None) -> Project:
 
 def _check_door(settings: Settings) -> None:
     server = settings.server
-    tokens = server.token is not None or bool(settings.access.users)
+    tokens = server.token is not None or settings.access.tells_apart
     if not tokens and server.host not in {"127.0.0.1", "::1", "localhost"}:
         raise ConfigError(
             f"server.host is {server.host}: the API would be open to the network; "

@@ -21,6 +21,9 @@ from retrain.app.health import health
 from retrain.app.services import Services
 from retrain.bus import NatsBus
 from retrain.errors import Refused
+from retrain.identity import Principal
+from retrain.store import audit
+from retrain.store.audit import Deed
 
 OUTGOING = "outgoing"
 """In the data directory: what is being made and sent."""
@@ -31,8 +34,8 @@ _busy: set[Path] = set()
 """Data directories of which a back-up is being made in this process."""
 
 
-async def backup(services: Services, parts: tuple[str, ...], *, store_only: bool, packed: bool) -> Path:
-    """A back-up as one tar; whoever sends it deletes it.
+async def backup(services: Services, who: Principal, parts: tuple[str, ...], *, store_only: bool, packed: bool) -> Path:
+    """A back-up as one tar; whoever sends it deletes it. That `who` has it is in the audit.
 
     Raises:
         Refused: another one is being made, there is no room for it, or the bus is not ours to back up.
@@ -44,6 +47,7 @@ async def backup(services: Services, parts: tuple[str, ...], *, store_only: bool
     _busy.add(services.data)
     try:
         target = await anyio.to_thread.run_sync(_place, services, ".tar.gz" if packed else ".tar")
+        await _note(services, who, "backup.create", {"parts": list(parts), "storeOnly": store_only})
         with opened(target) as sink:
             await take(Wanted(services.data, snapshot, parts), sink, target.with_suffix(".work"))
         return target
@@ -78,8 +82,8 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-async def bundle(services: Services, *, metrics: bytes, payloads: bool) -> bytes:
-    """A support bundle as tar.gz. `metrics`: the page of metrics.
+async def bundle(services: Services, who: Principal, *, metrics: bytes, payloads: bool) -> bytes:
+    """A support bundle as tar.gz. `metrics`: the page of metrics. That `who` has it is in the audit.
 
     Raises:
         Refused: a secret would be in it.
@@ -95,8 +99,14 @@ async def bundle(services: Services, *, metrics: bytes, payloads: bool) -> bytes
     sources = support.Sources(
         services.settings, services.manifests(), services.data, dict(os.environ), told, payloads=payloads
     )
+    await _note(services, who, "support.bundle", {"payloads": payloads})
     files = await services.store.read(partial(support.gather, sources=sources))
     return await anyio.to_thread.run_sync(support.packed, files)
+
+
+async def _note(services: Services, who: Principal, action: str, what: dict[str, Any]) -> None:
+    deed = Deed(services.clock.now(), who.name, who.verified, action, "platform", after=what, origin=who.origin)
+    await services.store.write(lambda c: audit.record(c, deed))
 
 
 def _sources(services: Services) -> list[dict[str, Any]]:

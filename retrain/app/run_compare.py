@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 from pipelines.pictures.reading import LEAVES
 from retrain.app.run_values import Said, number
 from retrain.store.run_outlines import Stub
 
 Json = dict[str, Any]
-T = TypeVar("T")
 Direction = Literal["higher", "lower"]
 LEAST, MOST = 2, 5
 """Runs that can be compared at once."""
@@ -253,8 +252,3 @@ def _finite(value: float | None) -> float | None:
 
 def _stamp(time: datetime | None) -> str | None:
     return time.isoformat().replace("+00:00", "Z") if time else None
-
-
-def unique(some: Iterable[T], key: Callable[[T], object]) -> list[T]:
-    """Each thing once, the first of those with one key."""
-    return list({key(one): one for one in reversed(list(some))}.values())[::-1]

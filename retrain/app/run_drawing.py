@@ -6,12 +6,12 @@ stands for; its time is from the first that began to the last that ended. Edges 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from retrain.app.run_folding import SUSPENDED, Tree, phase_of
+from retrain.app.run_folding import DEEPEST, SUSPENDED, Tree, phase_of
 from retrain.store.run_outlines import Stub
 
 WHOLE = 150
@@ -52,17 +52,22 @@ def picture_of(tree: Tree, now: datetime) -> Picture:
 
 
 def _homes(tree: Tree) -> dict[str, str]:
-    """The box that each node is drawn in."""
+    """The box that each node is drawn in: the outermost around it, else it is one itself."""
     boxes: dict[str, str] = {}
     for holder in ["", *tree.nodes]:
         boxes |= _alike(tree, holder)
-    homes: dict[str, str] = {}
+    around: dict[str, str] = {"": ""}
     for key in tree.nodes:
-        homes[key] = _home(tree, key, boxes)
-    return homes
+        way, at = list[str](), key
+        while at not in around and len(way) < DEEPEST:
+            way.append(at)
+            at = tree.holders[at]
+        for one in reversed(way):
+            around[one] = around.get(tree.holders[one], "") or boxes.get(one, "")
+    return {key: around[key] or key for key in tree.nodes}
 
 
-def _alike(tree: Tree, holder: str) -> Iterator[tuple[str, str]] | dict[str, str]:
+def _alike(tree: Tree, holder: str) -> dict[str, str]:
     held = tree.held(holder)
     if len(held) < ALIKE:
         return {}
@@ -72,16 +77,6 @@ def _alike(tree: Tree, holder: str) -> Iterator[tuple[str, str]] | dict[str, str
         if one.kind not in {"StepGroup", "TaskGroup"}:
             looks.setdefault((one.template, one.kind, phase_of(one)), []).append(key)
     return {key: some[0] for some in looks.values() if len(some) >= ALIKE for key in some}
-
-
-def _home(tree: Tree, key: str, boxes: Mapping[str, str]) -> str:
-    """The outermost box around a node."""
-    found, at = key, key
-    for _ in range(len(tree.nodes)):
-        found = boxes.get(at, found)
-        if not (at := tree.holders[at]):
-            break
-    return found
 
 
 def _links(tree: Tree, homes: Mapping[str, str]) -> dict[str, dict[str, None]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import anyio.to_thread
@@ -53,7 +53,6 @@ class Preview:
     rows: Sequence[Sequence[str]] = ()
     entries: Sequence[Entry] = ()
     cut: bool = False
-    facts: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

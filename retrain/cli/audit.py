@@ -11,7 +11,7 @@ from retrain.cli.output import Column, age, emit, more, output_option, table
 
 COLUMNS: tuple[Column, ...] = (
     ("AGE", lambda d: age(d["at"])),
-    ("WHO", lambda d: d["actor"] + ("" if d["verified"] else " (unverified)")),
+    ("WHO", lambda d: (d["actor"] or "somebody") + ("" if d["verified"] else " (unverified)")),
     ("WHAT", lambda d: d["action"]),
     ("TO", lambda d: d["subject"]),
     ("WHY", lambda d: d["reason"]),

@@ -21,9 +21,7 @@ def support() -> None:
 @support.command()
 @click.option("--to", type=click.Path(path_type=Path), help="File [default: retrain-support-TIME.tar.gz here]")
 @click.option("--with-payloads", is_flag=True, help="Events, reasons and errors too: they may hold anything")
-@click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), help="Of a platform that is down"
-)
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Of a platform that is down")
 @click.option(
     "--project",
     type=click.Path(file_okay=False, path_type=Path),

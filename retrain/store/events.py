@@ -1,4 +1,4 @@
-"""Events seen: every event of the log once, by its key, with its body, for ever."""
+"""Events seen: every event of the log once, by its key, with its body, for longer than the log (`forgetting`)."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def listing(
 
 
 _ROWS: Select[*tuple[Any, ...]] = select(events.c.body, events.c.position, events.c.received)
-DECIDED = 10_000
+DECIDED = 4_000
 """Events of which one page asks what was decided on them."""
 
 

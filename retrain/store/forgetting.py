@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Table, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, exists, func, or_, select
 
 from retrain.store.cells import SEEN
 from retrain.store.firings import OPEN
@@ -44,9 +44,10 @@ class Old(NamedTuple):
 
 
 def old_firings(connection: Connection, before: datetime, after: tuple[Any, ...] | None, most: int) -> Old:
-    """Firings that were over before then, but for those whose letter is there and those that led to a promotion."""
+    """Firings that were over before then, but for those whose run or letter is there and those that led to a promotion:
+    a run that is there keeps its firing, and what came of it need not be looked at."""
     over = and_(firings.c.state.not_in(OPEN), func.coalesce(firings.c.finished, firings.c.created) < before)
-    query = select(firings.c.created, firings.c.id).where(firings.c.created < before, over)
+    query = select(firings.c.created, firings.c.id).where(firings.c.created < before, over, ~_referred())
     if after is not None:
         created, id_ = after
         query = query.where(or_(firings.c.created > created, and_(firings.c.created == created, firings.c.id > id_)))
@@ -60,15 +61,18 @@ def old_firings(connection: Connection, before: datetime, after: tuple[Any, ...]
 
 def forget_firings(connection: Connection, ids: Collection[str]) -> int:
     """Delete these, but for those that are open again or that a run or a promotion refers to; how many went."""
-    refers = or_(
-        exists().where(runs.c.firing_id == firings.c.id), exists().where(promotions.c.firing_id == firings.c.id)
-    )
-    query = select(firings.c.id).where(firings.c.id.in_(ids), firings.c.state.not_in(OPEN), ~refers)
+    query = select(firings.c.id).where(firings.c.id.in_(ids), firings.c.state.not_in(OPEN), ~_referred())
     gone = list(connection.execute(query).scalars())
     if gone:
         connection.execute(delete(firing_events).where(firing_events.c.firing_id.in_(gone)))
         connection.execute(delete(firings).where(firings.c.id.in_(gone)))
     return len(gone)
+
+
+def _referred() -> ColumnElement[bool]:
+    """Whether a run or a promotion refers to a firing."""
+    runs_of = exists().where(runs.c.firing_id == firings.c.id)
+    return or_(runs_of, exists().where(promotions.c.firing_id == firings.c.id))
 
 
 def _with_letters(connection: Connection, ids: Sequence[str]) -> set[str]:

@@ -57,7 +57,9 @@ def _walk(connection: Connection, start: set[Thing]) -> tuple[list[Link], set[Th
             ids = sorted(id_ for one, id_ in fresh if one == kind)
             for chunk in (ids[at : at + CHUNK] for at in range(0, len(ids), CHUNK)):
                 promoted.update(ends(connection, chunk))
-                level += effects(connection, chunk)
+                # What came of a thing that is promoted is of no matter any more.
+                if on := [id_ for id_ in chunk if (kind, id_) not in promoted]:
+                    level += effects(connection, on)
         links += level
         fresh = {effect for _, effect in level} - known
         known |= fresh

@@ -116,7 +116,7 @@ events = Table(
     Index(None, "cause"),
     Index(None, "source", "subject", "position"),
 )
-"""Every event that the log has shown, once. The log may forget; this does not."""
+"""Every event that the log has shown, once. The log forgets first."""
 
 event_refs = Table(
     "event_refs",

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, literal, select
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from retrain.store.rows import page, place_in, place_of
 
-LOOKED_AT = 30_000
+LOOKED_AT = 20_000
 """Rows that one page looks at where the row itself says whether it is meant."""
-READ = 15_000
+READ = 10_000
 """Rows that one page looks at where a text is searched for in each."""
 FEW = 2000
 """Rows that are sorted for one page rather than walked to."""
@@ -83,7 +83,7 @@ def few(connection: Connection, table: Table, *where: ColumnElement[bool]) -> bo
     return connection.execute(select(func.count()).select_from(some)).scalar_one() <= FEW
 
 
-def begins(column: Column[str], prefix: str) -> ColumnElement[bool]:
+def begins(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     """That a text begins so: as a range, which an index has, and LIKE is not."""
     last = prefix[-1]
     # Behind the last of all characters nothing comes, and surrogates are none.

@@ -1,7 +1,7 @@
 """Answers that a client has already, and small ones: ETags of JSON, 304, `If-Match`, gzip.
 
-An ETag is a hash of the answer, which costs a fiftieth of making it; a route that knows something cheaper sets its own
-and may say 304 before it reads anything (`not_modified`). Compressed, it ends in `-gzip`, as Apache's does: another
+An ETag is a hash of the answer: 15 µs for a page of 50 items. A route that knows something cheaper sets its own and
+may say 304 before it reads anything (`not_modified`). Compressed, it ends in `-gzip`, as Apache's does: another
 form of the same.
 
 `If-Match` on `POST <thing>/<verb>` is compared with the ETag of `GET <thing>` just before the verb: 412 where it has
@@ -30,11 +30,11 @@ Message = MutableMapping[str, Any]
 Headers = list[tuple[bytes, bytes]]
 TAGGED = (b"application/json", b"application/schema+json", b"image/svg+xml", b"text/css", b"text/javascript")
 """Types of answers that get an ETag and may be compressed, where they come whole."""
-SMALLEST, ASIDE = 2 * 1024, 256 * 1024
+SMALLEST, ASIDE = 2 * 1024, 64 * 1024
 """Bytes from which an answer is compressed, and from which not in the event loop."""
 LARGEST = 32 * 1024 * 1024
 LEVEL = 1
-"""Of gzip: 1 makes a list a sixth as long in a third of the time that 6 takes for an eighth."""
+"""Of gzip: 1 makes a list of 256 KiB 22 % as long in 7 ms, 6 makes it 20 % as long in 19 ms."""
 REVALIDATE = (b"cache-control", b"private, no-cache")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import anyio
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,7 @@ from retrain.app import platform_files
 from retrain.app.checkup import checkup
 from retrain.app.services import Services
 from retrain.web import metrics
+from retrain.web.access import principal
 from retrain.web.asking import shown
 from retrain.web.openapi import Answers, answers
 from retrain.web.shapes.looking import CheckPage
@@ -59,14 +60,15 @@ def add_keeping_routes(api: FastAPI, services: Services) -> None:
         return shown({"items": [one.to_json() for one in await checkup(services)], "next": None})
 
     @api.post("/api/v1/backup", response_class=StreamingResponse, responses=BACKUP)
-    async def make_backup(wish: BackupWish) -> StreamingResponse:
-        path = await platform_files.backup(services, tuple(wish.parts), store_only=wish.storeOnly, packed=wish.packed)
+    async def make_backup(wish: BackupWish, request: Request) -> StreamingResponse:
+        who, parts = principal(request.scope), tuple(dict.fromkeys(wish.parts))
+        path = await platform_files.backup(services, who, parts, store_only=wish.storeOnly, packed=wish.packed)
         return _sent(path, "application/gzip" if wish.packed else "application/x-tar")
 
     @api.post("/api/v1/support-bundle", response_class=Response, responses=BUNDLE)
-    async def make_support_bundle(wish: BundleWish) -> Response:
-        page = await metrics.page(services)
-        found = await platform_files.bundle(services, metrics=page, payloads=wish.withPayloads)
+    async def make_support_bundle(wish: BundleWish, request: Request) -> Response:
+        who, page = principal(request.scope), await metrics.page(services)
+        found = await platform_files.bundle(services, who, metrics=page, payloads=wish.withPayloads)
         return Response(found, media_type="application/gzip")
 
 

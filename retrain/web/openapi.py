@@ -70,7 +70,7 @@ def answers(model: type[BaseModel] | None = None, text: str = "", *, status: int
         binary = not of.startswith(("text/", "image/svg", "application/x-ndjson"))
         schema: Json = {"type": "string", "format": "binary"} if binary else {"type": "string"}
         if of == "text/yaml":
-            schema = {"type": "object"}
+            schema = {"type": "object", "description": "A document in YAML"}
         return {status: {"description": text or "The content", "content": {of: {"schema": schema}}}}
     return {status: {"model": model, "description": text or (model.__doc__ or "").strip().partition("\n")[0]}}
 
@@ -149,7 +149,7 @@ _PROBLEM: Json = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Proble
 def _errors(path: str, method: str, operation: Json) -> Iterable[tuple[int, str]]:
     """Statuses that the route may answer with, beside those that it names."""
     wanted = {400, 401, 403, 503} if path not in OPEN else {400}
-    if "{" in path or "id" in {one["name"] for one in operation.get("parameters", ())}:
+    if path not in OPEN and "cursor" not in {one["name"] for one in operation.get("parameters", ())}:
         wanted.add(404)
     if operation.get("parameters") or method != "get":
         wanted |= {414, 422}

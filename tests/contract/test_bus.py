@@ -81,6 +81,16 @@ async def test_events_are_read_in_the_order_they_were_published_in(bus: Bus) -> 
     assert await bus.bounds() == Bounds(first=1, last=20)
 
 
+async def test_how_much_the_log_holds_is_told(bus: Bus) -> None:
+    empty = await bus.usage()
+    await bus.publish_many([event(n) for n in range(1, 4)])
+    found = await bus.usage()
+
+    assert (empty.events, found.events) == (0, 3)
+    assert found.bytes > empty.bytes
+    assert found.server
+
+
 async def test_the_time_of_arrival_is_recorded_in_utc(bus: Bus) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     await bus.publish(event("a"))

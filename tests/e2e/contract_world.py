@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ WHO = "ben"
 
 
 @contextmanager
-def contract_world(place: Path) -> Iterator[PageWorld]:
+def contract_world(place: Path) -> Generator[PageWorld]:
     """Events, decisions, firings, a run that is over, promotions in several states, a hold, dead letters, a cron."""
     project = place / "project"
     project.mkdir(parents=True)
@@ -67,7 +67,7 @@ def with_examples(world: PageWorld) -> dict[str, Any]:
         "letter_id": world.items("deadletters")[0]["id"],
         "id": firing["events"][0],
         "node": pod["id"],
-        "artifact": "main-logs",
+        "artifact": "losses",
         "sensor": "promote-orders",
         "kind": "not-found",
         "q": "orders",

@@ -105,8 +105,12 @@ spec:
       script:
         image: alpine:3
         command: [sh]
-        source: echo s3://models/orders/{{workflow.parameters.date}} > model
-      outputs: {parameters: [{name: model, valueFrom: {path: model}}]}
+        source: |
+          echo s3://models/orders/{{workflow.parameters.date}} > model
+          printf 'epoch,loss\\n1,0.5\\n2,0.25\\n' > losses.csv
+      outputs:
+        parameters: [{name: model, valueFrom: {path: model}}]
+        artifacts: [{name: losses, path: losses.csv}]
 """
 PROMOTION = """\
 apiVersion: retrain.dev/v1

@@ -3,7 +3,7 @@ changed copy of would judge otherwise. Triggers only write a line, so nothing ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +47,7 @@ spec:
 
 
 @contextmanager
-def sensor_world(place: Path, *, more: str = "") -> Iterator[PageWorld]:
+def sensor_world(place: Path, *, more: str = "") -> Generator[PageWorld]:
     """A platform on that project; `more`: sensors besides."""
     platform = Platform(place)
     platform.write("retrain.yaml", SETTINGS)

@@ -194,7 +194,7 @@ def test_the_api_takes_json_only_and_from_this_machine_only(world: World) -> Non
     assert send("POST", "/api/v1/events", EVENT, {"Origin": "https://evil.example"}).status == 403
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert send("POST", "/api/v1/events", b"id=1", form).status == 400
-    assert send("POST", "/api/v1/promotions/model/hold", b"reason=x&actor=y", form).status == 422
+    assert send("POST", "/api/v1/promotions/model/hold", b"reason=x&actor=y", form).status == 415
     hold = "/api/v1/promotions/model/hold"
     assert send("POST", hold, {"reason": "r"}).status == 403  # nobody has said who it is
     for body in ({"reason": "r", "actor": "a", "more": "x"}, {"reason": 1, "actor": "a"}, ["x"]):

@@ -38,7 +38,7 @@ ENDLESS = ("tail_events",)
 """What streams until the platform stops, and has tests of its own."""
 PLAN = {
     "form": ["--phases", "examples,coverage"],
-    "dice": ["--phases", "fuzzing", "-n", "200" if ALL else "6", "--suppress-health-check", "all"],
+    "dice": ["--phases", "fuzzing", "-n", "200" if ALL else "4", "--suppress-health-check", "all"],
 }
 
 

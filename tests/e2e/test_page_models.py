@@ -47,7 +47,9 @@ def slow_model(world: PageWorld, version: str) -> str:
         found = (one for one in world.items("promotions") if one["candidate"]["digest"] == digest)
         return next((one["id"] for one in found if one["state"] == "refused"), None)
 
-    return world.platform.wait(refused, f"the model {version} is refused")
+    found = world.platform.wait(refused, f"the model {version} is refused")
+    assert found is not None
+    return found
 
 
 def test_a_gate_is_waived_with_a_reason_and_its_author_cannot(world: PageWorld, browser: Browser) -> None:
@@ -58,7 +60,7 @@ def test_a_gate_is_waived_with_a_reason_and_its_author_cannot(world: PageWorld, 
     expect(author.get_by_role("row", name="fast")).to_contain_text("fail")
     expect(author.locator("form[action='/ui/promotions/waive']")).to_have_count(0)
     word = author.locator("input[name=word]").first.input_value()
-    form = {"word": word, "id": promotion, "gate:fast": "on", "reason": "mine", "actor": "ada"}
+    form: dict[str, Any] = {"word": word, "id": promotion, "gate:fast": "on", "reason": "mine", "actor": "ada"}
     forged = author.request.post(f"{world.url}/ui/promotions/waive", form=form)
     assert forged.status == 403
     assert "somebody else must waive its gates" in forged.text()
@@ -103,7 +105,9 @@ def test_a_model_goes_back_and_its_history_shows_it(world: PageWorld, browser: B
     live = page.get_by_role("row", name="production").first
     expect(live).to_contain_text("71")
     expect(live).to_contain_text("back by a rollback")
-    assert {"72", "↩ 71"} <= set(page.locator(".picture svg text").all_inner_texts())
+    told = [one.partition(" from ") for one in page.locator(".picture svg title").all_text_contents()]
+    assert [one[0] for one in told if "rollback" in one[2]] == ["71"]
+    assert [one[0] for one in told if "taken back" in one[2]] == ["72"]
     page.get_by_text("Release production").click()
     release = page.locator("details[open] form[action='/ui/targets/release']")
     release.get_by_label("Reason").fill("mended")

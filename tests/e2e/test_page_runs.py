@@ -46,7 +46,8 @@ HOSTILE = """\
 <!doctype html><meta charset=utf-8><title>Report</title>
 <link rel=stylesheet href=/ui/static/page.css><link rel=prefetch href=http://127.0.0.1:9/prefetched>
 <base href=http://127.0.0.1:9/><style>body{background:#cfe;margin:0}
-button,a{position:absolute;left:0;width:300px;height:90px} button{top:0} a{top:100px;background:#fc9} a+a{top:200px} p{position:absolute;top:300px}</style>
+button,a{position:absolute;left:0;width:300px;height:90px} button{top:0} a{top:100px;background:#fc9}
+a+a{top:200px} p{position:absolute;top:300px}</style>
 <body onload="top.location='http://127.0.0.1:9/onload'">
 <form action=/ui/runs/terminate method=post target=_top><button>Press</button></form>
 <a href=/ui/audit target=_top>Top</a><a href=http://127.0.0.1:9/clicked>Away</a>
@@ -187,7 +188,6 @@ def test_a_failed_step_is_retried_from_its_form(lab: Lab, browser: Browser) -> N
     failed = page.get_by_role("region", name="Steps that failed")
     expect(failed.get_by_role("row", name="check")).to_contain_text("exit code 7")
     assert violations(page) == []
-    page.screenshot(path="/tmp/rwork/run.png", full_page=True)
     failed.get_by_role("link", name="check", exact=True).click()
     page.get_by_role("link", name="Retry from this step").click()
     expect(page.get_by_label("kind")).to_have_value("broken")
@@ -201,7 +201,6 @@ def test_a_failed_step_is_retried_from_its_form(lab: Lab, browser: Browser) -> N
     page.get_by_role("button", name="Logs of the chosen steps side by side").click()
     expect(page.get_by_role("row").filter(has_text="forest begins").first).to_contain_text("linear", timeout=SOON)
     assert violations(page) == []
-    page.screenshot(path="/tmp/rwork/beside.png", full_page=True)
     (lab.platform.project / "mended").unlink()
     done(page)
 
@@ -232,9 +231,7 @@ def test_three_runs_are_compared(lab: Lab, browser: Browser) -> None:
         found += violations(page)
         wide = page.evaluate("document.documentElement.scrollWidth")
         found += [f"{wide} pixels on {width}"] if wide > width else []
-    page.screenshot(path="/tmp/rwork/compare.png", full_page=True)
     page.emulate_media(color_scheme="dark")
-    page.screenshot(path="/tmp/rwork/compare_dark.png", full_page=True)
     assert found + violations(page) == []
     said = lab.platform.environment
     lab.platform.environment = {**said, "RETRAIN_SERVER_TOKEN": TOKENS["vic"]}
@@ -263,7 +260,6 @@ def test_what_a_step_wrote_to_do_harm_does_none(lab: Lab, browser: Browser) -> N
     box = frame.bounding_box()
     assert box is not None
     page.frame_locator("iframe.artifact").get_by_text("the report itself").wait_for()
-    page.screenshot(path="/tmp/rwork/artifact.png", full_page=True)
     for down in (45, 145, 245):
         page.mouse.click(box["x"] + 100, box["y"] + down)
         page.wait_for_timeout(400)  # nothing is there to be waited for: nothing must happen

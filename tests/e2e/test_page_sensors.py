@@ -3,6 +3,8 @@ firing that is over its budget."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.page_browser import chromium, complaints_of, violations, visitor
-from tests.e2e.page_world import PageWorld
+from tests.e2e.page_world import TOKENS, PageWorld
 from tests.e2e.platform_driver import RETRAIN
 from tests.e2e.sensor_page_world import sensor_world
 
@@ -145,6 +147,32 @@ def test_a_firing_over_its_budget_waits_for_an_approvers_word(world: PageWorld, 
     form.get_by_role("button", name="Let it go").click()
     expect(page.get_by_role("row", name="released").first).to_be_visible()
     done(page)
+
+
+def retrain(world: PageWorld, name: str, *words: str) -> str:
+    environment = {**os.environ, "RETRAIN_SERVER_TOKEN": TOKENS[name]}
+    command = [RETRAIN, *words, "--server", world.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_command_line_says_the_same(world: PageWorld) -> None:
+    first = world.send("lake", "labels", {"date": "2026-12-03", "rows": 700})
+    decided(world, first)
+
+    assert "sensor: orders" in retrain(world, "vic", "events", "case", first, "--sensor", "orders")
+    assert f"{first}.again-" in retrain(world, "eve", "events", "again", first, "--reason", "once more")
+    deed = next(one for one in world.items("audit") if one["action"] == "events.again")
+    assert (deed["actor"], deed["reason"]) == ("eve", "once more")
+    assert "orders/train" in retrain(world, "vic", "sensors", "graph")
+    assert first in retrain(world, "vic", "events", "list", "--outcome", "waiting", "--since", "1h")
+    assert retrain(world, "vic", "firings", "held", "-o", "name").split() == [
+        one["firing"] for one in world.items("held")
+    ]
+    assert "budget spend" in retrain(world, "vic", "sensors", "show", "costly")
+    replayed = retrain(world, "vic", "sensors", "replay", "orders", "--limit", "1", "-o", "json")
+    assert json.loads(replayed)["log"]["events"] == 1
 
 
 def test_a_source_shows_its_hours_and_no_secret(world: PageWorld, browser: Browser) -> None:

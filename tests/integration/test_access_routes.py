@@ -41,7 +41,7 @@ async def office(tmp_path: Path) -> AsyncGenerator[House]:
 
 def routes(found: House) -> set[str]:
     every = [one for app in (found.page, found.api) for one in app.routes if isinstance(one, APIRoute)]
-    return {f"{method} {one.path}" for one in every for method in one.methods}
+    return {f"{method} {one.path}" for one in every for method in one.methods or ()}
 
 
 def expected(rule: Rule) -> list[str]:

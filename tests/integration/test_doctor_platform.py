@@ -96,6 +96,7 @@ def test_the_bundle_of_a_running_platform_has_what_it_says_of_itself_and_no_secr
     everything = "\n".join(found.values())
     assert "retrain_events" in everything
     assert not [one for one in (TOKEN, HIDDEN, "a-payload-77") if one in everything]
+    assert ("support.bundle", '{"payloads":false}') in platform.rows("SELECT action, after FROM audit")
 
 
 def test_a_platform_that_is_not_there_is_exit_4(platform: Platform) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -286,3 +287,20 @@ async def test_a_hostile_body_is_refused_with_a_reason(here: House, body: bytes)
             answer = await one.post(f"/api/v1/{path}", content=body, headers=JSON)
             assert 400 <= answer.status_code < 500, (path, answer.text)
             assert len(problem(answer)["detail"]) < 3000
+
+
+async def test_files_of_the_page_may_be_kept_for_good_under_their_own_address(here: House) -> None:
+    async with here.visitor() as one:
+        view = await one.get("/ui/runs")
+        named = sorted(set(re.findall(r'"(/ui/static/[^"]+)"', view.text)))
+        answers = [await one.get(path, headers={"accept-encoding": "identity"}) for path in named]
+        packed = [await one.get(path, headers={"accept-encoding": "gzip"}) for path in named if ".svg" not in path]
+        stale = await one.get("/ui/static/page.css?v=0123456789ab")
+        outside = await one.get("/ui/static/..%2f..%2fapi.py?v=")
+
+    assert len(named) >= 4
+    assert {answer.headers["cache-control"] for answer in answers} == {"public, max-age=31536000, immutable"}
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.headers["content-encoding"] for answer in packed} == {"gzip"}
+    assert stale.headers["cache-control"] == "public, max-age=3600"
+    assert outside.status_code == 404

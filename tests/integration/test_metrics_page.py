@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -134,3 +135,15 @@ def test_the_alert_rules_are_right_and_each_fires_and_stays_silent() -> None:
     assert named == re.findall(r"name: (Retrain\w+)", tests.read_text())
     docs = Path(__file__).parents[2] / "docs/telemetry.md"
     assert named == re.findall(r"^\| `(Retrain\w+)`", docs.read_text(), re.M)
+
+
+def test_what_the_dashboard_asks_is_promql(tmp_path: Path) -> None:
+    board = json.loads((MONITORING / "grafana-dashboard.json").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    filled = [one.replace("$__rate_interval", "5m").replace("$instance", ".*") for one in asked]
+    rules = [{"record": f"panel:{number}", "expr": one} for number, one in enumerate(filled)]
+    (tmp_path / "rules.yaml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    promtool("check", "rules", str(tmp_path / "rules.yaml"))
+    places = [tuple(panel["gridPos"].values()) for panel in board["panels"]]
+    assert len(set(places)) == len(places), "no panel lies on another"
+    assert "$" not in "".join(filled)

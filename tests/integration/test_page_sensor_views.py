@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from retrain.app import replaying
 from retrain.app.project import Project, load_project
 from retrain.app.sensing import Sensing
+from retrain.errors import ConfigError, Refused
 from retrain.events import Event
 from retrain.manifests import to_yaml
 from retrain.store import decisions, events, firings
@@ -286,6 +287,22 @@ async def test_more_replays_at_once_than_may_be_are_told_to_come_again(shop: Hou
     assert answer.status_code == 503
     assert "at work already" in answer.text
     assert after.status_code == 200
+
+
+async def test_a_replay_that_takes_too_long_is_given_up_with_the_reason(shop: House) -> None:
+    request = replaying.read_request({"sensor": "orders", "diff": "orders", "limit": "10"})
+    items, now = shop.services.sensing.items(), shop.services.clock.now()
+    with pytest.raises(Refused, match="take a shorter time of the log"):
+        await replaying.replay_aside(shop.store.path, request, items, now, longest_s=0)
+    # Its place is free again.
+    found = await replaying.replay_aside(shop.store.path, request, items, now)
+    assert found["log"] == {"events": 0, "left": 0}
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many", "1.5", "²"])
+def test_a_limit_is_a_number_from_one_on(limit: str) -> None:
+    with pytest.raises(ConfigError, match="from 1 on"):
+        replaying.read_request({"sensor": "orders", "limit": limit})
 
 
 async def test_hostile_names_and_manifests_stay_text(tmp_path: Path) -> None:

@@ -9,22 +9,27 @@ import re
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
 import pytest
-from sqlalchemy import Connection, Engine, event
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine, Text, column, create_engine, event, select, values
 
 from bench.filling import Names, fill
 from bench.views import paths
 from retrain.app import queries
 from retrain.app.answers import decisions_page
-from retrain.store import events, run_search
+from retrain.store import events, firings, open_store, run_search
 from retrain.store.database import reading
 from retrain.store.decisions import DecisionFilter
 from retrain.store.events import EventFilter
+from retrain.store.firings import FiringFilter
 from retrain.store.run_search import RunSearch
+from retrain.store.windows import begins
 from tests.integration.page_house import House, house
 
 GROWING = (
@@ -213,3 +218,35 @@ def _expected_runs(connection: Connection, which: RunSearch) -> list[str]:
     if which.prefix is None:
         query = query.replace("AND substr(name, 1, 1) = 'x' ", "")
     return [row[0] for row in connection.exec_driver_sql(query)]
+
+
+@given(prefix=st.text(min_size=1, max_size=4), texts=st.lists(st.text(max_size=6), max_size=8))
+def test_a_beginning_is_a_range(prefix: str, texts: list[str]) -> None:
+    """All that begins so lies in it; and nothing else, but behind the letters after which Unicode has surrogates."""
+    for one in (*texts, *(prefix + one for one in texts)):
+        query = select(begins(column("name", Text), prefix)).select_from(values(column("name", Text)).data([(one,)]))
+        found = bool(MEMORY.execute(query).scalar())
+        assert found or not one.startswith(prefix)
+        assert not found or one.startswith(prefix) or ord(prefix[-1]) >= 0xD7FF
+
+
+async def test_many_of_one_moment_are_walked_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound among rows of the same time neither loses one nor stays where it is."""
+    monkeypatch.setattr(firings, "LOOKED_AT", 5)
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    async with open_store(tmp_path / "store.db") as store:
+        rows = [firings.FiringRow(f"f-{n:03}", "s", "t", "a" if n % 9 else "b", (), {}, now) for n in range(60)]
+        await store.write(lambda c: firings.add(c, rows))
+        found: list[str] = []
+        cursor: str | None = None
+        for _ in range(100):
+            page = await store.read(lambda c, at=cursor: firings.listing(c, FiringFilter(key="b"), cursor=at, limit=2))
+            found += [one.id for one in page.items]
+            cursor = page.next
+            if cursor is None:
+                break
+
+    assert found == [f"f-{n:03}" for n in reversed(range(60)) if n % 9 == 0]
+
+
+MEMORY = create_engine("sqlite://").connect()

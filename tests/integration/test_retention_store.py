@@ -200,7 +200,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=25, phases=(Phase.generate,), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=15, phases=(Phase.generate,), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_no_chain_of_a_promotion_is_cut_and_nothing_dangles(
     steps: list[tuple[str, int, int, int, bool]], empty: Path, tmp_path_factory: pytest.TempPathFactory

@@ -19,8 +19,14 @@ from retrain.web.rights import TABLE, decide, rule_of
 
 NOW = datetime(2026, 11, 22, 5, tzinfo=UTC)
 PLACES = [None, "a", "b", "default"]
+
+
+def role(name: str, place: str | None) -> str:
+    return f"{name}@{place}" if place else name
+
+
 NAMES = st.sampled_from([*RIGHTS, "risk"])
-ROLES = st.builds(lambda name, place: f"{name}@{place}" if place else name, NAMES, st.sampled_from(PLACES))
+ROLES = st.builds(role, NAMES, st.sampled_from(PLACES))
 SETS = st.frozensets(ROLES, max_size=4)
 RIGHT: st.SearchStrategy[Right] = st.sampled_from(RIGHTS)  # type: ignore[arg-type]
 WHERE = st.sampled_from(PLACES)

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import click
 import pytest
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 import eventsources
@@ -306,19 +305,17 @@ def test_every_variable_that_the_app_reads_is_in_the_page_of_settings() -> None:
 
 def routes() -> dict[str, set[str]]:
     """Every route with the names of its query."""
-    api = create_api(cast("Any", None))
+    page = create_api(cast("Any", None)).openapi()
     own = {
-        f"{method} {route.path}": {one.name for one in route.dependant.query_params}
-        for route in api.routes
-        if isinstance(route, APIRoute)
-        for method in route.methods
+        f"{method.upper()} {path}": {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+        for path, methods in page["paths"].items()
+        for method, operation in methods.items()
     }
-    raw = ("POST /api/v1/events", "POST /api/v1/events/{namespace}/{discriminator}", "GET /openapi.json")
-    return {**own, **{route: set() for route in raw}}
+    return {**own, "GET /openapi.json": set()}
 
 
 def test_every_route_is_in_the_page_of_the_api_with_its_query() -> None:
-    rows = re.findall(r"^\| `((?:GET|POST) [^`]+)` \| (.*?) ?\| (.+) \|$", text_of("docs/api.md"), re.MULTILINE)
+    rows = re.findall(r"^\| `((?:GET|POST|DELETE) [^`]+)` \| (.*?) ?\| (.+) \|$", text_of("docs/api.md"), re.MULTILINE)
 
     assert {route: set(re.findall(r"`(\w+)`", query)) for route, query, _ in rows} == routes()
 
@@ -329,6 +326,9 @@ def test_every_action_is_in_the_page_of_the_api_as_a_verb() -> None:
 
     for action in actions(nothing, nothing, nothing, nothing):
         noun, _, verb = action.partition(".")
+        if action == "runs.compare":  # of several runs, so that it is no verb of one
+            assert "`GET /api/v1/compare`" in page
+            continue
         line = next(one for one in page.splitlines() if f"/api/v1/{noun}/{{" in one and verb in one)
         assert re.search(rf"`{verb}`|/{verb}`", line)
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from retrain.app import checks
-from retrain.app.checks import Checked, Risky
+from retrain.app.checks import Checked
 from retrain.app.checkup import certificates, risky
+from retrain.app.risks import Risky, risks
 from retrain.app.settings import Settings
 from tests.servers.certificates import signing_pair
 
@@ -104,7 +105,7 @@ def part(**changes: Any) -> dict[str, Any]:
         (checks.ends([("token a", NOW + timedelta(days=99))], NOW), []),
         (checks.ends([("token a", NOW + timedelta(days=9))], NOW), [("token a", "warn")]),
         (checks.ends([("token a", NOW - timedelta(days=1))], NOW), [("token a", "fail")]),
-        (checks.risks(SAFE), []),
+        (risks(SAFE), []),
         ([checks.skew(0.4, 1.0), checks.versions("1", "1")], []),
         ([checks.skew(5.0, 1.0), checks.skew(-99.0, 1.0)], [("clock", "warn"), ("clock", "fail")]),
         ([checks.versions("1", "2")], [("versions", "warn")]),
@@ -126,13 +127,13 @@ def test_risky_settings_are_named() -> None:
         access={"users": {"ada": {"token": "x" * 20}}},  # pyright: ignore[reportArgumentType]
         pipelines={"any_image": True},  # pyright: ignore[reportArgumentType]
     )
-    found = bad(checks.risks(risky(settings, {"RETRAIN_FAULT": "x", "RETRAIN_LOG_LEVEL": "debug"})))
+    found = bad(risks(risky(settings, {"RETRAIN_FAULT": "x", "RETRAIN_LOG_LEVEL": "debug"})))
 
     assert {name.removeprefix("settings ") for name, _ in found} == {
         *("fault", "host", "token", "users", "images", "private addresses", "logs"),
     }
     shared = Settings(server={"token": "x" * 40})  # pyright: ignore[reportArgumentType]
-    assert bad(checks.risks(risky(shared, {}))) == [("settings shared token", "warn")]
+    assert bad(risks(risky(shared, {}))) == [("settings shared token", "warn")]
 
 
 def test_certificates_in_secrets_are_read() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
+import anyio.lowlevel
 import pytest
 
+from retrain.identity import nobody_known
 from retrain.serving import App, Receive, Scope, Send, answer
 from retrain.web.access import PRINCIPAL, Access, Known, principal
 from retrain.web.door import Door
+from retrain.web.watched import watched
 
 LOCAL = {"host": "127.0.0.1:7300"}
 
@@ -135,3 +138,25 @@ async def test_a_persons_own_token_has_the_last_word_on_who_it_is() -> None:
     assert (ada.name, ada.verified, ada.origin) == ("ada", True, "10.0.0.7")
     assert (shared.name, shared.verified) == ("mallory", False)
     assert principal({}, "mallory").roles == frozenset()
+
+
+async def test_a_feed_ends_when_its_listener_may_not_listen_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrain.web.watched.EVERY_S", 0.0)
+    may = [nobody_known(), None]
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def who() -> Any:
+        return may.pop(0)
+
+    async def feed(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"line\n", "more_body": True})
+            await anyio.lowlevel.checkpoint()
+
+    await watched(feed, {}, lambda: None, send, who)  # type: ignore[arg-type]
+
+    assert [one.get("body") for one in said] == [None, b"line\n", b""]

@@ -24,7 +24,8 @@ def of_events(connection: Connection, keys: list[str]) -> Made:
     """The spans of these events: how each came in, and what sensors made of it."""
     found = events.get_many(connection, keys)
     one = events_table.c
-    received = dict(connection.execute(select(one.key, one.received).where(one.key.in_(keys))).tuples().all())
+    times = connection.execute(select(one.key, one.received).where(one.key.in_(keys)))
+    received = {row.key: row.received for row in times}
     decided = _decided(connection, keys)
     causes = _causes(connection, found.values())
     return {key: _of_event(key, event, received[key], decided.get(key, []), causes) for key, event in found.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,9 +13,11 @@ from starlette.staticfiles import StaticFiles
 from retrain.app.services import Services
 from retrain.errors import RetrainError
 from retrain.web.access import Access
+from retrain.web.conditional import Conditional
 from retrain.web.door import REFUSED
 from retrain.web.errors import status_of
 from retrain.web.oidc_provider import Provider
+from retrain.web.page import assets
 from retrain.web.page.artifacts import add_artifact_views
 from retrain.web.page.compare import add_compare_view
 from retrain.web.page.deciding import add_decisions
@@ -24,7 +25,7 @@ from retrain.web.page.doing import add_forms
 from retrain.web.page.event_forms import add_event_forms
 from retrain.web.page.events import add_event_views
 from retrain.web.page.firings import add_firing_views
-from retrain.web.page.frame import HEADERS, HERE, Frame, View, see
+from retrain.web.page.frame import HEADERS, Frame, View, see
 from retrain.web.page.health import add_health_views
 from retrain.web.page.letters import add_letter_views
 from retrain.web.page.live import Live, pulse_of
@@ -62,17 +63,17 @@ def create_page(services: Services, access: Access, provider: Provider | None = 
     add_provider_login(page, frame, provider)
     add_forms(page, frame)
     _ways(page, frame)
-    page.mount("/ui/static", StaticFiles(directory=Path(str(HERE / "static"))))
+    page.mount("/ui/static", Conditional(StaticFiles(directory=assets.folder())))
     return page
 
 
 async def _guard(request: Request, call_next: Next) -> Response:
-    """Every answer has the headers; what is the same for everybody may be kept for an hour."""
+    """Every answer has the headers; what is the same for everybody may be kept."""
     answer = await call_next(request)
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
     if request.url.path.startswith("/ui/static/"):
-        answer.headers["cache-control"] = "public, max-age=3600"
+        answer.headers["cache-control"] = assets.lasts(request.url.path, request.url.query)
     return answer
 
 

@@ -17,6 +17,7 @@ from retrain.app.services import Services
 from retrain.identity import Principal
 from retrain.web.access import Access, principal
 from retrain.web.page import words
+from retrain.web.page.assets import asset
 from retrain.web.page.live import Pulse
 from retrain.web.sessions import Sessions
 
@@ -103,7 +104,7 @@ class Frame:
         )
         said = cast("dict[str, Any]", self._templates.globals)
         said |= {name: getattr(words, name) for name in names}
-        said |= {"views": VIEWS, "version": __version__, "lasted": self._lasted}
+        said |= {"views": VIEWS, "version": __version__, "lasted": self._lasted, "asset": asset}
 
     def show(self, request: Request, view: View, /, **more: Any) -> HTMLResponse:
         """A view, with what its template asks for."""

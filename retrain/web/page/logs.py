@@ -46,7 +46,7 @@ def add_log_views(page: FastAPI, frame: Frame) -> None:
     @page.get("/ui/run/log")
     async def log(request: Request, name: str, node: str = "", grep: str = "") -> Response:
         row = await services.ask(queries.find_run, name)
-        many = 0 if node or grep else sum(map(int, row.pods.split("/"))) if row.pods else 0
+        many = 0 if node or grep else await services.ask(run_outlines.count, row.id)
         if many > STEPS:
             return await _choose(request, frame, row, many)
         found: Logs = await act(frame, "runs.logs", row, LogWish(node=node or None, grep=grep or None, tail=LINES))

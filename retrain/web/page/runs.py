@@ -21,7 +21,7 @@ from retrain.app.run_values import parse_columns
 from retrain.app.run_view import RunView, Trees, view
 from retrain.web.asking import Cursor, Limit
 from retrain.web.page.frame import Frame, View
-from retrain.web.page.words import command, drawing, given, path
+from retrain.web.page.words import command, drawing, given
 
 Json = dict[str, Any]
 FAILED = 10
@@ -155,8 +155,3 @@ def _verbs(found: RunView) -> list[tuple[str, str]]:
 def _hours(used: Mapping[str, float]) -> list[tuple[str, float]]:
     """Hours of processors that were asked for and used up: `resourcesDuration` without memory."""
     return [(name, seconds / 3600) for name, seconds in sorted(used.items()) if name == "cpu" or "gpu" in name.lower()]
-
-
-def run_path(name: str, node: str = "") -> str:
-    """Where a run, or a step of it, is shown."""
-    return f"{path('run', name)}&{urlencode({'node': node})}" if node else path("run", name)

@@ -13,6 +13,7 @@ class Overview(Shape):
     """The last day, and now."""
 
     since: When
+    capped: int = Field(description="A count that is as high as this may be higher")
     flow: Object = Field(description="How many events, decisions, firings, runs and promotions, by state")
     waiting: Object = Field(description="For people")
     broken: Object

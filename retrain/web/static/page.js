@@ -98,6 +98,7 @@
 
   function begin(root) {
     tellTimes(root);
+    for (const one of root.querySelectorAll("[data-print]")) one.hidden = false;
     for (const log of root.querySelectorAll(".log[data-follow]:not([data-on])")) { log.dataset.on = "1"; follow(log); }
   }
   document.addEventListener("DOMContentLoaded", () => {
