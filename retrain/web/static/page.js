@@ -48,6 +48,17 @@
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 
+  // A view that hears nothing any more says so; once it hears again it has asked for what it missed.
+  const lost = (text) => {
+    const where = document.getElementById("lost");
+    if (!where || where.textContent === text) return;
+    where.className = text ? "note" : ""; where.textContent = text;
+  };
+  document.addEventListener("htmx:sse:error", (event) => lost(event.detail.status === 401
+    ? "You are logged out: this is how it was. Load the page to log in again."
+    : "Not live: the platform does not answer. This is how it was; trying again."));
+  document.addEventListener("htmx:sse:after:connection", () => lost(""));
+
   // What takes a while says so, and is asked for once. A page that comes back by the browser's own button is as it was.
   document.addEventListener("submit", (event) => {
     const form = event.target, button = event.submitter;
