@@ -72,7 +72,8 @@ def firings_of(connection: Connection, ids: Iterable[str]) -> list[FiringLink]:
     query = select(column.id, column.sensor, column.trigger, column.state, column.created)
     rows = _rows(connection, query, column.id, wanted)
     return sorted(
-        (FiringLink(*row, tuple(made.get(row.id, ()))) for row in rows), key=lambda row: (row.created, row.id)
+        (FiringLink(r.id, r.sensor, r.trigger, r.state, r.created, tuple(made.get(r.id, ()))) for r in rows),
+        key=lambda row: (row.created, row.id),
     )
 
 

@@ -127,7 +127,8 @@ class Door:
         if is_entry(path):
             return None
         if who is None:
-            if is_page(path) and method == "GET":
+            # Not the feed: it would take the login's view for its own and ask for it for ever.
+            if is_page(path) and method == "GET" and path != "/ui/live":
                 return 303, {"location": _login_for(scope)}
             return 401, {"error": "this platform wants its token: Authorization: Bearer ..."}
         scope[PRINCIPAL] = who

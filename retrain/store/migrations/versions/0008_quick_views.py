@@ -27,10 +27,9 @@ def upgrade() -> None:
     op.execute("UPDATE event_refs SET base = substr(ref, length(rtrim(ref, replace(ref, '/', ''))) + 1)")
     for table, *columns in _PLAIN:
         op.create_index(op.f(f"ix_{table}_{'_'.join(columns)}"), table, columns)
-    where = {"sqlite_where": _ENDED, "postgresql_where": _ENDED}
-    op.create_index("ix_firings_ended", "firings", ["state", "created"], **where)
-    where = {"sqlite_where": _LEFT, "postgresql_where": _LEFT}
-    op.create_index("ix_deadletters_left", "deadletters", ["created"], **where)
+    columns = ["state", "created"]
+    op.create_index("ix_firings_ended", "firings", columns, sqlite_where=_ENDED, postgresql_where=_ENDED)
+    op.create_index("ix_deadletters_left", "deadletters", ["created"], sqlite_where=_LEFT, postgresql_where=_LEFT)
 
 
 def downgrade() -> None:

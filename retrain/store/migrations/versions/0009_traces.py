@@ -19,7 +19,9 @@ def upgrade() -> None:
         sa.Column("ref", sa.Text(), nullable=False, comment="its key or id"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_span_feed")),
     )
-    timings = sa.Column("timings", sa.Text(), comment="when its last attempt began, was judged and pushed: for its spans")
+    timings = sa.Column(
+        "timings", sa.Text(), comment="when its last attempt began, was judged and pushed: for its spans"
+    )
     op.add_column("promotions", timings)
 
 
