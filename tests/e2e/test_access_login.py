@@ -1,4 +1,4 @@
-"""Coming in, in a real browser: by a login at a real provider (Gitea), and a token that somebody makes for a program."""
+"""Coming in, in a real browser: by a login at a real provider (Gitea), and a token that somebody makes."""
 
 from __future__ import annotations
 
