@@ -25,7 +25,7 @@ SOFT, INK = "#57606a", "#24292f"
 
 
 def svg(model: Json, now: datetime) -> str | None:
-    """The history of a model as `retrain.app.models.show_model` tells it; None where nothing was ever live."""
+    """The history of a model as `retrain.app.models.show_model` tells it; None: nothing was ever live."""
     lanes = [one for one in model["environments"] if one["spans"] or one["moments"]]
     times = [_time(at) for one in lanes for at in _stamps(one)]
     if not any(one["spans"] for one in lanes):

@@ -1,4 +1,4 @@
-"""Settings that somebody should have meant. Pure; `retrain.app.checks` has the rest of what the doctor looks at."""
+"""Settings that somebody should have meant. Pure; `retrain.app.checks` has the rest of what is looked at."""
 
 from __future__ import annotations
 

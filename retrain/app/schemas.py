@@ -1,7 +1,7 @@
 """JSON schemas of all kinds of document, made from the models that read them.
 
-`python -m retrain.app.schemas DIR` writes one file for each kind, for editors: the yaml-language-server takes the one
-that a file's first line names. A test holds the files in docs/schemas to the models.
+`python -m retrain.app.schemas DIR` writes one file for each kind, for editors: the yaml-language-server takes
+the one that a file's first line names. A test holds the files in docs/schemas to the models.
 """
 
 from __future__ import annotations
