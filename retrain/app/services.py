@@ -77,7 +77,7 @@ class Services:
         return Spaces(self.store, self.sensing.items, self.promotions, self.sensing.held)
 
     async def ask(self, query: Callable[..., T], *words: Any) -> T:
-        """Answer a question of `retrain.app.queries` on a snapshot of the store, as far as whoever speaks may."""
+        """Answer a question of `retrain.app.queries` on a snapshot of the store, as far as who speaks may."""
         asked = narrowed(query, self.spaces)
 
         def work(connection: Connection) -> T:

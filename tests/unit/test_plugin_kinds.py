@@ -262,8 +262,12 @@ def test_a_gate_that_crashes_has_not_judged(site: Path, tmp_path: Path) -> None:
 def test_lint_imports_no_package_that_no_document_names(site: Path, tmp_path: Path) -> None:
     install(site, "loud", {"retrain.triggers": {"loud": "loud_kinds:Mine"}}, loud_kinds="raise SystemExit(9)\n")
     (tmp_path / "s.yaml").write_text(sensor("http: {url: 'http://127.0.0.1/'}"))
-    looked = (
-        "import sys; from retrain.app.lint import lint\nprint(lint(sys.argv[1:]).errors, 'loud_kinds' in sys.modules)"
+    looked = "\n".join(
+        (
+            "import sys",
+            "from retrain.app.lint import lint",
+            "print(lint(sys.argv[1:]).errors, 'loud_kinds' in sys.modules)",
+        )
     )
 
     done = subprocess.run(
