@@ -143,6 +143,10 @@ class Git:
             yield process
         finally:
             _kill(process)
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # what was not read any more
+                    assert pipe is not None
+                    pipe.close()
             with self._lock:
                 self._running.discard(process)
 

@@ -9,7 +9,7 @@ from subprocess import Popen
 
 from deploy.git.command import deadline
 from deploy.git.errors import GitFailed
-from retrain.errors import Refused
+from retrain.errors import Refused, RetrainError, Transient
 
 MAX_FILE = 16 * 1024 * 1024
 """Bytes of a file that is read for an edit; a manifest has thousands, not millions."""
@@ -50,7 +50,8 @@ class Objects:
         """An object by its SHA or an expression such as `COMMIT^{tree}`; None where there is none.
 
         Raises:
-            GitFailed: git gave up: an object is damaged, or it was killed, or took longer than a minute.
+            GitFailed: git gave up: an object is damaged.
+            Transient: git was killed, or took longer than a minute.
         """
         with deadline(self._process):
             return self._get(name, limit)
@@ -63,15 +64,22 @@ class Objects:
             asked.write(f"{name}\n".encode())
             asked.flush()
         except BrokenPipeError:
-            raise GitFailed("git cat-file ended early: the cache is damaged") from None
+            raise self._ended(name) from None
         header = said.readline().split()
         if not header:
-            raise GitFailed(f"git cat-file could not read {name[:80]}: the cache is damaged")
+            raise self._ended(name)
         if len(header) != 3 or not header[2].isdigit():
             return None
         size = int(header[2])
         body = self._body(size, keep=size <= limit)
         return Object(header[0].decode(), header[1].decode(), size, body)
+
+    def _ended(self, name: str) -> RetrainError:
+        """Why git says nothing more. Who stops the platform, or kills processes, has not damaged anything."""
+        code = self._process.wait()  # the deadline is still running
+        if code < 0:
+            return Transient(f"git cat-file: ended by signal {-code}")
+        return GitFailed(f"git cat-file could not read {name[:80]}: the cache is damaged")
 
     def _body(self, size: int, *, keep: bool) -> bytes | None:
         said = self._process.stdout
@@ -81,7 +89,7 @@ class Objects:
         while left:
             part = said.read(min(left, 1 << 20))
             if not part:
-                raise GitFailed("git cat-file ended early: the cache is damaged")
+                raise self._ended("all of an object")
             left -= len(part)
             if keep:
                 parts.append(part)

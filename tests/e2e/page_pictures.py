@@ -16,16 +16,8 @@ from tests.e2e.page_browser import chromium, visitor
 from tests.e2e.page_world import PageWorld, measured, page_world
 from tests.e2e.test_page_runs import Lab
 
-WIDTH, TALLEST = 1280, 1150
+WIDTH, TALLEST = 1280, 1200
 SOURCE = """\
-apiVersion: argoproj.io/v1alpha1
-kind: EventSource
-metadata: {name: lake}
-spec:
-  webhook:
-    features: {endpoint: /features, method: POST}
-    labels: {endpoint: /labels, method: POST}
----
 apiVersion: argoproj.io/v1alpha1
 kind: EventSource
 metadata: {name: clock}
@@ -114,8 +106,9 @@ def views(world: PageWorld) -> dict[str, str]:
     """The name of each picture, and the view that it shows."""
     promotions = world.items("promotions")
     waiting = next(one for one in promotions if one["state"] == "awaiting")
-    live = next(one for one in promotions if one["state"] == "committed" and one["environment"] == "production")
-    names = [one["metadata"]["name"] for one in world.items("runs")]
+    live = next(one for one in promotions if one["state"] == "committed" and one["environment"] == "staging")
+    runs = [one for one in world.items("runs") if one["status"]["phase"] == "Succeeded"]
+    names = [one["metadata"]["name"] for one in runs]
     compared = "&".join(f"name={one}" for one in names if one.startswith("trial-"))
     return {
         "overview": "/ui/",
@@ -133,6 +126,8 @@ def views(world: PageWorld) -> dict[str, str]:
 
 def take(page: Page, file: Path) -> None:
     """The view from its top; what is further down than that is left out."""
+    for folded in page.locator("details:not([open]) > summary", has_text="Time").all():
+        folded.click()
     tall = int(page.evaluate("document.documentElement.scrollHeight"))
     page.set_viewport_size({"width": WIDTH, "height": min(tall, TALLEST)})
     page.evaluate("scrollTo(0, 0)")

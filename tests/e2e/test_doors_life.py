@@ -127,7 +127,7 @@ def test_whoever_only_listens_does_not_hold_a_shutdown_up(tmp_path: Path, receiv
         listener = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         stream: HTTPResponse = urllib.request.urlopen(f"{platform.url}/api/v1/events/tail", timeout=PATIENCE_S)
         assert stream.headers["content-type"] == "text/event-stream"
-        assert stream.readline() == b": listening\n"
+        assert [stream.readline() for _ in range(3)] == [b"retry: 2000\n", b": listening\n", b"\n"]
         thread = threading.Thread(target=_pour, args=(stream, heard.put))
         thread.start()
         world.send_until_taken(0)

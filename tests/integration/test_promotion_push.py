@@ -13,6 +13,7 @@ from deploy.attempt import Place
 from deploy.derive import Derived, Intent
 from deploy.git import Author, Git, Race, Rejected
 from deploy.git.command import deadline
+from deploy.git.objects import Objects
 from retrain.errors import Transient
 from tests.integration import promotion_world
 from tests.integration.promotion_world import Remote, document, git
@@ -147,3 +148,16 @@ def test_a_reader_that_hangs_is_killed_at_its_deadline(tmp_path: Path) -> None:
     with Git(tmp_path / "home", PATH).open(remote.path, "cat-file", "--batch") as process, deadline(process, 0.2):
         assert process.stdout is not None
         assert process.stdout.read() == b""
+
+
+def test_a_reader_that_is_killed_has_damaged_nothing(tmp_path: Path) -> None:
+    remote, runner = Remote.create(tmp_path / "deploy.git"), Git(tmp_path / "home", PATH)
+    with runner.open(remote.path, "cat-file", "--batch") as process:
+        objects = Objects(process)
+        assert objects.get("main^{commit}") is not None
+
+        runner.close()
+
+        for _ in range(2):  # at its end, and on a pipe that nobody reads
+            with pytest.raises(Transient, match="ended by signal 9"):
+                objects.get("main^{tree}")
