@@ -31,7 +31,7 @@ format: setup  ## let ruff write
 	$(BIN)/ruff check --fix .
 
 schemas: setup  ## write docs/schemas anew, from the models
-	@$(BIN)/python -m retrain.app.schemas docs/schemas
+	@$(BIN)/python -m retrain.app.projects.schemas docs/schemas
 
 bench: setup  ## measure, beside a peer or the physical limit, in one run
 	$(BIN)/python -m bench

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import Row, finish
-from retrain.app.replaying import Request, run
+from retrain.app.sensing.replaying import Request, run
 from retrain.events import Event
 from retrain.expressions.exprlang import compile_expr
 from retrain.expressions.gotemplate import compile_template

@@ -25,8 +25,8 @@ from sqlalchemy import Connection, insert
 
 from bench.report import Row, finish
 from bench.world import started
-from retrain.app.known import Known, without_collecting
-from retrain.app.project import load_project
+from retrain.app.projects.known import Known, without_collecting
+from retrain.app.projects.project import load_project
 from retrain.bus import NatsBus, embedded, open_nats
 from retrain.clock import SystemClock
 from retrain.events import Event

@@ -19,9 +19,9 @@ from pathlib import Path
 import anyio
 
 from bench.report import Row, finish
-from retrain.app.backup import copy_database
-from retrain.app.keeping import Keep, Keeping
-from retrain.app.measures import measure
+from retrain.app.keeping.backup import copy_database
+from retrain.app.keeping.keeping import Keep, Keeping
+from retrain.app.keeping.measures import measure
 from retrain.clock import SystemClock
 from retrain.events import Event
 from retrain.store import Store, events, open_store

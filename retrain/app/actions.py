@@ -6,9 +6,9 @@ from pathlib import Path
 
 from deploy import Promoter
 from pipelines.artifacts.port import Artifacts
-from retrain.app.letters import letter_actions
-from retrain.app.promotion_actions import promotion_actions
-from retrain.app.run_actions import run_actions
+from retrain.app.looking.letters import letter_actions
+from retrain.app.promotions.actions import promotion_actions
+from retrain.app.runs.actions import run_actions
 from retrain.app.services import Action
 from retrain.clock import Clock
 from retrain.store import Store

@@ -33,36 +33,36 @@ from eventsources import SourceHost, SourceSettings
 from eventsources.host.source_host import Tools as SourceTools
 from eventsources.host.source_host import wanted_of
 from pipelines.agents.objects_store import StoreObjects, open_objects
-from retrain.app import source_rows
+from retrain.app.access.minding import Ground as MindingGround
+from retrain.app.access.minding import minded
+from retrain.app.access.narrowing import seen_project, seen_promotions, seen_sensors, sees
+from retrain.app.access.spaces import Spaces
 from retrain.app.actions import actions
-from retrain.app.again import emit_again
-from retrain.app.ages import Ages
-from retrain.app.catalog import bodies
-from retrain.app.crons import cron_actions
-from retrain.app.gate_tools import GateGround, open_gate_tools
 from retrain.app.holding import announce, hold
-from retrain.app.keeping import Keep, Keeping
-from retrain.app.known import Known, without_collecting
-from retrain.app.measures import Measures
-from retrain.app.minding import Ground as MindingGround
-from retrain.app.minding import minded
-from retrain.app.narrowing import seen_project, seen_promotions, seen_sensors, sees
-from retrain.app.objects import TriggerObjects, reads_project
+from retrain.app.keeping.ages import Ages
+from retrain.app.keeping.keeping import Keep, Keeping
+from retrain.app.keeping.measures import Measures
 from retrain.app.outbox import OutboxPublisher
 from retrain.app.parts import Parts, PartState, running
 from retrain.app.plain_errors import plainly
-from retrain.app.plugins import Kinds, all_kinds
-from retrain.app.project import Item, Project, load_project
-from retrain.app.reload import Reloader
-from retrain.app.rollout_tools import RolloutGround, open_rollout_tools
-from retrain.app.secrets import ProjectSecrets
-from retrain.app.sensing import Sensing
+from retrain.app.projects.catalog import bodies
+from retrain.app.projects.known import Known, without_collecting
+from retrain.app.projects.objects import TriggerObjects, reads_project
+from retrain.app.projects.plugins import Kinds, all_kinds
+from retrain.app.projects.project import Item, Project, load_project
+from retrain.app.projects.reload import Reloader
+from retrain.app.projects.secrets import ProjectSecrets
+from retrain.app.promotions.gate_tools import GateGround, open_gate_tools
+from retrain.app.promotions.rollout_tools import RolloutGround, open_rollout_tools
+from retrain.app.runs.crons import cron_actions
+from retrain.app.runs.workshop import Ground as WorkshopGround
+from retrain.app.runs.workshop import Workshop
+from retrain.app.sensing import source_rows
+from retrain.app.sensing.again import emit_again
+from retrain.app.sensing.sensing import Sensing
 from retrain.app.services import Figures, Services
 from retrain.app.settings import Settings
-from retrain.app.spaces import Spaces
 from retrain.app.tracing import Tracing, open_sender
-from retrain.app.workshop import Ground as WorkshopGround
-from retrain.app.workshop import Workshop
 from retrain.bus import EmbeddedServer, NatsBus, embedded, open_nats
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError

@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 
 from deploy.spec import PromotionDocument
 from pipelines.host.metrics import WorkflowMetrics
-from retrain.app.measures import Measures
-from retrain.app.narrowing import narrowed
+from retrain.app.access.narrowing import narrowed
+from retrain.app.access.spaces import Spaces
+from retrain.app.keeping.measures import Measures
 from retrain.app.parts import PartState
-from retrain.app.project import Project
-from retrain.app.sensing import Sensing
+from retrain.app.projects.project import Project
+from retrain.app.sensing.sensing import Sensing
 from retrain.app.settings import Settings
-from retrain.app.spaces import Spaces
 from retrain.bus import Bus
 from retrain.clock import Clock
 from retrain.store import Store
@@ -77,7 +77,7 @@ class Services:
         return Spaces(self.store, self.sensing.items, self.promotions, self.sensing.held)
 
     async def ask(self, query: Callable[..., T], *words: Any) -> T:
-        """Answer a question of `retrain.app.queries` on a snapshot of the store, as far as who speaks may."""
+        """Answer a question of `retrain.app.looking.queries` on a snapshot of the store, as far as who speaks may."""
         asked = narrowed(query, self.spaces)
 
         def work(connection: Connection) -> T:

@@ -13,7 +13,7 @@ from retrain.cli.output import Column, emit, output_option, table
 from retrain.errors import ConfigError, Refused
 
 if TYPE_CHECKING:
-    from retrain.app.backup_files import Manifest
+    from retrain.app.keeping.backup_files import Manifest
 
 USUAL = ("artifacts", "volumes", "manifests")
 COLUMNS: tuple[Column, ...] = (("WHAT", lambda row: row[0]), ("IT HAS", lambda row: row[1]))
@@ -63,8 +63,8 @@ def verify(source: Path, whole: bool, output: str) -> None:
     """Check that a back-up is whole: every checksum, the store's pages, and whether its parts fit."""
     import anyio
 
-    from retrain.app.restore import rehearse
-    from retrain.app.restore import verify as look
+    from retrain.app.keeping.restore import rehearse
+    from retrain.app.keeping.restore import verify as look
 
     _show(anyio.run(rehearse, source) if whole else look(source), source, output)
 
@@ -77,7 +77,7 @@ def restore(source: Path, data: Path, output: str) -> None:
     """Make a data directory of a back-up; `retrain up DIR --data DATA` goes on from there."""
     import anyio
 
-    from retrain.app.restore import restore as make
+    from retrain.app.keeping.restore import restore as make
 
     manifest = anyio.run(make, source, data.resolve())
     _show(manifest, source, output)
@@ -88,8 +88,8 @@ def restore(source: Path, data: Path, output: str) -> None:
 def _from_directory(data: Path, target: Path, parts: tuple[str, ...], store_only: bool) -> Manifest:
     import anyio
 
-    from retrain.app.backup import STORE, Wanted, snapshot_of, take
-    from retrain.app.backup_files import opened
+    from retrain.app.keeping.backup import STORE, Wanted, snapshot_of, take
+    from retrain.app.keeping.backup_files import opened
 
     if not (data / STORE).is_file():
         raise ConfigError(
@@ -109,8 +109,8 @@ def _from_directory(data: Path, target: Path, parts: tuple[str, ...], store_only
 
 
 def _from_server(client: Client, target: Path, asks: dict[str, Any]) -> Manifest:
-    from retrain.app.backup_files import is_tar, remove
-    from retrain.app.restore import verify as look
+    from retrain.app.keeping.backup_files import is_tar, remove
+    from retrain.app.keeping.restore import verify as look
 
     if not is_tar(target):
         raise ConfigError(f"{target}: with --server the back-up comes as one file: end its name in .tar or .tar.gz")

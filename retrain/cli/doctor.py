@@ -12,7 +12,7 @@ import click
 from retrain.cli.output import Column, emit, output_option, table
 
 if TYPE_CHECKING:
-    from retrain.app.checks import Checked
+    from retrain.app.keeping.checks import Checked
     from retrain.cli.client import Client
 
 COLUMNS: tuple[Column, ...] = (
@@ -46,7 +46,7 @@ def doctor(data: Path, server: str | None, output: str) -> int:
     """Show what this machine has and lacks, and what a lack disables; with --server how a running platform is."""
     if server is not None:
         return _of_platform(server or os.environ.get("RETRAIN_SERVER"), output)
-    from retrain.app.doctor import examine
+    from retrain.app.keeping.doctor import examine
     from retrain.cli import COMMANDS
 
     of_options = tuple(f"RETRAIN_{name.upper()}_" for name in COMMANDS)
@@ -81,7 +81,7 @@ def _between(client: Client) -> list[Checked]:
     from datetime import UTC, datetime
 
     from retrain import __version__
-    from retrain.app import checks
+    from retrain.app.keeping import checks
 
     health: dict[str, Any]
     health, said, took = client.get_at("/api/v1/health")

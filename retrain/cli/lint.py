@@ -25,8 +25,8 @@ def lint(context: click.Context, paths: tuple[str, ...], output: str) -> None:
     do not count. `-o name` prints the files that have findings, `-o sarif` and `-o github` what code hosts show beside
     the lines.
     """
-    from retrain.app.lint import lint as check  # here, so that `--help` starts without the models
-    from retrain.app.lint_formats import github, sarif
+    from retrain.app.projects.lint import lint as check  # here, so that `--help` starts without the models
+    from retrain.app.projects.lint_formats import github, sarif
 
     report = check(paths)
     if output == "table":

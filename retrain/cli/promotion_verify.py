@@ -40,7 +40,7 @@ def verify(commit: str, repo: str, output: str, **options: Any) -> None:
     COMMIT is a SHA, a branch or a tag. Nothing is asked of a platform. A check that cannot be made from here is
     `unknown`; the exit code is 1 if any is `no`.
     """
-    from retrain.app.verifying import read_keys, verify_commit
+    from retrain.app.promotions.verifying import read_keys, verify_commit
 
     keys = read_keys(options["allowed_signers"], options["gpg_keys"], options["provenance_key"])
     target = "/".join(part for part in (options["name"], options["environment"]) if part)

@@ -47,7 +47,7 @@ def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _candidate(inputs: tuple[str, ...], run: str | None, server: str | None) -> dict[str, Any]:
     """Raises ConfigError where it cannot be read. What is given field by field wins."""
-    from retrain.app.planning import candidate_of, read_candidate
+    from retrain.app.promotions.planning import candidate_of, read_candidate
     from retrain.cli.run_names import get_run
 
     made = candidate_of(get_run(Client(server), run)) if run else {}
@@ -198,7 +198,7 @@ def plan(file: Path, name: str | None, environment: str | None, server: str | No
 
     The candidate is what a run has made (`--run`, asked of the platform), what `--input` says, or both.
     """
-    from retrain.app.planning import plan_file
+    from retrain.app.promotions.planning import plan_file
 
     found = plan_file(file, _candidate(server=server, **given), name, environment)
     emit(found, output, name=lambda _: name or "", table=promotion_view.plan)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipelines.local.foreground import LocalRun
     from pipelines.local.isolation import Rung
     from pipelines.local.leaf import Surroundings
-    from retrain.app.project import Project
+    from retrain.app.projects.project import Project
     from retrain.app.settings import PipelinesGroup
     from retrain.cli.run_view import View
     from retrain.clock import Clock

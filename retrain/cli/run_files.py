@@ -12,8 +12,8 @@ from retrain.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipelines.local.foreground import LocalRun
-    from retrain.app.catalog import Item
-    from retrain.app.project import Project
+    from retrain.app.projects.catalog import Item
+    from retrain.app.projects.project import Project
 
 
 def load(options: Mapping[str, Any]) -> Project:
@@ -25,7 +25,7 @@ def load(options: Mapping[str, Any]) -> Project:
         InvalidWorkflows: one of them has an error.
         ConfigError: what was given for it cannot be used.
     """
-    from retrain.app.project import load_project
+    from retrain.app.projects.project import load_project
 
     paths, beside = cast("Sequence[str]", options["files"]), cast("Sequence[str]", options["beside"])
     for path in beside:
@@ -92,7 +92,7 @@ def is_python(file: str) -> bool:
 def _written_in_python(file: str) -> list[dict[str, Any]]:
     if not is_python(file):
         return []
-    from retrain.app.python_files import manifests_of
+    from retrain.app.projects.python_files import manifests_of
 
     return manifests_of(Path(file))
 
@@ -159,7 +159,7 @@ def references(project: Project) -> dict[tuple[str, str], dict[str, str]]:
         ("PersistentVolumeClaim", item.document.name): {} for item in project.volume_claims
     }
     if project.secrets or project.config_maps:
-        from retrain.app.secrets import ProjectSecrets
+        from retrain.app.projects.secrets import ProjectSecrets
 
         documents = ([i.document.body for i in project.secrets], [i.document.body for i in project.config_maps])
         known = ProjectSecrets(*documents, os.environ)

@@ -15,7 +15,7 @@ from uuid import uuid4
 from retrain.errors import ConfigError
 
 if TYPE_CHECKING:
-    from retrain.app.project import Project
+    from retrain.app.projects.project import Project
     from retrain.manifests import Document, Finding
 
 _SHAPE = frozenset({"wrong-type", "wrong-value", "missing-field"})

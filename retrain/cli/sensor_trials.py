@@ -11,7 +11,7 @@ from retrain.cli.client import Client, server_option
 from retrain.cli.output import Column, emit, output_option, plain, table
 
 if TYPE_CHECKING:
-    from retrain.app.testing import Suite
+    from retrain.app.sensing.testing import Suite
 
 FIRINGS: tuple[Column, ...] = (
     ("AT", lambda f: f["at"]),
@@ -37,7 +37,7 @@ def test(context: click.Context, paths: tuple[Path, ...], junit: Path | None, ou
 
     Needs no platform. Exits with 1 if a case is not green, with 2 if a file is wrong.
     """
-    from retrain.app.testing import run_tests, to_json
+    from retrain.app.sensing.testing import run_tests, to_json
 
     suites: list[Suite] = []
     for suite in run_tests(paths):
@@ -45,7 +45,7 @@ def test(context: click.Context, paths: tuple[Path, ...], junit: Path | None, ou
         if output == "table":
             _say(suite)
     if junit is not None:
-        from retrain.app.junit import write_junit
+        from retrain.app.sensing.junit import write_junit
 
         write_junit(suites, junit)
     failed = sum(suite.failed for suite in suites)

@@ -105,7 +105,7 @@ def explain(file: str, files: tuple[Path, ...], name: str | None, server: str | 
     if not files:
         emit(_all_keys(Client(server), file), output, name=lambda s: s["name"], table=_show)
         return
-    from retrain.app.explaining import explain_file
+    from retrain.app.sensing.explaining import explain_file
 
     if not Path(file).is_file():
         raise ConfigError(f"{file}: there is no such file")

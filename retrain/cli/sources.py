@@ -123,7 +123,7 @@ def setup(name: str, folder: str, dry_run: bool, output: str) -> None:
     NAME is the source's, or SOURCE/EVENT; DIR holds the manifests. For minio and s3 sources whose `notifications` name
     an `arn`. Other rules of a bucket stay, and a rule that is there already is left as it is.
     """
-    from retrain.app.source_setup import set_up  # here, so that `--help` starts without the models
+    from retrain.app.sensing.source_setup import set_up  # here, so that `--help` starts without the models
 
     rules = set_up(folder, name, dry_run=dry_run)
     emit({"items": rules, "next": None}, output, name=lambda rule: rule["rule"], table=_rules)

@@ -54,11 +54,11 @@ def _of_directory(data: Path, project: Path, *, payloads: bool) -> bytes:
     import json
     from dataclasses import asdict
 
-    from retrain.app import bundle as made
-    from retrain.app.checkup_store import integrity
-    from retrain.app.doctor import examine
-    from retrain.app.measures import measure
-    from retrain.app.project import load_project
+    from retrain.app.keeping import bundle as made
+    from retrain.app.keeping.checkup_store import integrity
+    from retrain.app.keeping.doctor import examine
+    from retrain.app.keeping.measures import measure
+    from retrain.app.projects.project import load_project
     from retrain.app.settings import load_settings
     from retrain.store.database import reading
 

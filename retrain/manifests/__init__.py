@@ -1,6 +1,6 @@
 """Manifests: reading YAML documents as Kubernetes reads them, with file, line and column for every complaint.
 
-What a kind means stands in the `spec.py` of its stage; which kinds there are, in `retrain.app.catalog`.
+What a kind means stands in the `spec.py` of its stage; which kinds there are, in `retrain.app.projects.catalog`.
 """
 
 from retrain.manifests.checking import problems, validate

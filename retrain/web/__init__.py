@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from eventsources import SourceHost
-from retrain.app.emitted import record_emitted
+from retrain.app.access.emitted import record_emitted
 from retrain.app.services import Services
 from retrain.web.access import Access, Known
 from retrain.web.api import create_api

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from retrain import roles
-from retrain.app.token_text import digest_of, is_token
+from retrain.app.access.token_text import digest_of, is_token
 from retrain.identity import Kind, Principal, nobody_known
 from retrain.store.sessions import SessionRow
 from retrain.store.tokens import TokenRow

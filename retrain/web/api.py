@@ -1,4 +1,4 @@
-"""The API behind the door: what it is made of. What its routes answer comes from `retrain.app.queries`."""
+"""The API behind the door: what it is made of. What its routes answer comes from `retrain.app.looking.queries`."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from fastapi import FastAPI, Query
 from fastapi.responses import Response
 
 from pipelines.artifacts.looking import Entry
-from retrain.app import queries
-from retrain.app.run_asking import compare_named
-from retrain.app.run_previews import Looked, preview_of
+from retrain.app.looking import queries
+from retrain.app.runs.asking import compare_named
+from retrain.app.runs.previews import Looked, preview_of
 from retrain.app.services import Services
 from retrain.web.asking import act, shown
 from retrain.web.openapi import answers

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from retrain.app.paging import paged
+from retrain.app.looking.paging import paged
 from retrain.app.services import Services
 from retrain.web.asking import After, Limit, act, listed, shown
 from retrain.web.openapi import answers

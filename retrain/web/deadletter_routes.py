@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 
-from retrain.app import letters
+from retrain.app.looking import letters
 from retrain.app.services import Services
 from retrain.web.access import principal
 from retrain.web.asking import After, Limit, act, listed, read_words, shown

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote
 
 import structlog
 
-from retrain.app.spaces import Spaces
+from retrain.app.access.spaces import Spaces
 from retrain.errors import Transient
 from retrain.identity import SPEAKING, Principal
 from retrain.serving import App, Receive, Scope, Send, answer

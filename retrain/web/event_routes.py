@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import Response
 
-from retrain.app import queries
-from retrain.app.answers import whole_answer
-from retrain.app.case_files import case_file, sensor_item
-from retrain.app.event_filters import EventWish, event_filter
+from retrain.app.looking import queries
+from retrain.app.sensing.answers import whole_answer
+from retrain.app.sensing.case_files import case_file, sensor_item
+from retrain.app.sensing.event_filters import EventWish, event_filter
 from retrain.app.services import Services
 from retrain.errors import ConfigError
 from retrain.web.access import principal

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from retrain.app import queries
-from retrain.app.event_filters import FiringWish, firing_filter
+from retrain.app.looking import queries
+from retrain.app.sensing.event_filters import FiringWish, firing_filter
 from retrain.app.services import Services
 from retrain.errors import NotFound
 from retrain.web.asking import After, Limit, act, listed, read_words, shown

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.responses import Response
 
-from retrain.app import queries
-from retrain.app.health import health
+from retrain.app.keeping.health import health
+from retrain.app.looking import queries
 from retrain.app.parts import PartState, ready
 from retrain.app.services import Services
 from retrain.errors import Transient

@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from retrain.app import platform_files
-from retrain.app.checkup import checkup
+from retrain.app.keeping import platform_files
+from retrain.app.keeping.checkup import checkup
 from retrain.app.services import Services
 from retrain.web import metrics
 from retrain.web.access import principal

@@ -13,7 +13,7 @@ from time import monotonic
 
 import orjson
 
-from retrain.app.run_logs import Logs, StepLine
+from retrain.app.runs.logs import Logs, StepLine
 from retrain.app.services import Services
 from retrain.errors import ConfigError
 from retrain.web.tail import BEAT, BEAT_S, RETRY_MS

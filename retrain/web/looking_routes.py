@@ -8,12 +8,12 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
-from retrain.app import queries
-from retrain.app.deed_filter import DeedWish, deed_filter
-from retrain.app.finding import find
-from retrain.app.glance import glance, names_of
+from retrain.app.access.deed_filter import DeedWish, deed_filter
+from retrain.app.looking import queries
+from retrain.app.looking.finding import find
+from retrain.app.looking.glance import glance, names_of
+from retrain.app.looking.trace import trace
 from retrain.app.services import Services
-from retrain.app.trace import trace
 from retrain.errors import NotFound
 from retrain.web import problems
 from retrain.web.asking import After, Limit, act, listed, shown

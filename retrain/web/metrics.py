@@ -21,9 +21,9 @@ from prometheus_client.metrics_core import Metric
 
 from pipelines.host.metrics import WorkflowMetrics, buckets_of
 from retrain import __version__
-from retrain.app import measures
+from retrain.app.keeping import measures
+from retrain.app.keeping.store_figures import StoreFigures, store_figures
 from retrain.app.services import Services
-from retrain.app.store_figures import StoreFigures, store_figures
 from retrain.errors import BusError
 from retrain.telemetry import meters
 from retrain.telemetry.figures import Family, Histogram

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
-from retrain.app import model_pictures, models
-from retrain.app.inbox import inbox
-from retrain.app.paging import paged
+from retrain.app.looking.paging import paged
+from retrain.app.promotions import models
+from retrain.app.promotions import pictures as model_pictures
+from retrain.app.promotions.inbox import inbox
 from retrain.app.services import Services
 from retrain.errors import NotFound
 from retrain.web.access import principal

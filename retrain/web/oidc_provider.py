@@ -22,7 +22,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from retrain.app.access_settings import Oidc, SecretPlace, plain_url
+from retrain.app.access.access_settings import Oidc, SecretPlace, plain_url
 from retrain.app.guarded_http import bounded
 from retrain.app.parts import PartState
 from retrain.clock import Clock

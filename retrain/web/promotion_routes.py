@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.responses import Response
 
-from retrain.app import gate_pictures, queries
-from retrain.app.paging import paged
-from retrain.app.run_filters import time_of
+from retrain.app.looking import queries
+from retrain.app.looking.paging import paged
+from retrain.app.promotions import gate_pictures
+from retrain.app.runs.filters import time_of
 from retrain.app.services import Services
 from retrain.errors import ConfigError, NotFound
 from retrain.store.promotions import PromotionFilter

@@ -4,7 +4,7 @@
 
     ""           it has none: the right must count everywhere
     list         things of several namespaces: whoever may look into one gets those of it
-    seam         the action says: `retrain.app.minding` asks once more when it knows what it is about
+    seam         the action says: `retrain.app.access.minding` asks once more when it knows what it is about
     own          what belongs to whoever asks
     run:name     the run that the path or the query calls `name`; so with sensor, firing, promotion and target
 """
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from retrain.app.spaces import Thing
+from retrain.app.access.spaces import Thing
 from retrain.identity import Principal, Right
 
 Answer = Literal["yes", "no", "ask"]

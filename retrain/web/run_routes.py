@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
-from retrain.app import queries, run_table
-from retrain.app.run_filters import Wish, time_of
-from retrain.app.run_logs import Logs, LogWish
+from retrain.app.looking import queries
+from retrain.app.runs import table as run_table
+from retrain.app.runs.filters import Wish, time_of
+from retrain.app.runs.logs import Logs, LogWish
 from retrain.app.services import Services
 from retrain.errors import NotFound
 from retrain.store.runs import OPEN

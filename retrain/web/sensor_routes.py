@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
-from retrain.app import queries
-from retrain.app.answers import decisions_page
-from retrain.app.paging import paged
-from retrain.app.replaying import read_request, replay_aside
-from retrain.app.sensor_graph import part_of, show_graph
+from retrain.app.looking import queries
+from retrain.app.looking.paging import paged
+from retrain.app.sensing.answers import decisions_page
+from retrain.app.sensing.replaying import read_request, replay_aside
+from retrain.app.sensing.sensor_graph import part_of, show_graph
+from retrain.app.sensing.source_view import show_source
 from retrain.app.services import Services
-from retrain.app.source_view import show_source
 from retrain.store.decisions import DecisionFilter
 from retrain.web.asking import After, Limit, listed, read_words, sealed, shown
 from retrain.web.openapi import answers, takes

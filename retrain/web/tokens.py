@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from retrain import roles
-from retrain.app.queries import stamp
+from retrain.app.access.token_rules import MOST, Terms, Wish, draw_up, may_end
+from retrain.app.access.token_text import digest_of, new_token
+from retrain.app.looking.queries import stamp
 from retrain.app.services import Services
-from retrain.app.token_rules import MOST, Terms, Wish, draw_up, may_end
-from retrain.app.token_text import digest_of, new_token
 from retrain.errors import Forbidden, NotFound, Refused
 from retrain.identity import Principal
 from retrain.store import audit, tokens

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from retrain.app.lint import lint
+from retrain.app.projects.lint import lint
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 EXAMPLES = CORPUS / "argo-events" / "examples"

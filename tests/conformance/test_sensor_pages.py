@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from retrain.app.explaining import read_sensor
-from retrain.app.testing import SUFFIX, load_cases, run_one, run_tests
+from retrain.app.sensing.explaining import read_sensor
+from retrain.app.sensing.testing import SUFFIX, load_cases, run_one, run_tests
 from sensors import Sensor
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from retrain.app.catalog import build
+from retrain.app.projects.catalog import build
 from retrain.errors import ConfigError
 from retrain.events import from_dict
 from retrain.manifests import load_paths, load_text, validate

@@ -11,8 +11,8 @@ from typing import Any
 import anyio
 
 from deploy import Promoter, PromotionDocument, Settings, place
-from retrain.app.rollout_tools import RolloutGround, open_rollout_tools
-from retrain.app.secrets import ProjectSecrets
+from retrain.app.projects.secrets import ProjectSecrets
+from retrain.app.promotions.rollout_tools import RolloutGround, open_rollout_tools
 from retrain.clock import SystemClock
 from retrain.store import open_store, promotions
 from retrain.store.promotions import PromotionFilter

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from examples.gitops import demo
-from retrain.app.lint import lint
+from retrain.app.projects.lint import lint
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

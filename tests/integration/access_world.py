@@ -11,14 +11,14 @@ from typing import Any
 import httpx2
 from sqlalchemy import Connection
 
-from retrain.app.access_settings import AccessGroup
-from retrain.app.minding import Ground, minded
-from retrain.app.narrowing import seen_promotions, seen_sensors
-from retrain.app.project import load_project
-from retrain.app.run_actions import run_actions
-from retrain.app.sensing import Sensing
+from retrain.app.access.access_settings import AccessGroup
+from retrain.app.access.minding import Ground, minded
+from retrain.app.access.narrowing import seen_promotions, seen_sensors
+from retrain.app.access.spaces import Spaces
+from retrain.app.projects.project import load_project
+from retrain.app.runs.actions import run_actions
+from retrain.app.sensing.sensing import Sensing
 from retrain.app.settings import Settings
-from retrain.app.spaces import Spaces
 from retrain.clock import SystemClock
 from retrain.store import firings, promotions, runs
 from retrain.store.firings import FiringRow

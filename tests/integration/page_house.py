@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 
-from retrain.app.sensing import Sensing
+from retrain.app.sensing.sensing import Sensing
 from retrain.app.services import Figures, Services
 from retrain.app.settings import Settings
 from retrain.bus import MemoryBus

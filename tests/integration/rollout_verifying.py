@@ -12,8 +12,8 @@ import anyio
 
 from deploy import Promoter, PromotionDocument, Settings, place
 from retrain import faults
-from retrain.app.rollout_tools import RolloutGround, open_rollout_tools
-from retrain.app.secrets import ProjectSecrets
+from retrain.app.projects.secrets import ProjectSecrets
+from retrain.app.promotions.rollout_tools import RolloutGround, open_rollout_tools
 from retrain.clock import SystemClock
 from retrain.store import open_store
 from tests.integration.promotion_world import World, candidate, document

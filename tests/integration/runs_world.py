@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Connection
 
 from pipelines.artifacts import ArtifactRun, open_artifacts
-from retrain.app.run_actions import run_actions
+from retrain.app.runs.actions import run_actions
 from retrain.store import runs
 from retrain.store.runs import RunRow
 from tests.integration.page_house import House, house

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from retrain.app.access_settings import AccessGroup
+from retrain.app.access.access_settings import AccessGroup
 from retrain.app.settings import ServerGroup, Settings
 from retrain.store import audit
 from tests.integration.page_house import House, Seen, house

@@ -13,7 +13,7 @@ from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from retrain.app.access_settings import Oidc
+from retrain.app.access.access_settings import Oidc
 from retrain.clock import SystemClock
 from retrain.errors import ConfigError, Forbidden, Transient
 from retrain.web.oidc_provider import NEW_KEYS, Begun, Provider

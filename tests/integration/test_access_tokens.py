@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from pipelines.core.happenings import Suspend
-from retrain.app import queries
+from retrain.app.looking import queries
 from retrain.identity import SPEAKING, Principal
 from retrain.store import audit
 from retrain.store.audit import DeedFilter

@@ -15,9 +15,9 @@ import anyio
 import pytest
 
 from pipelines.artifacts.local import LocalRepository, Owner
-from retrain.app.backup import USUAL, Wanted, copy_database, snapshot_of, take
-from retrain.app.backup_files import MANIFEST, Manifest, opened
-from retrain.app.restore import rehearse, restore, unpack, verify
+from retrain.app.keeping.backup import USUAL, Wanted, copy_database, snapshot_of, take
+from retrain.app.keeping.backup_files import MANIFEST, Manifest, opened
+from retrain.app.keeping.restore import rehearse, restore, unpack, verify
 from retrain.bus import embedded, open_nats
 from retrain.errors import ConfigError, Refused
 from retrain.events import Event

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from retrain.app.lint import lint
+from retrain.app.projects.lint import lint
 from tests.e2e.platform_driver import Platform
 
 pytestmark = pytest.mark.slow  # each is a command of its own

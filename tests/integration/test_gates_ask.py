@@ -26,7 +26,7 @@ from pipelines.core.plan import Catalog
 from pipelines.host.runner import Runner, RunnerOptions
 from pipelines.local.executor import Limits
 from pipelines.local.leaf import Surroundings, passed_on
-from retrain.app.gate_tools import GateGround, GateTools, open_gate_tools
+from retrain.app.promotions.gate_tools import GateGround, GateTools, open_gate_tools
 from retrain.clock import SystemClock
 from retrain.errors import Permanent
 from retrain.store import Store, runs

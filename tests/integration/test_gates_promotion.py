@@ -14,7 +14,7 @@ from aiohttp import web
 
 from deploy import Promoter, PromotionDocument, Settings, place
 from deploy.gates import written
-from retrain.app.gate_tools import GateGround, open_gate_tools
+from retrain.app.promotions.gate_tools import GateGround, open_gate_tools
 from retrain.clock import SystemClock
 from retrain.store import open_store
 from tests.integration.promotion_world import Remote, World, candidate, document, git

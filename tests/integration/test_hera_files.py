@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from retrain.app.lint import lint
-from retrain.app.python_files import manifests_of
+from retrain.app.projects.lint import lint
+from retrain.app.projects.python_files import manifests_of
 from retrain.errors import ConfigError
 
 pytestmark = pytest.mark.slow  # each is a command of its own

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.local.logs import Follower, lines
-from retrain.app.run_logs import Logs, StepLine, log_name
+from retrain.app.runs.logs import Logs, StepLine, log_name
 from retrain.events import Event
 from retrain.web import log_stream, tail
 from retrain.web.log_stream import as_events, read_id

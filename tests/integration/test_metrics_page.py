@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from retrain.app.store_figures import store_figures
+from retrain.app.keeping.store_figures import store_figures
 from retrain.store import Store
 from retrain.telemetry import meters
 from retrain.web import metrics

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Connection
 
 from deploy.spec import PromotionDocument
-from retrain.app.letters import letter_actions
-from retrain.app.measures import Measures
+from retrain.app.keeping.measures import Measures
+from retrain.app.looking.letters import letter_actions
 from retrain.app.parts import PartState
 from retrain.clock import SystemClock
 from retrain.store import Store, approvals, audit, deadletters, firings, promotions, runs

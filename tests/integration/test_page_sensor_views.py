@@ -13,9 +13,9 @@ import httpx2
 import pytest
 from sqlalchemy import Connection
 
-from retrain.app import replaying
-from retrain.app.project import Project, load_project
-from retrain.app.sensing import Sensing
+from retrain.app.projects.project import Project, load_project
+from retrain.app.sensing import replaying
+from retrain.app.sensing.sensing import Sensing
 from retrain.errors import ConfigError, Refused
 from retrain.events import Event
 from retrain.manifests import to_yaml

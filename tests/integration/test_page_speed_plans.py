@@ -21,8 +21,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, literal, select
 
 from bench.filling import Names, fill
 from bench.views import paths
-from retrain.app import queries
-from retrain.app.answers import decisions_page
+from retrain.app.looking import queries
+from retrain.app.sensing.answers import decisions_page
 from retrain.store import events, firings, open_store, run_search
 from retrain.store.database import reading
 from retrain.store.decisions import DecisionFilter

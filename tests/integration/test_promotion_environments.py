@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from deploy import PromotionDocument
-from retrain.app.trace import trace
+from retrain.app.looking.trace import trace
 from retrain.errors import ConfigError
 from retrain.identity import Principal
 from retrain.store import promotions

@@ -12,7 +12,7 @@ import pytest
 
 from deploy import waivers
 from deploy.waiving import Wish
-from retrain.app.verifying import Keys, verify_commit
+from retrain.app.promotions.verifying import Keys, verify_commit
 from retrain.errors import ConfigError, Forbidden, NotFound, Refused
 from retrain.identity import Principal
 from retrain.store import audit, checkpoints

@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
-from retrain.app.known import Known
-from retrain.app.project import Project, load_project
-from retrain.app.reload import Reloader
+from retrain.app.projects.known import Known
+from retrain.app.projects.project import Project, load_project
+from retrain.app.projects.reload import Reloader
 from retrain.errors import ConfigError, Transient
 
 pytestmark = pytest.mark.integration

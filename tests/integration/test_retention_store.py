@@ -18,8 +18,8 @@ from sqlalchemy import Connection, func, select, text
 from pipelines.artifacts.opening import open_artifacts
 from pipelines.host.retention import Keep as RunsKept
 from pipelines.host.retention import Retention
-from retrain.app.keeping import Keep, Keeping
-from retrain.app.trace import trace
+from retrain.app.keeping.keeping import Keep, Keeping
+from retrain.app.looking.trace import trace
 from retrain.clock import FakeClock
 from retrain.errors import Refused
 from retrain.events import Event

@@ -17,7 +17,7 @@ import structlog
 from click.testing import CliRunner
 from minio.commonconfig import CopySource
 
-from retrain.app.source_setup import set_up
+from retrain.app.sensing.source_setup import set_up
 from retrain.bus import MemoryBus
 from retrain.cli.sources import sources
 from retrain.store import Store

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from retrain.app.lint import lint
+from retrain.app.projects.lint import lint
 from retrain.cli import call
 
 FOLDER = Path(__file__).parents[1] / "data" / "wrong_workflows"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from retrain.app.emitted import by_hand
-from retrain.app.minding import PEOPLES, Ground, minded
-from retrain.app.spaces import Spaces
+from retrain.app.access.emitted import by_hand
+from retrain.app.access.minding import PEOPLES, Ground, minded
+from retrain.app.access.spaces import Spaces
 from retrain.clock import SystemClock
 from retrain.errors import Forbidden
 from retrain.identity import SPEAKING, Kind, Principal, nobody_known

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain import roles
-from retrain.app.token_rules import Terms, Wish, draw_up, scopes
-from retrain.app.token_text import PATTERN, is_token, new_token
+from retrain.app.access.token_rules import Terms, Wish, draw_up, scopes
+from retrain.app.access.token_text import PATTERN, is_token, new_token
 from retrain.errors import ConfigError, Forbidden
 from retrain.identity import Principal, nobody_known
 from retrain.roles import RIGHTS, Right

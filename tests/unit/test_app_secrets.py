@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from retrain.app.secrets import ProjectSecrets
+from retrain.app.projects.secrets import ProjectSecrets
 from retrain.errors import NotFound
 
 DOCUMENT = {"metadata": {"name": "lake"}, "stringData": {"key": "from the project"}}

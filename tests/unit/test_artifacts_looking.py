@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.artifacts import ArtifactRun, BadArtifact, looking, open_artifacts
 from pipelines.artifacts.keeper import Keeper
-from retrain.app.run_previews import preview_of
+from retrain.app.runs.previews import preview_of
 
 RUN = ArtifactRun("r1", "train-x", "default", "train-x-1", "train-x-fit-1")
 MOST = 1 << 20

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.app.run_filters import Wish, parse_selector, search_of, time_of
+from retrain.app.runs.filters import Wish, parse_selector, search_of, time_of
 from retrain.cli.run_control import values
 from retrain.cli.run_copy import chosen, file_name, folder_of
 from retrain.cli.run_dry import lines

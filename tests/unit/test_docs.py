@@ -17,9 +17,9 @@ import triggers
 from deploy.gates import spec as gate_spec
 from eventsources import spec as source_spec
 from pipelines.checks import unsupported
-from retrain.app import letters, queries
 from retrain.app.actions import actions
-from retrain.app.lint import lint
+from retrain.app.looking import letters, queries
+from retrain.app.projects.lint import lint
 from retrain.app.settings import Settings
 from retrain.bus.settings import BusSettings
 from retrain.cli import COMMANDS, cli

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrain.app.case_files import Came, write_case
-from retrain.app.explaining import read_sensor
-from retrain.app.testing import run_tests
+from retrain.app.sensing.case_files import Came, write_case
+from retrain.app.sensing.explaining import read_sensor
+from retrain.app.sensing.testing import run_tests
 from retrain.events import Event
 
 BEGIN = datetime(2026, 11, 22, 12, 0, 0, 1500, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.app.unheard import Hearing, unheard
+from retrain.app.sensing.unheard import Hearing, unheard
 from retrain.events import Event
 from sensors import SensorDocument
 from sensors.core.addresses import compile_address

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.app.gate_pictures import points, svg
+from retrain.app.promotions.gate_pictures import points, svg
 from retrain.cli.gate_bars import bars
 
 ROC = {"x": [0, 0.1, 1], "y": [0, 0.8, 1], "champion": {"x": [0, 1], "y": [0, 1]}}

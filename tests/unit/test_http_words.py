@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from retrain.app.paging import paged
+from retrain.app.looking.paging import paged
 from retrain.errors import ConfigError
 from retrain.web.api import create_api
 from retrain.web.conditional import fits, tag_of, takes_gzip

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from retrain.app import checks
-from retrain.app.checks import Checked
-from retrain.app.checkup import certificates, risky
-from retrain.app.risks import Risky, risks
+from retrain.app.keeping import checks
+from retrain.app.keeping.checks import Checked
+from retrain.app.keeping.checkup import certificates, risky
+from retrain.app.keeping.risks import Risky, risks
 from retrain.app.settings import Settings
 from tests.servers.certificates import signing_pair
 

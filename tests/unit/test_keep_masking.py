@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
-from retrain.app import masking
-from retrain.app.masking import MASK, Masker
+from retrain.app.keeping import masking
+from retrain.app.keeping.masking import MASK, Masker
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Z"]), min_size=8, max_size=40)
 AROUND = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 from click.testing import CliRunner
 
-from retrain.app.lint_formats import github, sarif
+from retrain.app.projects.lint_formats import github, sarif
 from retrain.cli import cli
 from retrain.manifests import Finding
 

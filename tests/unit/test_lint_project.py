@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from retrain.app.project import load_project
+from retrain.app.projects.project import load_project
 
 SOURCE = """\
 apiVersion: argoproj.io/v1alpha1

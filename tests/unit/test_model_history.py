@@ -10,9 +10,11 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.app import flow_picture, gate_pictures, model_pictures
-from retrain.app.flow_picture import Stage, shares
-from retrain.app.model_history import figures, holds, metric_names, moments, refused, spans, version_of
+from retrain.app.looking import flow_picture
+from retrain.app.looking.flow_picture import Stage, shares
+from retrain.app.promotions import gate_pictures
+from retrain.app.promotions import pictures as model_pictures
+from retrain.app.promotions.history import figures, holds, metric_names, moments, refused, spans, version_of
 from retrain.store.audit import Deed
 from retrain.store.promotion_history import PastRow
 

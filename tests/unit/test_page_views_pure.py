@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
 from deploy.environments import Approvals, Waivers
-from retrain.app.access_settings import AccessGroup, User
-from retrain.app.ages import told
-from retrain.app.health import runner, status_of
-from retrain.app.inbox import why
+from retrain.app.access.access_settings import AccessGroup, User
+from retrain.app.keeping.ages import told
+from retrain.app.keeping.health import runner, status_of
+from retrain.app.keeping.settings_shown import SET, changed
 from retrain.app.parts import PartState
+from retrain.app.promotions.inbox import why
+from retrain.app.promotions.standing import can, waivable
 from retrain.app.settings import Settings
-from retrain.app.settings_shown import SET, changed
-from retrain.app.standing import can, waivable
 from retrain.errors import ConfigError
 from retrain.identity import Principal
 from retrain.web.page.chains import columns

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup, escape
 
-from retrain.app.changes import TOPICS, Prints
+from retrain.app.looking.changes import TOPICS, Prints
 from retrain.web.page.chains import MOST, columns
 from retrain.web.page.live import Pulse
 from retrain.web.page.words import PATHS, command, lasted, path, state, tree, visible, when

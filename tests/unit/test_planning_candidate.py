@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from retrain.app.planning import candidate_of
+from retrain.app.promotions.planning import candidate_of
 from retrain.errors import ConfigError
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from retrain.app.explaining import explain_file
-from retrain.app.planning import plan_file
-from retrain.app.plugins import Installed, all_kinds, kinds_with_plugins
-from retrain.app.project import load_project
+from retrain.app.projects.plugins import Installed, all_kinds, kinds_with_plugins
+from retrain.app.projects.project import load_project
+from retrain.app.promotions.planning import plan_file
+from retrain.app.sensing.explaining import explain_file
 from retrain.errors import ConfigError
 from retrain.events import Event
 from tests.support.distribution import documented, install, install_documented
@@ -265,7 +265,7 @@ def test_lint_imports_no_package_that_no_document_names(site: Path, tmp_path: Pa
     looked = "\n".join(
         (
             "import sys",
-            "from retrain.app.lint import lint",
+            "from retrain.app.projects.lint import lint",
             "print(lint(sys.argv[1:]).errors, 'loud_kinds' in sys.modules)",
         )
     )

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from pipelines.artifacts.looking import Look
 from pipelines.pictures.svg import svg
-from retrain.app import run_curves
-from retrain.app.run_beside import Written, beside, in_step
-from retrain.app.run_compare import Side, compare, curves, metrics, place_of, points
-from retrain.app.run_drawing import WHOLE, picture_of
-from retrain.app.run_folding import MOST_LINES, PAGE, Tree, fold, parse_open, spell_open, way_to
-from retrain.app.run_previews import preview_of
-from retrain.app.run_table import Sort, parse_sort, sorted_runs
-from retrain.app.run_values import Column, Said, number, parse_columns, said_of
+from retrain.app.runs import curves as run_curves
+from retrain.app.runs.beside import Written, beside, in_step
+from retrain.app.runs.compare import Side, compare, curves, metrics, place_of, points
+from retrain.app.runs.drawing import WHOLE, picture_of
+from retrain.app.runs.folding import MOST_LINES, PAGE, Tree, fold, parse_open, spell_open, way_to
+from retrain.app.runs.previews import preview_of
+from retrain.app.runs.table import Sort, parse_sort, sorted_runs
+from retrain.app.runs.values import Column, Said, number, parse_columns, said_of
 from retrain.errors import ConfigError
 from retrain.store.run_outlines import Outline, stub
 from retrain.store.runs import RunRow

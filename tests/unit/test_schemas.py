@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from retrain.app.schemas import schemas
+from retrain.app.projects.schemas import schemas
 from retrain.manifests import load_text
 
 ROOT = Path(__file__).parents[2]

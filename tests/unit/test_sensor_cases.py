@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner
 
-from retrain.app.junit import write_junit
-from retrain.app.testing import Result, Suite, run_tests
+from retrain.app.sensing.junit import write_junit
+from retrain.app.sensing.testing import Result, Suite, run_tests
 from retrain.cli import cli
 from retrain.errors import ConfigError
 

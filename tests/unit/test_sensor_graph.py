@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.app.graph_picture import MOST, fold, picture
-from retrain.app.project import Project, load_project
-from retrain.app.sensor_graph import Graph, Node, graph_of, part_of, without_circles
+from retrain.app.projects.project import Project, load_project
+from retrain.app.sensing.graph_picture import MOST, fold, picture
+from retrain.app.sensing.sensor_graph import Graph, Node, graph_of, part_of, without_circles
 from retrain.errors import NotFound
 
 SOURCE = """\

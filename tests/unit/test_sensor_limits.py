@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.app.limits import limits_of
-from retrain.app.queries import stamp
+from retrain.app.looking.queries import stamp
+from retrain.app.sensing.limits import limits_of
 from sensors import SensorDocument
 from sensors.core.cells import Active, Lane, Spent
 

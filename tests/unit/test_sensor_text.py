@@ -8,11 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.app.again import copy_of
-from retrain.app.catalog import Item
-from retrain.app.project import Project, load_project
-from retrain.app.sensor_text import lines_of, lint_text, written
-from retrain.app.source_view import HIDDEN, without_secrets
+from retrain.app.projects.catalog import Item
+from retrain.app.projects.project import Project, load_project
+from retrain.app.sensing.again import copy_of
+from retrain.app.sensing.sensor_text import lines_of, lint_text, written
+from retrain.app.sensing.source_view import HIDDEN, without_secrets
 from retrain.events import Event
 from retrain.identity import Principal, nobody_known
 from retrain.manifests import Finding

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retrain.app.doctor import examine
+from retrain.app.keeping.doctor import examine
 from retrain.app.settings import load_settings
 from retrain.errors import ConfigError
 

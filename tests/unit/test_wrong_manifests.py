@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from retrain.app.lint import lint
+from retrain.app.projects.lint import lint
 
 FOLDER = Path(__file__).parents[1] / "data" / "wrong"
 FILES = sorted(FOLDER.glob("*.yaml"))

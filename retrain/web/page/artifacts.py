@@ -13,8 +13,8 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import queries
-from retrain.app.run_previews import Looked, Preview, preview_of
+from retrain.app.looking import queries
+from retrain.app.runs.previews import Looked, Preview, preview_of
 from retrain.errors import ConfigError, NotFound
 from retrain.store.runs import RunRow
 from retrain.web.page.acts import act

@@ -9,8 +9,8 @@ from fastapi.responses import Response
 from markupsafe import Markup
 
 from pipelines.pictures.reading import in_words
-from retrain.app import run_curves
-from retrain.app.run_asking import compare_named
+from retrain.app.runs import curves as run_curves
+from retrain.app.runs.asking import compare_named
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command, drawing, number
 

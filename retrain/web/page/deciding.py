@@ -8,8 +8,8 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import queries
-from retrain.app.planning import candidate_of
+from retrain.app.looking import queries
+from retrain.app.promotions.planning import candidate_of
 from retrain.errors import ConfigError
 from retrain.web.page.acts import act, said, speaker
 from retrain.web.page.forms import Fields, read_form

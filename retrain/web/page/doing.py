@@ -11,9 +11,9 @@ from fastapi.responses import Response
 from pipelines.core.happenings import Resume, SetNodes, Stop
 from pipelines.core.nodes import Outputs, Phase
 from pipelines.host.control import ResubmitOptions, RetryOptions
-from retrain.app import queries
-from retrain.app.run_artifacts import node_of
-from retrain.app.run_values import parameters_of
+from retrain.app.looking import queries
+from retrain.app.runs.artifacts import node_of
+from retrain.app.runs.values import parameters_of
 from retrain.app.services import Services
 from retrain.errors import ConfigError
 from retrain.store.runs import OPEN, RunRow

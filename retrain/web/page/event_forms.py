@@ -8,7 +8,7 @@ import anyio
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app.answers import names_of
+from retrain.app.sensing.answers import names_of
 from retrain.web.access import principal
 from retrain.web.asking import act
 from retrain.web.page.forms import Fields, read_form

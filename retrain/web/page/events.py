@@ -10,11 +10,11 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import queries
-from retrain.app.again import REPLAY_OF
-from retrain.app.answers import answers, fired_of, whole_answer
-from retrain.app.case_files import case_file, sensor_item
-from retrain.app.event_filters import OUTCOMES, EventWish, event_filter
+from retrain.app.looking import queries
+from retrain.app.sensing.again import REPLAY_OF
+from retrain.app.sensing.answers import answers, fired_of, whole_answer
+from retrain.app.sensing.case_files import case_file, sensor_item
+from retrain.app.sensing.event_filters import OUTCOMES, EventWish, event_filter
 from retrain.web.asking import Cursor, Limit
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command, event_key, given

@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import queries
-from retrain.app.answers import names_of
-from retrain.app.event_filters import FiringWish, firing_filter
+from retrain.app.looking import queries
+from retrain.app.sensing.answers import names_of
+from retrain.app.sensing.event_filters import FiringWish, firing_filter
 from retrain.errors import NotFound
 from retrain.store.firings import FiringState
 from retrain.web.asking import Cursor, Limit

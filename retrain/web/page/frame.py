@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, Undefined
 
 from retrain import __version__
-from retrain.app.changes import Topic
+from retrain.app.looking.changes import Topic
 from retrain.app.services import Services
 from retrain.identity import Principal
 from retrain.web.access import Access, principal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app.health import health
+from retrain.app.keeping.health import health
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command
 

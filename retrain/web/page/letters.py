@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import letters
-from retrain.app.queries import stamp
+from retrain.app.looking import letters
+from retrain.app.looking.queries import stamp
 from retrain.web.asking import Cursor, Limit
 from retrain.web.deadletter_routes import Chosen, Words
 from retrain.web.page.frame import Frame, View

@@ -14,7 +14,7 @@ from random import Random
 
 import anyio
 
-from retrain.app.changes import TOPICS, Prints, Topic, fingerprints
+from retrain.app.looking.changes import TOPICS, Prints, Topic, fingerprints
 from retrain.app.services import Services
 from retrain.errors import Transient
 from retrain.serving import Send

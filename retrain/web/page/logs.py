@@ -10,11 +10,11 @@ from fastapi.responses import Response
 from sqlalchemy import Connection
 
 from pipelines.pictures.reading import moment
-from retrain.app import queries
-from retrain.app.run_artifacts import node_of
-from retrain.app.run_beside import Clock, beside, in_step, written
-from retrain.app.run_folding import Tree
-from retrain.app.run_logs import Logs, LogWish
+from retrain.app.looking import queries
+from retrain.app.runs.artifacts import node_of
+from retrain.app.runs.beside import Clock, beside, in_step, written
+from retrain.app.runs.folding import Tree
+from retrain.app.runs.logs import Logs, LogWish
 from retrain.errors import ConfigError
 from retrain.store import run_outlines
 from retrain.store.run_outlines import Stub

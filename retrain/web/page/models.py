@@ -7,10 +7,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import model_pictures, models, queries
-from retrain.app.inbox import inbox
-from retrain.app.overview import parked_runs
-from retrain.app.planning import candidate_of
+from retrain.app.looking import queries
+from retrain.app.looking.overview import parked_runs
+from retrain.app.promotions import models
+from retrain.app.promotions import pictures as model_pictures
+from retrain.app.promotions.inbox import inbox
+from retrain.app.promotions.planning import candidate_of
 from retrain.web.model_routes import people
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command, drawing

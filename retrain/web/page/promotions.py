@@ -10,10 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from deploy.states import State
-from retrain.app import gate_pictures, queries
-from retrain.app.run_filters import time_of
+from retrain.app.looking import queries
+from retrain.app.promotions import gate_pictures
+from retrain.app.promotions.standing import standing
+from retrain.app.runs.filters import time_of
 from retrain.app.services import Services
-from retrain.app.standing import standing
 from retrain.store.promotions import PromotionFilter
 from retrain.web.asking import Cursor, Limit
 from retrain.web.model_routes import people

@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import flow_picture
-from retrain.app.changes import TOPICS
-from retrain.app.finding import find
-from retrain.app.flow_picture import Stage, shares
-from retrain.app.glance import glance, names_of
-from retrain.app.overview import live_commits
-from retrain.app.trace import trace
+from retrain.app.looking import flow_picture
+from retrain.app.looking.changes import TOPICS
+from retrain.app.looking.finding import find
+from retrain.app.looking.flow_picture import Stage, shares
+from retrain.app.looking.glance import glance, names_of
+from retrain.app.looking.overview import live_commits
+from retrain.app.looking.trace import trace
 from retrain.web.page.chains import columns
 from retrain.web.page.frame import Frame, View, see
 from retrain.web.page.words import MOODS, command, drawing, number, path, query

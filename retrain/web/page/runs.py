@@ -11,14 +11,14 @@ from fastapi.responses import Response
 
 from pipelines.pictures.gantt import gantt_svg
 from pipelines.pictures.svg import svg
-from retrain.app import run_table
-from retrain.app.changes import Topic
-from retrain.app.run_drawing import picture_of
-from retrain.app.run_filters import PHASES, Wish
-from retrain.app.run_folding import Line, Opened, fold, parse_open, phase_of, spell_open
-from retrain.app.run_table import parse_sort
-from retrain.app.run_values import parse_columns
-from retrain.app.run_view import RunView, Trees, view
+from retrain.app.looking.changes import Topic
+from retrain.app.runs import table as run_table
+from retrain.app.runs.drawing import picture_of
+from retrain.app.runs.filters import PHASES, Wish
+from retrain.app.runs.folding import Line, Opened, fold, parse_open, phase_of, spell_open
+from retrain.app.runs.table import parse_sort
+from retrain.app.runs.values import parse_columns
+from retrain.app.runs.view import RunView, Trees, view
 from retrain.web.asking import Cursor, Limit
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command, drawing, given

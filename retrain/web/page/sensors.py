@@ -9,15 +9,16 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import graph_picture, queries
-from retrain.app.answers import decisions_page
-from retrain.app.case_files import sensor_item
-from retrain.app.catalog import Item
-from retrain.app.event_filters import OUTCOMES
-from retrain.app.project import Project
-from retrain.app.sensor_graph import Graph, part_of, show_graph
-from retrain.app.sensor_text import lines_of, lint_text, written
-from retrain.app.source_view import show_source
+from retrain.app.looking import queries
+from retrain.app.projects.catalog import Item
+from retrain.app.projects.project import Project
+from retrain.app.sensing import graph_picture
+from retrain.app.sensing.answers import decisions_page
+from retrain.app.sensing.case_files import sensor_item
+from retrain.app.sensing.event_filters import OUTCOMES
+from retrain.app.sensing.sensor_graph import Graph, part_of, show_graph
+from retrain.app.sensing.sensor_text import lines_of, lint_text, written
+from retrain.app.sensing.source_view import show_source
 from retrain.store.decisions import DecisionFilter
 from retrain.web.asking import Cursor, Limit
 from retrain.web.page.frame import Frame, View

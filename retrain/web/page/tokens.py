@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app import queries
-from retrain.app.deed_filter import DeedWish, changes, deed_filter
-from retrain.app.token_rules import SERVICE_ROLES, Wish
+from retrain.app.access.deed_filter import DeedWish, changes, deed_filter
+from retrain.app.access.token_rules import SERVICE_ROLES, Wish
+from retrain.app.looking import queries
 from retrain.errors import ConfigError
 from retrain.web.asking import Cursor, Limit
 from retrain.web.page.forms import Fields, read_form

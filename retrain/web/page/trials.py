@@ -14,9 +14,9 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from retrain.app.case_files import sensor_item
-from retrain.app.replaying import read_request, replay_aside
-from retrain.app.sensor_text import lines_of, lint_text, written
+from retrain.app.sensing.case_files import sensor_item
+from retrain.app.sensing.replaying import read_request, replay_aside
+from retrain.app.sensing.sensor_text import lines_of, lint_text, written
 from retrain.errors import ConfigError, RetrainError
 from retrain.web.errors import status_of
 from retrain.web.page.events import as_file

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from retrain.app.token_rules import Wish
+from retrain.app.access.token_rules import Wish
 from retrain.web.shapes.common import Page, Shape, When
 
 

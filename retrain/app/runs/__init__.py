@@ -1,0 +1,1 @@
+"""Runs as people ask for them: lists, trees, logs, artifacts, comparisons; and what is done to them."""
