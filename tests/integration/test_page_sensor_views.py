@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from retrain.app.projects.project import Project, load_project
 from retrain.app.sensing import replaying
 from retrain.app.sensing.sensing import Sensing
+from retrain.clock import FakeClock
 from retrain.errors import ConfigError, Refused
 from retrain.events import Event
 from retrain.manifests import to_yaml
@@ -64,7 +65,9 @@ def project(place: Path, *documents: dict[str, Any]) -> Project:
 def with_project(shop: House, found: Project) -> House:
     """The same house on a project, whose sensors nobody runs."""
     sensing = Sensing(shop.store, None, lambda: found.sensors)
-    return House(replace(shop.services, sensing=sensing, manifests=lambda: found), people=False)
+    # Its clock stands: the worker may have read this file long before it comes to the test.
+    services = replace(shop.services, sensing=sensing, manifests=lambda: found, clock=FakeClock(NOW))
+    return House(services, people=False)
 
 
 @pytest.fixture
