@@ -19,6 +19,9 @@ SLOW_TO_START = (
 """Servers, by their fixtures in tests/servers/fixtures.py. Each worker that asks for one starts its own."""
 
 _SHARED = re.compile(rf"""scope="module"|\b(?:{"|".join(SLOW_TO_START)}): [A-Z]""")  # as a parameter's annotation
+_NETWORKED = re.compile(
+    r"""\b(?:argo_cluster|argocd|cluster|flux|docker_host|docker): [A-Z]|import chromium|\bchromium,|docker_engine"""
+)
 _KIND = re.compile(r"\[(\w+)")
 _SMALL = "tests/unit/"
 
@@ -36,12 +39,15 @@ def group_of(root: Path, nodeid: str) -> str:
     What takes milliseconds goes by files too: a message for each would cost more than the test.
     """
     file = nodeid.partition("::")[0]
+    if _has(root / file, _NETWORKED):
+        # Clusters and containers make network interfaces, and a browser drops what it loads when one comes or goes.
+        return "network"
     kind = _KIND.search(nodeid) if file.startswith("tests/contract/test_sources") else None
     if kind is not None:
         return f"{file}[{kind[1]}]"
-    return file if file.startswith(_SMALL) or _shares(root / file) else nodeid
+    return file if file.startswith(_SMALL) or _has(root / file, _SHARED) else nodeid
 
 
 @cache
-def _shares(file: Path) -> bool:
-    return _SHARED.search(file.read_text()) is not None
+def _has(file: Path, what: re.Pattern[str]) -> bool:
+    return what.search(file.read_text()) is not None

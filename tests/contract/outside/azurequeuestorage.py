@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import anyio
+from azure.core.exceptions import ResourceExistsError
 from azure.storage.queue.aio import QueueClient
 
 from retrain.events import Event
@@ -42,7 +44,8 @@ class Outside(World):
         self.client = QueueClient.from_connection_string(connection_string(server), f"queue-{uuid4().hex[:12]}")
 
     async def prepare(self) -> None:
-        await self.client.create_queue()
+        with suppress(ResourceExistsError):  # its client asked twice, for the first answer was long in coming
+            await self.client.create_queue()
 
     def entry(self) -> dict[str, Any]:
         name = {"name": "azure", "key": "connection"}
