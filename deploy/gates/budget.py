@@ -57,12 +57,16 @@ def judge(spec: Spec, evidence: Evidence) -> Verdict:
         if value is None:
             wrong.append(missing(found, name).replace("metric", "figure"))
         elif value > Decimal(str(limit)) or value < 0:
-            wrong.append(f"{name} is {value}, {limit:g} is the limit")
+            wrong.append(f"{name} is {_told(name, value)}, {_told(name, limit)} is the limit")
     if wrong:
         return say(spec, "fail", "; ".join(wrong), **figures)
-    return say(
-        spec, "pass", f"within {', '.join(f'{name} {limit:g}' for name, limit in spec.limits.items())}", **figures
-    )
+    within = ", ".join(f"{name} {_told(name, limit)}" for name, limit in spec.limits.items())
+    return say(spec, "pass", f"within {within}", **figures)
+
+
+def _told(name: str, value: float | Decimal) -> str:
+    """A figure as people read it: bytes in full, with their thousands set apart."""
+    return f"{value:,}" if name in SIZES else f"{value:g}"
 
 
 def _figures(spec: Spec, evidence: Evidence) -> Mapping[str, JsonValue] | Verdict:

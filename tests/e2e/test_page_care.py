@@ -65,7 +65,7 @@ def tab_to(page: Page, selector: str) -> None:
 
 
 def test_a_promotion_is_approved_by_keyboard(world: PageWorld, browser: Browser) -> None:
-    promotion = world.model("61")
+    promotion = next(one["id"] for one in world.items("promotions") if one["state"] == "awaiting")
     page = visitor(browser, world.url, "cyd")
 
     tab_to(page, f"main a[href='/ui/promotion?id={promotion}']")
@@ -77,7 +77,7 @@ def test_a_promotion_is_approved_by_keyboard(world: PageWorld, browser: Browser)
     assert page.evaluate("document.activeElement.textContent") == "Approve"
     page.keyboard.press("Enter")
 
-    said = page.get_by_role("table", name="What people said").get_by_role("row", name="cyd")
+    said = page.get_by_role("region", name="What people said").get_by_role("row", name="cyd")
     expect(said).to_contain_text("approve")
     expect(said).to_contain_text("the figures are right")
     assert complaints_of(page) == []
