@@ -13,7 +13,10 @@ from pipelines.spec import normalize
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError
 from retrain.store import runs
-from retrain.store.runs import RunRow
+from retrain.store.runs import Engine, RunRow
+
+ENGINE = "retrain.dev/engine"
+"""The annotation of a Workflow or a Sensor that chooses who works on its runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,35 @@ class RunRequest:
     priority: int | None = None
     parent: str | None = None
     """`Workflow/<run id>` or `CronWorkflow/<namespace>/<name>` of whoever makes it."""
+    engine: Engine = "local"
+    """Who is to work on it where the workflow's own annotation `retrain.dev/engine` does not say."""
+
+
+def engine_of(manifest: Mapping[str, Any], otherwise: Engine) -> Engine:
+    """Who is to work on a workflow: as its annotation `retrain.dev/engine` says, else the platform's engine.
+
+    Raises:
+        ConfigError: the annotation names none.
+    """
+    annotations: Mapping[str, Any] = (manifest.get("metadata") or {}).get("annotations") or {}
+    match annotations.get(ENGINE):
+        case None:
+            return otherwise
+        case "local" | "argo" as said:
+            return said
+        case other:
+            raise ConfigError(f"metadata.annotations.{ENGINE} is {other!r}; there are local and argo")
 
 
 def submit(connection: Connection, request: RunRequest, clock: Clock | None = None) -> bool:
     """Write a run down to be worked on. False if it (or another of its firing) is there: then nothing changes.
 
     Raises:
-        ConfigError: the manifest is no workflow, or asks for what the local engine has not; nothing was written.
+        ConfigError: the manifest is no workflow, or asks for what its engine has not; nothing was written.
     """
     body = normalize(request.manifest)
-    for problem in unsupported(body):
+    engine = engine_of(request.manifest, request.engine)
+    for problem in unsupported(body) if engine == "local" else ():
         raise ConfigError(f"{'.'.join(str(step) for step in problem.path)}: {problem.message}")
     metadata: Mapping[str, Any] = body["metadata"]
     name = metadata.get("name")
@@ -58,6 +80,7 @@ def submit(connection: Connection, request: RunRequest, clock: Clock | None = No
         created=(clock or SystemClock()).now(),
         priority=request.priority if request.priority is not None else int(body["spec"].get("priority") or 0),
         parent=request.parent,
+        engine=engine,
     )
     return runs.submit(connection, [row]) == 1
 

@@ -91,8 +91,10 @@ class TriggersGroup(Group):
 
 
 class PipelinesGroup(Group):
-    """The local workflow engine."""
+    """Workflows, and the local engine that runs them."""
 
+    engine: Literal["local", "argo"] = "local"
+    """Who runs workflows that do not say it (annotation `retrain.dev/engine`): this machine, or Argo on a cluster."""
     max_steps: Count | None = None
     """Step processes at once; None: twice the cores."""
     max_runs: Count = 64
@@ -121,6 +123,15 @@ class PipelinesGroup(Group):
     """Days that runs are kept after their end where they do not say (`ttlStrategy`); 0: for ever."""
     keep_steps_for: Hours = 168.0
     """Hours that the directories of a run's steps are kept after its end."""
+
+
+class KubernetesGroup(Group):
+    """The cluster, where there is one."""
+
+    kubeconfig: Path | None = None
+    """How it is reached; None: as kubectl would, or by the service account of this pod."""
+    namespace: str | None = None
+    """Where runs without a namespace go; None: the namespace of the kubeconfig's context, or of this pod."""
 
 
 class TelemetryGroup(Group):
@@ -157,6 +168,7 @@ class Settings(BaseSettings):
     sensors: SensorsGroup = SensorsGroup()
     triggers: TriggersGroup = TriggersGroup()
     pipelines: PipelinesGroup = PipelinesGroup()
+    kubernetes: KubernetesGroup = KubernetesGroup()
     secrets: SecretsGroup = SecretsGroup()
     telemetry: TelemetryGroup = TelemetryGroup()
     shutdown_s: Seconds = 20.0

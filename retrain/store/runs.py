@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
@@ -34,6 +34,8 @@ from retrain.store.rows import Page, insert_new, page, upsert, values_of
 from retrain.store.tables import locks, nodes, promotions, run_edges, runs
 from retrain.store.tables import run_requests as requested
 
+Engine = Literal["local", "argo", "object"]
+"""Who works on a run: this house, Argo's controller on a cluster, or the controller of another kind of object there."""
 OPEN = ("Pending", "Running")
 """Phases of runs that are not over."""
 ENDING = ("stop", "terminate")
@@ -51,6 +53,8 @@ class RunRow:
     `parent`: `CronWorkflow/<namespace>/<name>` or `Workflow/<run id>` of whoever made it. `parked`: it waits for people
     and nobody works on it, until `wake` at most. `expires`: when it may be deleted.
     `pods`: how many of its steps are pending, running and completed, as `1/2/3`; empty before it is worked on.
+    `object`: for a run on a cluster, `{"metadata", "status"}` of its object as last seen, without `status.nodes`; None
+    before it is there.
     """
 
     id: str
@@ -78,6 +82,8 @@ class RunRow:
     wake: datetime | None = None
     expires: datetime | None = None
     pods: str = ""
+    engine: Engine = "local"
+    object: dict[str, JsonValue] | None = None
 
     @property
     def retries(self) -> int:
@@ -104,6 +110,7 @@ _CLAIMABLE = (
     select(runs)
     .where(
         runs.c.phase.in_(OPEN),
+        runs.c.engine == "local",
         or_(runs.c.owner.is_(None), runs.c.lease_until.is_(None), runs.c.lease_until < bindparam("now")),
         or_(runs.c.parked == 0, runs.c.wake < bindparam("now")),
     )

@@ -83,6 +83,7 @@ _RETIRED = text("retired IS NOT NULL")
 _ORDERED = text("ordered <> 0")
 _PARENT = text("parent IS NOT NULL")
 _FINISHED = text("finished IS NOT NULL")
+_ELSEWHERE = text("engine <> 'local'")
 _ENDED = text("state NOT IN ('pending', 'running', 'done')")
 _LEFT = text("redriven IS NULL")
 
@@ -268,6 +269,8 @@ runs = Table(
     Column("wake", Time, comment="when somebody looks at a parked run, whether it is asked for or not"),
     Column("expires", Time, comment="when a run that is over may be deleted; none: it is kept"),
     Column("pods", Text, nullable=False, default="", server_default="", comment="pending/running/completed ones"),
+    Column("engine", Text, nullable=False, default="local", server_default="local", comment="local, argo or object"),
+    Column("object", Json, comment="metadata and status of its object on a cluster, without nodes, as last seen"),
     Index(None, "phase", "lease_until"),
     Index(None, "phase", "created"),
     Index(None, "workflow", "created"),
@@ -276,6 +279,7 @@ runs = Table(
     Index("ix_runs_parent", "parent", "created", sqlite_where=_PARENT, postgresql_where=_PARENT),
     Index("ix_runs_expires", "expires", sqlite_where=_EXPIRES, postgresql_where=_EXPIRES),
     Index("ix_runs_finished", "finished", sqlite_where=_FINISHED, postgresql_where=_FINISHED),
+    Index("ix_runs_elsewhere", "engine", "phase", sqlite_where=_ELSEWHERE, postgresql_where=_ELSEWHERE),
 )
 
 nodes = Table(

@@ -62,6 +62,14 @@ def complaints_of(page: Page) -> list[str]:
     return page.complaints  # type: ignore[attr-defined]
 
 
+def leave(page: Page, *, expected: str = "") -> None:
+    """Close it, after a look at what went wrong. `expected`: part of what the browser says of an answer that was to be
+    a refusal."""
+    found = [one for one in complaints_of(page) if not expected or expected not in one]
+    page.context.close()
+    assert found == [], found
+
+
 def violations(
     page: Page, tags: Sequence[str] = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice")
 ) -> list[str]:

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.page_browser import chromium, complaints_of, violations, visitor
+from tests.e2e.page_browser import complaints_of, leave, violations, visitor
 from tests.e2e.page_world import SETTINGS, TOKENS
 from tests.e2e.platform_driver import Platform
 from tests.servers.forge_servers import PASSWORD, USER, Gitea
@@ -69,19 +69,6 @@ def office(gitea_server: Gitea, tmp_path_factory: pytest.TempPathFactory) -> Ite
         assert platform.stop() == 0
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-def done(page: Page) -> None:
-    """Leave, after a look at what went wrong meanwhile."""
-    found = complaints_of(page)
-    page.context.close()
-    assert found == []
-
-
 def log_in_at_gitea(page: Page) -> None:
     page.get_by_label("Username or Email Address").fill(USER)
     page.get_by_label("Password").fill(PASSWORD)
@@ -115,7 +102,7 @@ def test_a_person_logs_in_at_the_provider_comes_back_and_leaves(office: Office, 
     assert kept.status_code == 401
     page.goto(f"{office.url}/ui/runs")
     expect(page.get_by_label("Token")).to_be_visible()
-    done(page)
+    leave(page)
 
 
 def test_a_token_is_made_seen_once_used_and_revoked(office: Office, browser: Browser) -> None:
@@ -139,7 +126,7 @@ def test_a_token_is_made_seen_once_used_and_revoked(office: Office, browser: Bro
     assert office.ask(TOKENS["eve"]).status_code == 200
     deeds = [one["action"] for one in office.ask(TOKENS["eve"], path="/api/v1/audit").json()["items"]]
     assert deeds[:2] == ["tokens.revoke", "tokens.create"]
-    done(page)
+    leave(page)
 
 
 def test_a_view_whose_session_ends_elsewhere_says_so(office: Office, browser: Browser) -> None:

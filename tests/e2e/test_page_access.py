@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from retrain.web.rights import PAGE
 from tests.e2e.contract_world import contract_world
-from tests.e2e.page_browser import chromium, complaints_of, violations, visitor
+from tests.e2e.page_browser import complaints_of, violations, visitor
 from tests.e2e.page_world import PageWorld
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -43,12 +43,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageWorld]:
 
 def done(world: PageWorld) -> list[str]:
     return [one["metadata"]["name"] for one in world.items("runs") if one["status"]["phase"] == "Succeeded"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 def views(world: PageWorld) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.contract_world import contract_world
-from tests.e2e.page_browser import chromium, complaints_of, visitor
+from tests.e2e.page_browser import complaints_of, visitor
 from tests.e2e.page_world import TOKENS, PageWorld
 from tests.e2e.platform_driver import Platform
 
@@ -43,12 +43,6 @@ TABS = 120
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageWorld]:
     with contract_world(tmp_path_factory.mktemp("page")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
         yield found
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.e2e.page_browser import chromium, complaints_of, visitor
+from tests.e2e.page_browser import leave, visitor
 from tests.e2e.page_world import PageWorld, measured, page_world
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(480)]
@@ -21,19 +21,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageWorld]:
     with page_world(tmp_path_factory.mktemp("models")) as found:
         yield found
         assert found.platform.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-def done(page: Page) -> None:
-    """Leave, after a look at what went wrong meanwhile."""
-    found = complaints_of(page)
-    page.context.close()
-    assert found == []
 
 
 def slow_model(world: PageWorld, version: str) -> str:
@@ -81,8 +68,8 @@ def test_a_gate_is_waived_with_a_reason_and_its_author_cannot(world: PageWorld, 
     author.goto(f"{world.url}/ui/promotion?id={promotion}")
     author.get_by_text("It was tried again").get_by_role("link").click()
     expect(author.get_by_text("You cannot approve it: ben has proposed or started it")).to_be_visible()
-    done(author)
-    done(ada)
+    leave(author)
+    leave(ada)
 
 
 def test_a_model_goes_back_and_its_history_shows_it(world: PageWorld, browser: Browser) -> None:
@@ -114,7 +101,7 @@ def test_a_model_goes_back_and_its_history_shows_it(world: PageWorld, browser: B
     release.get_by_role("button", name="Release").click()
     expect(page.get_by_text("Held in production")).to_have_count(0)
     expect(page.get_by_role("row", name="release").first).to_contain_text("mended")
-    done(page)
+    leave(page)
 
 
 def test_an_objects_model_is_found_and_the_way_is_one_line(world: PageWorld, browser: Browser) -> None:
@@ -141,4 +128,4 @@ def test_an_objects_model_is_found_and_the_way_is_one_line(world: PageWorld, bro
     page.keyboard.type("orders")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Model orders")
-    done(page)
+    leave(page)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.e2e.page_browser import chromium, complaints_of, violations, visitor
+from tests.e2e.page_browser import leave, violations, visitor
 from tests.e2e.page_world import CLOUD_EVENT, SETTINGS, TOKENS
 from tests.e2e.platform_driver import Platform
 
@@ -167,19 +167,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         assert platform.stop() == 0
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-def done(page: Page) -> None:
-    """Leave, after a look at what went wrong meanwhile."""
-    found = complaints_of(page)
-    page.context.close()
-    assert found == []
-
-
 def test_a_failed_step_is_retried_from_its_form(lab: Lab, browser: Browser) -> None:
     name = lab.train("0.5", "broken", until="Failed")
     page = visitor(browser, lab.url, "eve", color_scheme="dark", java_script_enabled=True)
@@ -202,7 +189,7 @@ def test_a_failed_step_is_retried_from_its_form(lab: Lab, browser: Browser) -> N
     expect(page.get_by_role("row").filter(has_text="forest begins").first).to_contain_text("linear", timeout=SOON)
     assert violations(page) == []
     (lab.platform.project / "mended").unlink()
-    done(page)
+    leave(page)
 
 
 def test_three_runs_are_compared(lab: Lab, browser: Browser) -> None:
@@ -237,7 +224,7 @@ def test_three_runs_are_compared(lab: Lab, browser: Browser) -> None:
     lab.platform.environment = {**said, "RETRAIN_SERVER_TOKEN": TOKENS["vic"]}
     assert "metric:accuracy" in lab.platform.command("runs", "compare", *names)
     lab.platform.environment = said
-    done(page)
+    leave(page)
 
 
 def test_what_a_step_wrote_to_do_harm_does_none(lab: Lab, browser: Browser) -> None:

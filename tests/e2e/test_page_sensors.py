@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.e2e.page_browser import chromium, complaints_of, violations, visitor
+from tests.e2e.page_browser import leave, violations, visitor
 from tests.e2e.page_world import TOKENS, PageWorld
 from tests.e2e.platform_driver import RETRAIN
 from tests.e2e.sensor_page_world import sensor_world
@@ -25,19 +25,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageWorld]:
     with sensor_world(tmp_path_factory.mktemp("sensors")) as found:
         yield found
         assert found.platform.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-def done(page: Page, refused: str = "status of 0") -> None:
-    """Leave, after a look at what went wrong; `refused`: what was to be."""
-    found = [one for one in complaints_of(page) if refused not in one]
-    page.context.close()
-    assert found == []
 
 
 def decided(world: PageWorld, event_id: str) -> None:
@@ -69,7 +56,7 @@ def test_why_a_sensor_waits_and_why_an_event_did_nothing(world: PageWorld, brows
     silent = page.get_by_role("row", name="orders").first
     expect(silent).to_contain_text("no dependency waits for lake/lables; nearest: labels waits for lake/labels")
     expect(page.get_by_role("button", name="Emit again")).to_have_count(0)
-    done(page)
+    leave(page)
 
 
 def test_a_changed_sensor_is_replayed_side_by_side_and_nothing_is_applied(world: PageWorld, browser: Browser) -> None:
@@ -102,7 +89,7 @@ def test_a_changed_sensor_is_replayed_side_by_side_and_nothing_is_applied(world:
 
     assert world.items("firings") == [one for one in world.items("firings") if one["sensor"] != "orders"]
     assert '"100"' in (world.platform.project / "sensors.yaml").read_text()
-    done(page, refused="status of 422")
+    leave(page, expected="status of 422")
 
 
 def test_an_event_is_emitted_again_and_kept_as_a_case(world: PageWorld, browser: Browser, tmp_path: Path) -> None:
@@ -123,7 +110,7 @@ def test_an_event_is_emitted_again_and_kept_as_a_case(world: PageWorld, browser:
     expect(page.get_by_role("heading", name=f"Event {first}.again-")).to_be_visible()
     expect(page.get_by_role("definition").get_by_role("link", name=first, exact=True)).to_be_visible()
     expect(page.get_by_role("row", name="orders").first).to_contain_text("passed")
-    done(page)
+    leave(page)
 
 
 def test_a_firing_over_its_budget_waits_for_an_approvers_word(world: PageWorld, browser: Browser) -> None:
@@ -135,7 +122,7 @@ def test_a_firing_over_its_budget_waits_for_an_approvers_word(world: PageWorld, 
     expect(looks.get_by_role("row", name="budget").first).to_contain_text("1 of 1 runs in 24h")
     looks.get_by_role("row", name="asks for approval").get_by_role("link").click()
     expect(looks.get_by_text("Who has the role approver may let it go or drop it.")).to_be_visible()
-    done(looks)
+    leave(looks)
 
     page = visitor(browser, world.url, "ada")
     page.goto(f"{world.url}/ui/firings")
@@ -146,7 +133,7 @@ def test_a_firing_over_its_budget_waits_for_an_approvers_word(world: PageWorld, 
     form.get_by_label("Reason").fill("it is worth it")
     form.get_by_role("button", name="Let it go").click()
     expect(page.get_by_role("row", name="released").first).to_be_visible()
-    done(page)
+    leave(page)
 
 
 def retrain(world: PageWorld, name: str, *words: str) -> str:
@@ -185,4 +172,4 @@ def test_a_source_shows_its_hours_and_no_secret(world: PageWorld, browser: Brows
     expect(document).to_contain_text("(hidden)@lake.example.com")
     expect(document).not_to_contain_text("hunter2")
     assert violations(page) == []
-    done(page)
+    leave(page)

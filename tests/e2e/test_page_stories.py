@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.e2e.page_browser import chromium, complaints_of, visitor
+from tests.e2e.page_browser import leave, visitor
 from tests.e2e.page_world import PageWorld, page_world
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(480)]
@@ -21,19 +21,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageWorld]:
     with page_world(tmp_path_factory.mktemp("page")) as found:
         yield found
         assert found.platform.stop() == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-def done(page: Page) -> None:
-    """Leave, after a look at what went wrong meanwhile."""
-    found = complaints_of(page)
-    page.context.close()
-    assert found == []
 
 
 def test_a_run_is_watched_live_to_its_end(world: PageWorld, browser: Browser) -> None:
@@ -57,7 +44,7 @@ def test_a_run_is_watched_live_to_its_end(world: PageWorld, browser: Browser) ->
     expect(page.get_by_text("s3://models/orders/2026-11-20")).to_be_visible()
     expect(log.get_by_role("log")).to_contain_text("linear is trained")
     expect(log.get_by_role("status")).to_have_text("ended")
-    done(page)
+    leave(page)
 
 
 def test_two_people_approve_and_the_author_is_refused(world: PageWorld, browser: Browser) -> None:
@@ -87,7 +74,7 @@ def test_two_people_approve_and_the_author_is_refused(world: PageWorld, browser:
     world.platform.wait(lambda: world.state(promotion) == "committed", "it is committed")
     for page in (author, ada, cyd):
         expect(page.get_by_role("definition").filter(has_text="committed").first).to_be_visible(timeout=SOON)
-        done(page)
+        leave(page)
 
 
 def test_a_sensor_says_what_it_waits_for_and_why(world: PageWorld, browser: Browser) -> None:
@@ -109,7 +96,7 @@ def test_a_sensor_says_what_it_waits_for_and_why(world: PageWorld, browser: Brow
     expect(answer).to_contain_text("filtered")
     expect(answer).to_contain_text("rows")
     expect(page.get_by_role("row", name="promote-orders")).to_contain_text("no dependency waits for lake/labels")
-    done(page)
+    leave(page)
 
 
 def test_a_model_is_rolled_back_and_held(world: PageWorld, browser: Browser) -> None:
@@ -136,7 +123,7 @@ def test_a_model_is_rolled_back_and_held(world: PageWorld, browser: Browser) -> 
     expect(page.get_by_text("Held: nothing is promoted there")).to_have_count(0)
     page.get_by_role("link", name="Audit").click()
     expect(page.get_by_role("row", name="promotions.rollback").first).to_contain_text("refunds are all flagged")
-    done(page)
+    leave(page)
 
 
 def test_an_objects_model_is_found_from_any_id(world: PageWorld, browser: Browser) -> None:
@@ -153,7 +140,7 @@ def test_an_objects_model_is_found_from_any_id(world: PageWorld, browser: Browse
     for kind in ("event", "firing", "promotion", "commit"):
         expect(page.locator(f"article.{kind}").first).to_be_visible()
     expect(page.locator("article[aria-current]")).to_contain_text("orders to production")
-    done(page)
+    leave(page)
 
 
 def test_who_only_looks_has_nothing_to_press(world: PageWorld, browser: Browser) -> None:
@@ -166,7 +153,7 @@ def test_who_only_looks_has_nothing_to_press(world: PageWorld, browser: Browser)
     page.get_by_role("button", name="Log out").click()
     page.goto(f"{world.url}/ui/promotion?id={promotion}")
     expect(page.get_by_label("Token")).to_be_visible()
-    done(page)
+    leave(page)
 
 
 def test_the_page_reads_without_a_script(world: PageWorld, browser: Browser) -> None:
@@ -177,4 +164,4 @@ def test_the_page_reads_without_a_script(world: PageWorld, browser: Browser) -> 
         expect(page.get_by_role("heading", level=1)).to_have_text(view)
     page.goto(f"{world.url}/ui/events")
     expect(page.locator("time").first).to_contain_text("UTC")
-    done(page)
+    leave(page)

@@ -19,9 +19,7 @@ SLOW_TO_START = (
 """Servers, by their fixtures in tests/servers/fixtures.py. Each worker that asks for one starts its own."""
 
 _SHARED = re.compile(rf"""scope="module"|\b(?:{"|".join(SLOW_TO_START)}): [A-Z]""")  # as a parameter's annotation
-_NETWORKED = re.compile(
-    r"""\b(?:argo_cluster|argocd|cluster|flux|docker_host|docker): [A-Z]|import chromium|\bchromium,|docker_engine"""
-)
+_NETWORKED = re.compile(r"""\b(?:argo_cluster|argocd|cluster|flux|docker): [A-Z]|page_browser import|docker_engine""")
 _KIND = re.compile(r"\[(\w+)")
 _SMALL = "tests/unit/"
 

@@ -21,14 +21,6 @@ class ReplayBody(_Body):
     limit: str = Field("", description="Events of the log at most, the newest of them: a number, as text")
 
 
-class AgainBody(_Body):
-    """Which event, who says so, and why."""
-
-    id: str = Field(description="The id or the key of an event")
-    reason: str = Field("", description="Why")
-    actor: str = Field("", description="Who says so, where no token of their own says it")
-
-
 class VerdictBody(_Body):
     """Who says so, and why."""
 
@@ -36,11 +28,15 @@ class VerdictBody(_Body):
     actor: str = Field("", description="Who says so, where no token of their own says it")
 
 
-class PromotionBody(_Body):
+class AgainBody(VerdictBody):
+    """Which event; who says so, and why."""
+
+    id: str = Field(description="The id or the key of an event")
+
+
+class PromotionBody(VerdictBody):
     """What is said with an action on a promotion; which of these, the action says."""
 
-    reason: str = Field("", description="Why")
-    actor: str = Field("", description="Who says so, where no token of their own says it")
     subject: str = Field("", description="approve: the `subject` of what was looked at: that or nothing")
     gates: str = Field("", description="waive: a JSON list of names of gates")
     lasts: str = Field("", description="waive: for how long, such as 30m")
@@ -48,7 +44,7 @@ class PromotionBody(_Body):
     candidate: str = Field("", description="propose: the candidate as JSON")
 
 
-class LettersBody(_Body):
+class LettersBody(VerdictBody):
     """Which letters are meant, as in the list; who says so, and why."""
 
     kind: str = Field("", description="firing, message or event")
@@ -57,5 +53,3 @@ class LettersBody(_Body):
     since: str = Field("", description="An age such as 2h, or a time")
     until: str = Field("", description="An age such as 2h, or a time")
     state: str = Field("", description="waiting or redriven")
-    reason: str = Field("", description="Why")
-    actor: str = Field("", description="Who says so, where no token of their own says it")
