@@ -31,18 +31,20 @@ def announcement(row: RunRow, decision: Decision, moment: Moment, cause: Cause |
     run = decision.run
     resources = {} if moment == "started" else used(run.nodes.values(), run.started_at)
     counts = {} if moment == "started" else dict(Counter(str(node.phase) for node in run.nodes.values()))
-    tale = _Tale(str(run.phase), run.message, decision.outputs, run.started_at, run.finished_at, resources, counts)
-    return _event(row, moment, tale, run.plan.spec, cause)
+    tale = Tale(str(run.phase), run.message, decision.outputs, run.started_at, run.finished_at, resources, counts)
+    return told(row, moment, tale, run.plan.spec, cause)
 
 
 def failure(row: RunRow, message: str, phase: Phase, now: datetime, cause: Cause | None = None) -> Event:
     """The `run.failed` of a run that the engine could not drive."""
-    tale = _Tale(str(phase), message, {}, row.started, now, {}, {})
-    return _event(row, "failed", tale, row.manifest.get("spec") or {}, cause)
+    tale = Tale(str(phase), message, {}, row.started, now, {}, {})
+    return told(row, "failed", tale, row.manifest.get("spec") or {}, cause)
 
 
 @dataclass(frozen=True, slots=True)
-class _Tale:
+class Tale:
+    """What there is to tell of a run at one moment, whoever works on it."""
+
     phase: str
     message: str
     outputs: Mapping[str, str]
@@ -53,7 +55,8 @@ class _Tale:
     """How many nodes ended in each phase."""
 
 
-def _event(row: RunRow, moment: Moment, tale: _Tale, spec: Mapping[str, Any], cause: Cause | None) -> Event:
+def told(row: RunRow, moment: Moment, tale: Tale, spec: Mapping[str, Any], cause: Cause | None = None) -> Event:
+    """The event of one moment of a run: the same id whenever it is told. `spec` is that of its Workflow."""
     # A run that was retried ends again, and that is another event.
     again = f".{row.retries}" if row.retries else ""
     return Event(

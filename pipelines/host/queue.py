@@ -36,6 +36,8 @@ class RunRequest:
     """`Workflow/<run id>` or `CronWorkflow/<namespace>/<name>` of whoever makes it."""
     engine: Engine = "local"
     """Who is to work on it where the workflow's own annotation `retrain.dev/engine` does not say."""
+    object: dict[str, Any] | None = None
+    """What is on the cluster already, as `RunRow.object` has it."""
 
 
 def engine_of(manifest: Mapping[str, Any], otherwise: Engine) -> Engine:
@@ -72,7 +74,7 @@ def submit(connection: Connection, request: RunRequest, clock: Clock | None = No
         id=request.run_id,
         firing_id=request.firing_id,
         name=name,
-        namespace=metadata.get("namespace") or "default",
+        namespace=_namespace(request, metadata),
         workflow=_workflow(body, name),
         manifest=request.manifest,
         labels={**(metadata.get("labels") or {}), **request.labels},
@@ -81,8 +83,14 @@ def submit(connection: Connection, request: RunRequest, clock: Clock | None = No
         priority=request.priority if request.priority is not None else int(body["spec"].get("priority") or 0),
         parent=request.parent,
         engine=engine,
+        object=request.object,
     )
     return runs.submit(connection, [row]) == 1
+
+
+def _namespace(request: RunRequest, metadata: Mapping[str, Any]) -> str:
+    there: Mapping[str, Any] = (request.object or {}).get("metadata") or {}
+    return there.get("namespace") or metadata.get("namespace") or "default"
 
 
 def _workflow(body: Mapping[str, Any], name: str) -> str:

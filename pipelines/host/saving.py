@@ -57,7 +57,7 @@ class Ledger:
         if requests:
             run_requests.done(connection, requests)
         if moments:
-            cause = _cause(connection, row)
+            cause = cause_of(connection, row)
             outbox.add(connection, [announcement(row, decision, one, cause) for one in moments], now)
         if run.ended:
             _ended(connection, row, run.plan.spec, decision.phase, now)
@@ -74,7 +74,7 @@ class Ledger:
         """End a run that the engine cannot drive."""
         row = self.row
         if runs.advance(connection, self.owner, row.id, phase=str(phase), message=message, finished=now):
-            outbox.add(connection, [failure(row, message, phase, now, _cause(connection, row))], now)
+            outbox.add(connection, [failure(row, message, phase, now, cause_of(connection, row))], now)
             _ended(connection, row, row.manifest.get("spec") or {}, phase, now)
 
     def _moments(self, decision: Decision) -> list[Moment]:
@@ -131,17 +131,22 @@ def expiry(spec: Any, phase: Phase, finished: datetime) -> datetime | None:
 
 
 def _ended(connection: Connection, row: RunRow, spec: Any, phase: Phase, now: datetime) -> None:
-    run_requests.drop(connection, row.id)
     expires = expiry(spec, phase, now)
     if expires is not None:
         runs.let_expire(connection, row.id, expires, sooner=True)
-    crons.count(connection, row.parent, succeeded=phase is Phase.Succeeded)
+    close(connection, row, now, succeeded=phase is Phase.Succeeded)
+
+
+def close(connection: Connection, row: RunRow, now: datetime, *, succeeded: bool) -> None:
+    """Let those know who wait for a run that has just ended."""
+    run_requests.drop(connection, row.id)
+    crons.count(connection, row.parent, succeeded=succeeded)
     if row.firing_id is not None:
         # The firing of a run may wait for its end (`policy.k8s`).
         firings.wake(connection, row.firing_id, now)
 
 
-def _cause(connection: Connection, row: RunRow) -> Cause | None:
+def cause_of(connection: Connection, row: RunRow) -> Cause | None:
     """Whose run it is. Asked when there is something to tell: the start, and the end."""
     if row.firing_id is None:
         return None

@@ -358,6 +358,15 @@ def get(connection: Connection, which: str) -> RunRow | None:
     return _run(row) if row else None
 
 
+def many(connection: Connection, ids: Iterable[str]) -> dict[str, RunRow]:
+    """Of these runs those that are there, by id."""
+    wanted, found = list(ids), dict[str, RunRow]()
+    for start in range(0, len(wanted), 500):
+        rows = connection.execute(select(runs).where(runs.c.id.in_(wanted[start : start + 500])))
+        found |= {row.id: _run(row) for row in rows}
+    return found
+
+
 def of_firings(connection: Connection, firing_ids: Iterable[str]) -> list[RunRow]:
     """The runs that these firings started."""
     query = select(runs).where(runs.c.firing_id.in_(list(firing_ids)))

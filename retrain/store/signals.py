@@ -10,7 +10,8 @@ import anyio
 class Signals:
     """Named wake-ups. A notice is never lost: `wait` returns at once if one came since the caller's last `wait`.
 
-    One waiter for each topic. Call from the event loop only.
+    One waiter for each topic; a second one waits for `topic/its own name`, which hears of all that `topic` hears.
+    Call from the event loop only.
     """
 
     def __init__(self) -> None:
@@ -19,6 +20,10 @@ class Signals:
     def notify(self, topic: str) -> None:
         """Say that something new of this topic is committed."""
         self._events[topic].set()
+        below = f"{topic}/"
+        for name, event in self._events.items():
+            if name.startswith(below):
+                event.set()
 
     async def wait(self, topic: str, timeout_s: float) -> bool:
         """Wait for the next notice, at most `timeout_s` seconds; True if there was one.

@@ -23,12 +23,13 @@ TOKEN = "test-token-of-the-administrator"
 
 @dataclass
 class KubeApi(Program):
-    """`kubeconfig()` is the administrator's."""
+    """`kubeconfig()` is the administrator's. `etcd`: the port of one that runs already; else it has its own."""
 
     authority: Authority = field(default_factory=Authority)
+    etcd: int = 0
 
     def __post_init__(self) -> None:
-        self.words = [str(free_port()), str(free_port())]
+        self.words = [str(self.etcd)] if self.etcd else [str(free_port()), str(free_port())]
 
     def prepare(self) -> None:
         """Lay down its certificate and who may ask."""
@@ -54,13 +55,17 @@ class KubeApi(Program):
 
     def ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
         """One request; the answer's JSON. Raises HTTPError."""
+        return json.loads(self.text(path, method, body, kind))
+
+    def text(self, path: str, method: str = "GET", body: Any = None, kind: str = "application/json") -> str:
+        """One request; the answer as it is. Raises HTTPError."""
         request = urllib.request.Request(f"https://{self.address}{path}", method=method)
         request.add_header("Authorization", f"Bearer {TOKEN}")
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", kind)
         with urllib.request.urlopen(request, timeout=30, context=self.context()) as answer:
-            return json.load(answer)
+            return answer.read().decode()
 
     def context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=self.authority.cert)

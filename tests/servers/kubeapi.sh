@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A Kubernetes API server for tests, with its etcd and nothing else: no scheduler, no controllers, no nodes. No root needed.
 #   kubeapi.sh install                         the program of cluster.sh; nothing if it is there
-#   kubeapi.sh start PORT DATADIR ETCD PEERS   in the foreground, on loopback; ready when /readyz is answered 200
+#   kubeapi.sh start PORT DATADIR ETCD [PEERS] in the foreground, on loopback; ready when /readyz is answered 200
+# Without PEERS its etcd is one that runs on the port ETCD already (etcd.sh).
 # DATADIR holds tls.crt, tls.key (the server's) and tokens.csv (who may ask); see kube_server.py.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,12 +14,9 @@ install() {
 }
 
 start() {
-  local port=$1 data=$2 etcd=$3 peers=$4
+  local port=$1 data=$2 etcd=$3 peers=${4:-}
   [ -f "$data/accounts.key" ] || openssl genrsa -out "$data/accounts.key" 2048 2>/dev/null
-  "$program" etcd --name=tests --data-dir="$data/etcd" --unsafe-no-fsync --log-level=error \
-    --listen-client-urls="http://127.0.0.1:$etcd" --advertise-client-urls="http://127.0.0.1:$etcd" \
-    --listen-peer-urls="http://127.0.0.1:$peers" --initial-advertise-peer-urls="http://127.0.0.1:$peers" \
-    --initial-cluster="tests=http://127.0.0.1:$peers" &
+  [ -z "$peers" ] || bash "$here/etcd.sh" start "$etcd" "$data/etcd" "$peers" &
   exec "$program" kube-apiserver --etcd-servers="http://127.0.0.1:$etcd" --bind-address=127.0.0.1 \
     --advertise-address=127.0.0.1 --secure-port="$port" --tls-cert-file="$data/tls.crt" \
     --tls-private-key-file="$data/tls.key" --cert-dir="$data" --token-auth-file="$data/tokens.csv" \

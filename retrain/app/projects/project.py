@@ -14,7 +14,7 @@ from retrain.app.projects.dest_checks import check_dests
 from retrain.app.projects.known import Known
 from retrain.app.projects.payload_checks import check_paths
 from retrain.events import OWN_SOURCE
-from retrain.manifests import Document, Finding, Kinds, Problem, Severity, read_paths
+from retrain.manifests import Document, Finding, Kinds, Loaded, Problem, Severity, read_paths
 
 """The source of the platform's own events: every sensor may depend on it."""
 
@@ -77,7 +77,17 @@ def load_project(
     `known`: what of them was read before; only files that have changed since are read. `changed`: what becomes of a
     Workflow before it is checked, as its parameters are given; the document in the project stays as it is written.
     """
-    loaded, installed = read_paths(paths, known.load if known else None), plugins.installed()
+    return project_of(read_paths(paths, known.load if known else None), beside, known, changed)
+
+
+def project_of(
+    loaded: Loaded,
+    beside: Iterable[str | Path] = (),
+    known: Known | None = None,
+    changed: Changed | None = None,
+) -> Project:
+    """The project of documents that are there already, wherever they come from. As `load_project` else."""
+    installed = plugins.installed()
     findings = list(loaded.findings)
     places: dict[str, list[Item]] = {place: [] for place in _PLACES.values()}
     for document in loaded.documents:

@@ -1,0 +1,325 @@
+"""Which fields of an object decide on rights, and what of two versions of an object differs in them. Pure.
+
+Fields are known by their names at any depth, so that the pod templates of Jobs and of training operators count like
+those of Workflows, and whatever their capitals: a patch of a pod is read without regard to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+Path = tuple[str, ...]
+
+
+class Rule(StrEnum):
+    """What an event may not choose unless it is listed. The names are those of `kubernetes.allow`."""
+
+    SERVICE_ACCOUNT = "serviceAccountName"
+    TOKEN = "automountServiceAccountToken"  # noqa: S105 - the name of a field
+    HOST_PATH = "hostPath"
+    HOST = "host"
+    SECURITY = "securityContext"
+    POD_SPEC_PATCH = "podSpecPatch"
+    VOLUME = "volume"
+    SECRET = "secret"  # noqa: S105 - the name of a rule
+    CONFIG_MAP = "configMap"
+    NAMESPACE = "namespace"
+    KIND = "kind"
+    METADATA = "metadata"
+    TEMPLATE = "templateRef"
+    HOOKS = "hooks"
+    ARTIFACTS = "artifactRepositoryRef"
+    RESOURCE = "resource"
+    AGENT = "agent"
+    OPERATION = "operation"
+    TAG = "tag"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What an event has chosen: the field, the rule that guards it, and the value as a text; "" where it took it away."""
+
+    path: str
+    rule: Rule
+    value: str
+
+
+class _Missing:
+    """Nothing is there; None is something."""
+
+
+MISSING = _Missing()
+
+FIELDS: Mapping[str, Rule] = {
+    "serviceaccountname": Rule.SERVICE_ACCOUNT,
+    "serviceaccount": Rule.SERVICE_ACCOUNT,
+    "automountserviceaccounttoken": Rule.TOKEN,
+    "hostpath": Rule.HOST_PATH,
+    **dict.fromkeys(("hostnetwork", "hostpid", "hostipc", "hostport", "hostusers"), Rule.HOST),
+    **dict.fromkeys(("shareprocessnamespace", "runtimeclassname", "procmount"), Rule.HOST),
+    "podspecpatch": Rule.POD_SPEC_PATCH,
+    **dict.fromkeys(("secretkeyref", "secretref", "secretname", "imagepullsecrets"), Rule.SECRET),
+    **dict.fromkeys(("configmapkeyref", "configmapref", "configmap"), Rule.CONFIG_MAP),
+    **dict.fromkeys(("workflowtemplateref", "templateref"), Rule.TEMPLATE),
+    "hooks": Rule.HOOKS,
+    "artifactrepositoryref": Rule.ARTIFACTS,
+    **dict.fromkeys(("manifest", "manifestfrom"), Rule.RESOURCE),
+    "plugin": Rule.AGENT,
+    **dict.fromkeys(("ownerreferences", "finalizers"), Rule.METADATA),
+}
+"""Fields whose whole value is guarded, by their names in small letters."""
+
+HARMLESS: Mapping[str, tuple[Any, ...]] = {
+    "automountserviceaccounttoken": (False,),
+    **dict.fromkeys(("hostnetwork", "hostpid", "hostipc", "hostusers", "shareprocessnamespace"), (False,)),
+    "hostport": (0,),
+    **dict.fromkeys(("privileged", "allowprivilegeescalation"), (False,)),
+    **dict.fromkeys(("readonlyrootfilesystem", "runasnonroot"), (True,)),
+}
+"""Values that take rights away: anybody may choose them, and an event may not take them back."""
+
+RESTRICTS = frozenset({Rule.SECURITY, Rule.TOKEN, Rule.SERVICE_ACCOUNT})
+"""Rules of fields that are missed where they are taken away: what holds instead may be more."""
+
+VOLUMES = frozenset({"name", "emptydir", "persistentvolumeclaim", "ephemeral", "downwardapi", "image"})
+"""What a volume may be without bringing anything of the node's, or of a Secret or ConfigMap."""
+
+OURS = (
+    "retrain.dev/",
+    "workflows.argoproj.io/",
+    "app.kubernetes.io/managed-by",
+    "kubernetes.io/service-account.",
+    "pod-security.kubernetes.io/",
+    "container.apparmor.security.beta.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/",
+    "iam.amazonaws.com/",
+    "eks.amazonaws.com/",
+    "iam.gke.io/",
+    "azure.workload.identity/",
+    "vault.hashicorp.com/",
+)
+"""How labels and annotations begin by which a platform, or what hands out identities, knows its own."""
+
+OPAQUE = {"ConfigMap": ("data", "binaryData"), "Secret": ("data", "stringData")}
+"""Kind -> members whose names mean nothing to anybody."""
+
+RIGHTS = frozenset(
+    {
+        *("Namespace", "ServiceAccount", "Secret", "PersistentVolume", "Node"),
+        *("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy", "CertificateSigningRequest"),
+        *("CustomResourceDefinition", "APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"),
+        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityClass", "RuntimeClass"),
+    }
+)
+"""Kinds that are rights themselves: an event chooses nothing of them but what is in OPAQUE."""
+
+
+def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Choice]:
+    """What of `after` is guarded and is not as in `before`; of an object, or of a part of one.
+
+    `MISSING` as `before` gives everything that is guarded in `after`.
+    """
+    if before is after or before == after:
+        return
+    if isinstance(after, Mapping):
+        yield from _of_mapping(_mapping(before), cast("Mapping[str, Any]", after), path)
+    elif is_list(after):
+        yield from _of_list(before if is_list(before) else (), after, path)
+    if type(before) is not type(after):
+        yield from _taken_away(before, path)
+
+
+def _of_mapping(before: Mapping[str, Any], after: Mapping[str, Any], path: Path) -> Iterator[Choice]:
+    for name in {**before, **after}:
+        old, new = before.get(name, MISSING), after.get(name, MISSING)
+        if old is new or old == new:
+            continue
+        at = (*path, str(name))
+        look = _guard(at)
+        if look is not None:
+            yield from look(old, new, at)
+        elif new is MISSING:
+            yield from _taken_away(old, at)
+        else:
+            yield from differences(old, new, at)
+
+
+def _of_list(before: Sequence[Any], after: Sequence[Any], path: Path) -> Iterator[Choice]:
+    for index in range(max(len(before), len(after))):
+        old, new = (one[index] if index < len(one) else MISSING for one in (before, after))
+        yield from differences(old, new, (*path, str(index)))
+
+
+def _taken_away(before: Any, path: Path) -> Iterator[Choice]:
+    """Fields of `before` that took rights away, now that it is gone."""
+    for one in differences(MISSING, before, path) if isinstance(before, Mapping) or is_list(before) else ():
+        if one.rule in RESTRICTS:
+            yield Choice(one.path, one.rule, "")
+    yield from _lost_bounds(before, path)
+
+
+def _lost_bounds(before: Any, path: Path) -> Iterator[Choice]:
+    """As `_taken_away`, for the values that nobody minds as long as they are there."""
+    if isinstance(before, Mapping):
+        for name, value in cast("Mapping[str, Any]", before).items():
+            at = (*path, str(name))
+            if value in HARMLESS.get(str(name).lower(), ()) and not isinstance(value, Mapping | list):
+                rule = FIELDS.get(str(name).lower(), Rule.SECURITY)
+                if rule in RESTRICTS:
+                    yield Choice(".".join(at), rule, "")
+            yield from _lost_bounds(value, at)
+    elif is_list(before):
+        for index, value in enumerate(before):
+            yield from _lost_bounds(value, (*path, str(index)))
+
+
+# ---- guards: from a field's path to what looks at its two values ----
+
+Look = Callable[[Any, Any, Path], Iterator[Choice]]
+
+
+def _guard(path: Path) -> Look | None:
+    name = path[-1].lower()
+    if name in FIELDS:
+        return _whole
+    if name.endswith("securitycontext"):
+        return _security
+    if name.endswith("secret"):
+        return lambda old, new, at: _one(old, new, at, Rule.SECRET)
+    if name == "volumes":
+        return _volumes
+    if name in {"labels", "annotations", "labelsfrom"}:
+        return _marks
+    return _placed(path, name)
+
+
+def _placed(path: Path, name: str) -> Look | None:
+    """Fields that are guarded in their place only."""
+    above = path[-2].lower() if len(path) > 1 else ""
+    if name.startswith("$"):
+        return lambda old, new, at: _one(old, new, at, Rule.OPERATION)
+    if name == "namespace" and above == "metadata":
+        return lambda old, new, at: _one(old, new, at, Rule.NAMESPACE)
+    if path in {("kind",), ("apiVersion",)}:
+        return lambda old, new, at: _one(old, new, at, Rule.KIND)
+    in_template = above in {"templatedefaults", "inline"} or (len(path) > 2 and path[-3].lower() == "templates")
+    if in_template and name in {"http", "resource"}:
+        rule = Rule.AGENT if name == "http" else Rule.RESOURCE
+        return lambda old, new, at: _one(old, new, at, rule)
+    return None
+
+
+def _whole(old: Any, new: Any, path: Path) -> Iterator[Choice]:
+    name = path[-1].lower()
+    rule = FIELDS[name]
+    if new is MISSING:
+        if rule in RESTRICTS:
+            yield Choice(".".join(path), rule, "")
+    elif not _harmless(name, new):
+        yield Choice(".".join(path), rule, _text(rule, new))
+
+
+def _one(_old: Any, new: Any, path: Path, rule: Rule) -> Iterator[Choice]:
+    if new is not MISSING:
+        yield Choice(".".join(path), rule, _text(rule, new))
+
+
+def _security(old: Any, new: Any, path: Path) -> Iterator[Choice]:
+    """Field by field, so that a restriction alone may be chosen."""
+    if not isinstance(new, Mapping):
+        yield Choice(".".join(path), Rule.SECURITY, "" if new is MISSING else str(new))
+        return
+    before, after = _mapping(old), cast("Mapping[str, Any]", new)
+    for name in {**before, **after}:
+        was, now = before.get(name, MISSING), after.get(name, MISSING)
+        if was == now:
+            continue
+        at = (*path, str(name))
+        if str(name).lower() == "capabilities" and isinstance(now, Mapping):
+            yield from _security({} if was is MISSING else was, now, at)
+        elif not (_harmless(str(name).lower(), now) or _restricts(str(name).lower(), was, now)):
+            yield Choice(".".join(at), Rule.SECURITY, "" if now is MISSING else str(now))
+
+
+def _restricts(name: str, was: Any, now: Any) -> bool:
+    """Capabilities that are dropped beside those dropped before; the runtime's own seccomp profile."""
+    if name == "drop" and is_list(now):
+        return set(map(str, now)) >= set(map(str, was if is_list(was) else ()))
+    return name == "seccompprofile" and now == {"type": "RuntimeDefault"}
+
+
+def _volumes(old: Any, new: Any, path: Path) -> Iterator[Choice]:
+    before, after = _entries(old), _entries(new)
+    for index, volume in after.items():
+        was = _mapping(before.get(index))
+        for kind, source in _mapping(volume).items():
+            if kind.lower() in VOLUMES or was.get(kind) == source:
+                continue
+            yield from _source(kind.lower(), source, (*path, index, kind))
+
+
+def _source(kind: str, source: Any, path: Path) -> Iterator[Choice]:
+    match kind:
+        case "hostpath":
+            yield Choice(".".join(path), Rule.HOST_PATH, _text(Rule.HOST_PATH, source))
+        case "secret":
+            yield Choice(".".join(path), Rule.SECRET, str(_mapping(source).get("secretName")))
+        case "configmap":
+            yield Choice(".".join(path), Rule.CONFIG_MAP, str(_mapping(source).get("name")))
+        case _:
+            yield Choice(".".join(path), Rule.VOLUME, path[-1])
+
+
+def _marks(old: Any, new: Any, path: Path) -> Iterator[Choice]:
+    before = _mapping(old)
+    for name, value in _mapping(new).items():
+        if value != before.get(name, MISSING) and name.lower().startswith(OURS):
+            yield Choice(".".join((*path, name)), Rule.METADATA, f"{name}={value}")
+    for name in before:
+        if name not in _mapping(new) and name.lower().startswith(OURS):
+            yield Choice(".".join((*path, name)), Rule.METADATA, "")
+
+
+# ---- values ----
+
+
+def _harmless(name: str, value: Any) -> bool:
+    return not isinstance(value, Mapping | list) and value is not MISSING and value in HARMLESS.get(name, ())
+
+
+def _text(rule: Rule, value: Any) -> str:
+    """The name by which a value is allowed: of a reference the name of what it refers to."""
+    if isinstance(value, Mapping):
+        found = cast("Mapping[str, Any]", value)
+        match rule:
+            case Rule.HOST_PATH:
+                return str(found.get("path"))
+            case Rule.TEMPLATE:
+                return f"{'cluster/' if found.get('clusterScope') else ''}{found.get('name')}"
+            case Rule.SECRET | Rule.CONFIG_MAP:
+                return str(found.get("name"))
+            case Rule.ARTIFACTS:
+                return f"{found.get('configMap')}/{found.get('key')}"
+            case _:
+                return str(found)
+    if is_list(value) and rule is Rule.SECRET:
+        return ",".join(str(_mapping(one).get("name")) for one in value)
+    return str(value)
+
+
+def is_list(value: Any) -> bool:
+    """Whether it is a list of JSON."""
+    return isinstance(value, list | tuple)
+
+
+def _entries(value: Any) -> Mapping[str, Any]:
+    """Of a list by index; a JSON patch names one member of it."""
+    return {str(index): one for index, one in enumerate(value)} if is_list(value) else _mapping(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

@@ -1,0 +1,107 @@
+"""The kinds of Kubeflow's training operator (kubeflow.org/v1), which share one status: `PyTorchJob` and its siblings.
+
+`Restarting` holds while a replica that failed is made anew. Suspending one takes its pods and its start away.
+
+Source: pkg/apis/kubeflow.org/v1/common_types.go of kubeflow/training-operator v1.9.
+"""
+
+from __future__ import annotations
+
+from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Reading, Remove
+from pipelines.kubernetes.kinds.status import (
+    SUSPENDED,
+    Part,
+    count,
+    counted,
+    holding,
+    mapping,
+    metadata_of,
+    phase_of_pods,
+    spec_of,
+    status_of,
+    time_of,
+    with_nodes,
+)
+
+NAMES = {
+    "PyTorchJob": "pytorchjobs",
+    "TFJob": "tfjobs",
+    "MPIJob": "mpijobs",
+    "XGBoostJob": "xgboostjobs",
+    "PaddleJob": "paddlejobs",
+    "JAXJob": "jaxjobs",
+}
+
+
+def read(found: Object) -> Reading:
+    """What a training job says, with its replicas as parts."""
+    return with_nodes(found, _whole(found), _parts(found))
+
+
+def _whole(found: Object) -> Reading:
+    status, holds = status_of(found), holding(found)
+    started, pods = time_of(status.get("startTime")), _pods(found)
+    if over := holds.get("Failed"):
+        return Reading("Failed", over.text, started, time_of(status.get("completionTime")) or over.at, pods=pods)
+    if done := holds.get("Succeeded"):
+        return Reading("Succeeded", "", started, time_of(status.get("completionTime")) or done.at, pods=pods)
+    if "Suspended" in holds or mapping(spec_of(found).get("runPolicy")).get("suspend") is True:
+        return Reading("Pending", SUSPENDED, pods=pods)
+    if again := holds.get("Restarting"):
+        return Reading("Running", f"restarting: {again.text}", started or again.at, pods=pods)
+    if runs := holds.get("Running"):
+        return Reading("Running", "", started or runs.at, pods=pods)
+    return Reading("Pending", "", started, pods=pods)
+
+
+def _replicas(found: Object) -> list[tuple[str, int, int, int, int]]:
+    """Of each type of replica its name, and how many are wanted, active, succeeded and failed."""
+    wanted = next((mapping(body) for key, body in spec_of(found).items() if key.endswith("ReplicaSpecs")), {})
+    states = mapping(status_of(found).get("replicaStatuses"))
+    return [
+        (
+            name,
+            count(mapping(wanted.get(name)).get("replicas")) or 1,
+            *(count(mapping(states.get(name)).get(word)) for word in ("active", "succeeded", "failed")),
+        )
+        for name in {**wanted, **states}
+    ]
+
+
+def _pods(found: Object) -> str:
+    replicas = _replicas(found)
+    active, ended = sum(one[2] for one in replicas), sum(one[3] + one[4] for one in replicas)
+    return counted(sum(one[1] for one in replicas) - active - ended, active, ended)
+
+
+def _parts(found: Object) -> list[Part]:
+    return [
+        Part(name, phase_of_pods(active, succeeded, failed), f"{active + succeeded}/{wanted} pods")
+        for name, wanted, active, succeeded, failed in _replicas(found)
+    ]
+
+
+def stop(found: Object) -> Change:
+    """End it as Failed, with its record kept, by a deadline that has passed; one that has not begun has none to pass."""
+    begun = time_of(status_of(found).get("startTime")) is not None
+    return Merge({"spec": {"runPolicy": {"activeDeadlineSeconds": 1}}}) if begun else Remove()
+
+
+def suspend(_found: Object) -> Change:
+    return Merge({"spec": {"runPolicy": {"suspend": True}}})
+
+
+def resume(_found: Object) -> Change:
+    return Merge({"spec": {"runPolicy": {"suspend": False}}})
+
+
+def pods_of(found: Object) -> str:
+    return f"training.kubeflow.org/job-name={metadata_of(found).get('name')}"
+
+
+def _kind(kind: str, plural: str) -> Kind:
+    controls = {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume}
+    return Kind("kubeflow.org", "v1", kind, plural, read, pods_of, controls)
+
+
+ALL = tuple(_kind(kind, plural) for kind, plural in NAMES.items())

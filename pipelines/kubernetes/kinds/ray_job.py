@@ -1,0 +1,90 @@
+"""`RayJob` of KubeRay (ray.io/v1).
+
+`jobDeploymentStatus` tells how far the operator is, `jobStatus` what Ray says of the program. `Complete` is also said
+of a program that was stopped. While it is `Retrying` a new cluster is made.
+
+Source: ray-operator/apis/ray/v1/rayjob_types.go and rayjob_controller.go of ray-project/kuberay, 2026-08.
+"""
+
+from __future__ import annotations
+
+from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Phase, Reading, Remove
+from pipelines.kubernetes.kinds.status import (
+    SUSPENDED,
+    mapping,
+    metadata_of,
+    spec_of,
+    status_of,
+    time_of,
+    with_nodes,
+    word,
+)
+
+STEPS: dict[str, tuple[Phase, str]] = {
+    "": ("Pending", ""),
+    "Initializing": ("Pending", "its Ray cluster starts"),
+    "Waiting": ("Running", "waits for its job to be submitted"),
+    "Running": ("Running", ""),
+    "Retrying": ("Running", "is tried again"),
+    "Suspending": ("Pending", SUSPENDED),
+    "Suspended": ("Pending", SUSPENDED),
+}
+ENDS: dict[str, Phase] = {"Complete": "Succeeded", "Failed": "Failed", "ValidationFailed": "Error"}
+BAD = ("FAILED", "STOPPED")
+
+
+def read(found: Object) -> Reading:
+    """What a RayJob says."""
+    return with_nodes(found, _whole(found))
+
+
+def _whole(found: Object) -> Reading:
+    status = status_of(found)
+    step, job = word(status.get("jobDeploymentStatus")), word(status.get("jobStatus"))
+    ray = mapping(status.get("rayJobInfo"))
+    started = time_of(ray.get("startTime")) or time_of(status.get("startTime"))
+    if (end := ENDS.get(step)) is None:
+        phase, message = STEPS.get(step, ("Running", step))
+        if not step and spec_of(found).get("suspend") is True:
+            message = SUSPENDED
+        return Reading(phase, message, started)
+    finished = time_of(status.get("endTime")) or time_of(ray.get("endTime"))
+    if end == "Succeeded" and job in BAD:
+        end = "Failed"
+    return Reading(end, "" if end == "Succeeded" else _reason(found, job), started, finished)
+
+
+def _reason(found: Object, job: str) -> str:
+    status = status_of(found)
+    said = (word(status.get("reason")), word(status.get("message")))
+    return ": ".join(part for part in said if part) or f"Ray says {job}"
+
+
+def stop(found: Object) -> Change:
+    """End it as Failed, with its record kept, by a deadline that has passed; one that has not begun has none to pass."""
+    begun = time_of(status_of(found).get("startTime")) is not None
+    return Merge({"spec": {"activeDeadlineSeconds": 1}}) if begun else Remove()
+
+
+def suspend(_found: Object) -> Change:
+    return Merge({"spec": {"suspend": True}})
+
+
+def resume(_found: Object) -> Change:
+    return Merge({"spec": {"suspend": False}})
+
+
+def pods_of(found: Object) -> str:
+    cluster = word(status_of(found).get("rayClusterName"))
+    return f"ray.io/cluster={cluster}" if cluster else f"batch.kubernetes.io/job-name={metadata_of(found).get('name')}"
+
+
+KIND = Kind(
+    "ray.io",
+    "v1",
+    "RayJob",
+    "rayjobs",
+    read,
+    pods_of,
+    {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume},
+)

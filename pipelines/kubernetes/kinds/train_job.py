@@ -1,0 +1,95 @@
+"""`TrainJob` of Kubeflow Trainer (trainer.kubeflow.org/v1alpha1).
+
+Its status has no start: it counts as begun when one of its jobs is active. The metrics that the trainer reports (a
+feature gate of Trainer) become outputs.
+
+Source: pkg/apis/trainer/v1alpha1/trainjob_types.go of kubeflow/trainer, 2026-08.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Reading, Remove
+from pipelines.kubernetes.kinds.status import (
+    SUSPENDED,
+    Part,
+    count,
+    holding,
+    items,
+    mapping,
+    metadata_of,
+    parameters,
+    phase_of_pods,
+    spec_of,
+    status_of,
+    time_of,
+    with_nodes,
+    word,
+)
+
+
+def read(found: Object) -> Reading:
+    """What a TrainJob says, with its jobs as parts."""
+    return with_nodes(found, _whole(found), [_part(one) for one in _jobs(found)])
+
+
+def _whole(found: Object) -> Reading:
+    holds, outputs = holding(found), _outputs(found)
+    made = time_of(metadata_of(found).get("creationTimestamp"))
+    if over := holds.get("Failed"):
+        return Reading("Failed", over.text, made, over.at, outputs)
+    if done := holds.get("Complete"):
+        return Reading("Succeeded", "", made, done.at, outputs)
+    if "Suspended" in holds or spec_of(found).get("suspend") is True:
+        return Reading("Pending", SUSPENDED, outputs=outputs)
+    begun = any(count(one.get(state)) for one in _jobs(found) for state in ("ready", "active", "succeeded", "failed"))
+    return Reading("Running", _progress(found), made, outputs=outputs) if begun else Reading("Pending")
+
+
+def _progress(found: Object) -> str:
+    percent = mapping(status_of(found).get("trainerStatus")).get("progressPercentage")
+    return f"{percent} % done" if isinstance(percent, int) else ""
+
+
+def _outputs(found: Object) -> Any:
+    metrics = items(mapping(status_of(found).get("trainerStatus")).get("metrics"))
+    return parameters((word(one.get("name")), word(one.get("value"))) for one in metrics)
+
+
+def _jobs(found: Object) -> list[Mapping[str, Any]]:
+    return [one for one in items(status_of(found).get("jobsStatus")) if word(one.get("name"))]
+
+
+def _part(job: Mapping[str, Any]) -> Part:
+    active, succeeded, failed = (count(job.get(state)) for state in ("active", "succeeded", "failed"))
+    return Part(word(job.get("name")), phase_of_pods(active, succeeded, failed))
+
+
+def stop(_found: Object) -> Change:
+    """Its deadline cannot be changed: it can only be deleted."""
+    return Remove()
+
+
+def suspend(_found: Object) -> Change:
+    return Merge({"spec": {"suspend": True}})
+
+
+def resume(_found: Object) -> Change:
+    return Merge({"spec": {"suspend": False}})
+
+
+def pods_of(found: Object) -> str:
+    return f"jobset.sigs.k8s.io/jobset-name={metadata_of(found).get('name')}"
+
+
+KIND = Kind(
+    "trainer.kubeflow.org",
+    "v1alpha1",
+    "TrainJob",
+    "trainjobs",
+    read,
+    pods_of,
+    {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume},
+)

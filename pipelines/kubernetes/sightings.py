@@ -1,0 +1,115 @@
+"""What was seen of an object of ours on a cluster, and what of it is new. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from pipelines.kubernetes.kinds.port import Reading
+
+RUN = "retrain.dev/run"
+"""The label of an object that says which run it is."""
+
+Digest = tuple[int, int, int]
+"""Of a node: its body without children, how many children it has, and those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An object as it was at one moment. `gone`: it was deleted then, and this is how it was last."""
+
+    object: Mapping[str, Any]
+    gone: bool = False
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self.object.get("metadata") or {}
+
+    @property
+    def run_id(self) -> str:
+        """The run that it is; empty for an object that is none of ours."""
+        return str((self.metadata.get("labels") or {}).get(RUN) or "")
+
+    @property
+    def over(self) -> bool:
+        return self.gone or bool((self.object.get("status") or {}).get("finishedAt"))
+
+
+def newer(version: object, known: object) -> bool:
+    """Whether a resourceVersion is later than another. What is no number is taken as later when it differs."""
+    said, had = str(version or ""), str(known or "")
+    if said.isdecimal() and had.isdecimal():
+        return int(said) > int(had)
+    return said != had
+
+
+def folded(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """The same without those that a later one of the same object replaces, as long as nothing had ended by then."""
+    kept: list[Sighting | None] = []
+    last: dict[str, int] = {}
+    for one in sightings:
+        before = last.get(one.run_id)
+        if before is not None and (earlier := kept[before]) is not None and not earlier.over:
+            kept[before] = None
+        last[one.run_id] = len(kept)
+        kept.append(one)
+    return [one for one in kept if one is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanges:
+    """What of a run's nodes is to be written. `whole`: all there are, in the place of what was kept; then `bodies` have
+    their children in them."""
+
+    bodies: Mapping[str, Mapping[str, Any]]
+    edges: Sequence[tuple[str, str]] = ()
+    whole: bool = False
+
+
+@dataclass(slots=True)
+class Written:
+    """What is written of an open run, as digests: little, for there may be thousands. `nodes` None: nobody knows."""
+
+    version: str = ""
+    nodes: dict[str, Digest] | None = field(default=None)
+
+
+def digests(reading: Reading) -> dict[str, Digest]:
+    """The nodes of a reading, as `Written` remembers them."""
+    return {node_id: _digest(node) for node_id, node in (reading.nodes or {}).items()}
+
+
+def node_changes(known: Mapping[str, Digest] | None, reading: Reading) -> NodeChanges:
+    """What is to be written so that the store has the nodes of a reading; `known` is what it has."""
+    nodes = reading.nodes
+    if nodes is None:
+        return NodeChanges({})
+    if known is None or not known.keys() <= nodes.keys():
+        return NodeChanges(nodes, whole=True)
+    bodies: dict[str, Mapping[str, Any]] = {}
+    edges: list[tuple[str, str]] = []
+    for node_id, node in nodes.items():
+        had, children = known.get(node_id), list(node.get("children") or ())
+        if had is None or had[0] != _body(node):
+            bodies[node_id] = {key: value for key, value in node.items() if key != "children"}
+        _, many, which = had or (0, 0, _children([]))
+        if _children(children[:many]) != which:
+            return NodeChanges(nodes, whole=True)
+        edges += [(node_id, child) for child in children[many:]]
+    return NodeChanges(bodies, edges)
+
+
+def _digest(node: Mapping[str, Any]) -> Digest:
+    children = list(node.get("children") or ())
+    return _body(node), len(children), _children(children)
+
+
+def _body(node: Mapping[str, Any]) -> int:
+    return hash(orjson.dumps({key: value for key, value in node.items() if key != "children"}))
+
+
+def _children(children: Sequence[str]) -> int:
+    return hash(tuple(children))

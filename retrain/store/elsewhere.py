@@ -1,0 +1,87 @@
+"""Runs that a cluster works on: which of them are not there yet, which are to be watched, and what was seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from retrain.store.runs import OPEN, RunRow, many
+from retrain.store.tables import runs
+
+CLUSTER = ("argo", "object")
+"""Engines whose runs are objects of a cluster."""
+WORKFLOW = ("argoproj.io/v1alpha1", "Workflow")
+_OPEN = (runs.c.engine.in_(CLUSTER), runs.c.phase.in_(OPEN))
+_API_VERSION = func.json_extract(runs.c.manifest, "$.apiVersion")
+_KIND = func.json_extract(runs.c.manifest, "$.kind")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where objects of one kind are."""
+
+    api_version: str
+    kind: str
+    namespace: str
+
+    def __str__(self) -> str:
+        return f"{self.api_version}/{self.kind}/{self.namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An open run whose object is on the cluster."""
+
+    run_id: str
+    name: str
+
+
+def unsubmitted(connection: Connection, most: int) -> list[RunRow]:
+    """Open runs whose object is not on the cluster yet: the higher priority first, then the older."""
+    query = select(runs.c.id).where(*_OPEN, runs.c.object.is_(None))
+    ids = connection.execute(query.order_by(runs.c.priority.desc(), runs.c.created, runs.c.id).limit(most)).scalars()
+    return list(many(connection, ids).values())
+
+
+def places(connection: Connection) -> set[Place]:
+    """Where the objects of open runs are."""
+    there = (*_OPEN, runs.c.object.is_not(None))
+    workflows = select(runs.c.namespace).where(*there, runs.c.engine == "argo").distinct()
+    others = select(_API_VERSION, _KIND, runs.c.namespace).where(*there, runs.c.engine == "object").distinct()
+    found = {Place(*WORKFLOW, namespace) for namespace in connection.execute(workflows).scalars()}
+    return found | {Place(*row) for row in connection.execute(others)}
+
+
+def open_at(connection: Connection, place: Place) -> list[Open]:
+    """The open runs whose objects are at this place."""
+    return _chosen(connection, place)
+
+
+def unseen_at(connection: Connection, place: Place, before: datetime) -> list[Open]:
+    """Those of them that are older than that, and nothing was seen of them since they were made."""
+    return _chosen(connection, place, runs.c.started.is_(None), runs.c.created < before)
+
+
+def _chosen(connection: Connection, place: Place, *more: Any) -> list[Open]:
+    query = select(runs.c.id, runs.c.name)
+    here = (*_OPEN, runs.c.object.is_not(None), runs.c.namespace == place.namespace)
+    if (place.api_version, place.kind) == WORKFLOW:
+        query = query.where(*here, runs.c.engine == "argo", *more)
+    else:
+        kind = (_API_VERSION == place.api_version, _KIND == place.kind)
+        query = query.where(*here, runs.c.engine == "object", *kind, *more)
+    return [Open(row.id, row.name) for row in connection.execute(query)]
+
+
+def known(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Which of these runs there are."""
+    return set(many(connection, ids))
+
+
+def reflect(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:
+    """Write what was seen of a run's object: columns and their new values."""
+    connection.execute(update(runs).where(runs.c.id == run_id).values(**values))

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# The platform's image for machines that reach no registry: the Dockerfile itself, on a Debian that debootstrap has made.
+#   platform_image.sh install        once for each machine, 1 minute: debootstrap, a Docker engine, the Debian. Needs root.
+#   platform_image.sh build TAR TAG  the work tree as the image TAG in the archive TAR, as `docker save` writes it
+# The engine is one of its own (docker.sh), runs only while it builds, and keeps the layers for the next time.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${RETRAIN_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/retrain-servers}
+home=$cache/platform-image
+base=$home/debian.tar
+suite=bookworm
+mirror=http://deb.debian.org/debian
+export DOCKER_HOST=unix://$home/engine/docker.sock DOCKER_BUILDKIT=1
+
+install() {
+  bash "$here/docker.sh" install
+  command -v debootstrap >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap
+  [ -e "$base" ] || debian
+}
+
+# What Debian's own `bookworm-slim` is: the smallest Debian, without documentation.
+debian() {
+  local root
+  mkdir -p "$home"
+  root=$(mktemp -d "$home/.root.XXXXXX")
+  debootstrap --variant=minbase "$suite" "$root" >"$home/debootstrap.log"
+  printf 'deb %s %s main\n' "$mirror" $suite "$mirror" $suite-updates "$mirror-security" $suite-security \
+    >"$root/etc/apt/sources.list"
+  rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* \
+    "$root"/usr/share/{doc,man,locale,info}/* "$root"/var/log/*.log "$root"/dev/*
+  tar -C "$root" --sort=name --numeric-owner -cf "$base.new" .
+  mv "$base.new" "$base"
+  rm -rf "$root"
+}
+
+build() {
+  local tar=$1 tag=$2 engine
+  exec 9>"$home/lock" # one builds, the others wait and find the layers
+  flock 9
+  engine=$(engine_started)
+  trap 'kill "$engine"; tail --pid="$engine" -f /dev/null; umount --lazy "$home/engine/exec/netns/default" 2>/dev/null || true' EXIT
+  client image inspect "debian:$suite-slim" >/dev/null 2>&1 || client import "$base" "debian:$suite-slim" >/dev/null
+  # --network=host: the engine makes no network of its own here. The machine may trust a proxy that the image should not.
+  client build --quiet --network=host --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt \
+    --build-arg "REVISION=$(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)" -t "$tag" "$here/../.."
+  client save -o "$tar.new" "$tag"
+  mv "$tar.new" "$tar"
+}
+
+engine_started() {
+  local tries
+  mkdir -p "$home/engine"
+  bash "$here/docker.sh" start 0 "$home/engine" >"$home/engine.log" 2>&1 9>&- &
+  for tries in $(seq 120); do
+    ! client version >/dev/null 2>&1 || break
+    [ "$tries" != 120 ] || { tail "$home/engine.log" >&2; return 1; }
+    sleep 0.5
+  done
+  echo $!
+}
+
+# Debian's client: it brings BuildKit, which newer ones keep in a plugin.
+client() {
+  /usr/bin/docker "$@"
+}
+
+"$@"
