@@ -29,7 +29,7 @@ COPY deploy/kubernetes/image/prune.sh deploy/kubernetes/image/sbom.py /build/
 RUN sh /build/prune.sh /opt/retrain
 RUN uv export --quiet --frozen --no-default-groups --preview-features sbom-export --format cyclonedx1.5 ${EXTRAS} \
         --output-file /build/lock.cdx.json \
-    && mkdir /sbom && python3 /build/sbom.py /build/lock.cdx.json /opt/retrain >/sbom/retrain.cdx.json
+    && mkdir /sbom && python3 /build/sbom.py /build/lock.cdx.json /opt/retrain /usr/share/sbom/debian.txt >/sbom/retrain.cdx.json
 
 # The project: a layer of some megabytes, laid over the libraries.
 FROM libraries AS project

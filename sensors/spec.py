@@ -11,9 +11,11 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from pipelines.host.queue import ENGINE
 from retrain.events import JsonValue
 from retrain.manifests import Problem
 from retrain.manifests.argo import ObjectMeta, Shape
+from sensors.actions.engine import ENGINES
 from sensors.checks.sensor import Scope, check_dependencies, check_triggers
 from sensors.dependency_spec import Dependency
 from sensors.trigger_spec import Trigger
@@ -22,6 +24,11 @@ ARGO = "argoproj.io/v1alpha1"
 STARTS = ("now", "earliest")
 _OF_PODS = ("template", "replicas", "revisionHistoryLimit")
 _DEAD = ("errorOnFailedRound", "loggingFields")
+Mode = Literal["active", "shadow", "suspended"]
+MODES: dict[str, Mode] = {"active": "active", "shadow": "shadow", "suspended": "suspended"}
+MODE = "retrain.dev/mode"
+"""The annotation that is a Sensor's mode where it is of Argo Events, which does not read it: so that a Sensor can be
+taken over without acting yet, and without a change of what it says."""
 
 
 class SensorSpec(Shape):
@@ -36,7 +43,7 @@ class SensorSpec(Shape):
     revision_history_limit: int | None = None
     error_on_failed_round: bool = False
     logging_fields: dict[str, str] | None = None
-    mode: Literal["active", "shadow", "suspended"] | None = None
+    mode: Mode | None = None
     start: Literal["now", "earliest"] | AwareDatetime | None = None
     priority: int | None = Field(default=None, ge=-1000, le=1000)
 
@@ -62,12 +69,26 @@ class SensorDocument(BaseModel):
         """Whether it is a retrain.dev/v1 one, with what only that has."""
         return self.apiVersion != ARGO
 
+    @property
+    def mode(self) -> Mode:
+        """Whether it acts: as its spec says, of Argo Events' its annotation."""
+        if self.ours:
+            return self.spec.mode or "active"
+        return MODES.get((self.metadata.annotations or {}).get(MODE, ""), "active")
+
+    @property
+    def engine(self) -> str | None:
+        """Who is to run the workflows of its firings that do not say it themselves; None: it does not say."""
+        return (self.metadata.annotations or {}).get(ENGINE)
+
 
 def check(document: SensorDocument) -> Iterator[Problem]:
     """What is wrong with a Sensor that has the right shape."""
     spec = document.spec
     scope = Scope(document.ours, spec.dependencies)
     yield from _check_fields(document)
+    yield from _check_mode(document)
+    yield from _check_engine(document)
     yield from check_dependencies(spec.dependencies, scope)
     yield from check_triggers(spec.triggers, scope)
 
@@ -87,3 +108,18 @@ def _check_fields(document: SensorDocument) -> Iterator[Problem]:
         if name in written and not document.ours:
             message = f"{name} is a field of retrain.dev/v1; under {ARGO} it changes nothing"
             yield Problem(("spec", name), "unknown-field", message, "warning")
+
+
+def _check_mode(document: SensorDocument) -> Iterator[Problem]:
+    written = (document.metadata.annotations or {}).get(MODE)
+    path = ("metadata", "annotations", MODE)
+    if written is not None and document.ours:
+        yield Problem(path, "ignored-field", f"{MODE} is for {ARGO}; here spec.mode says it", "warning")
+    elif written is not None and written not in MODES:
+        yield Problem(path, "wrong-value", f"{MODE} is one of {', '.join(MODES)}, not {written!r}")
+
+
+def _check_engine(document: SensorDocument) -> Iterator[Problem]:
+    if document.engine is not None and document.engine not in ENGINES:
+        message = f"{ENGINE} is one of {', '.join(ENGINES)}, not {document.engine!r}"
+        yield Problem(("metadata", "annotations", ENGINE), "wrong-value", message)

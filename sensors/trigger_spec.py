@@ -90,11 +90,18 @@ class Source(Shape):
 
 
 class K8s(Shape):
+    """From `successCondition` on of retrain.dev/v1: when the object has ended, and what comes of it (`outputs`: name ->
+    jsonPath). `track: false`: an object whose end is known is no run for all that."""
+
     operation: str = ""
     patch_strategy: str = ""
     live_object: bool = False
     source: Source | None = None
     parameters: Parameters = ()
+    success_condition: str = ""
+    failure_condition: str = ""
+    outputs: dict[str, str] | None = None
+    track: bool | None = None
 
 
 class ArgoWorkflow(Shape):
@@ -344,7 +351,11 @@ def body_of(template: Template) -> Shape | Plugged | None:
 
 
 class K8sPolicy(Shape):
+    """`conditions` (type -> status) and `jsonPath` (path -> value) are of retrain.dev/v1."""
+
     labels: dict[str, str] | None = None
+    conditions: dict[str, str] | None = None
+    json_path: dict[str, str] | None = None
     backoff: Backoff | None = None
     error_on_backoff_timeout: bool = False
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
 from pipelines.host import control
 from pipelines.host.control import ResubmitOptions, Verb
 from pipelines.host.queue import RunRequest, submit
-from retrain.clock import Clock
 from retrain.errors import ConfigError, NotFound, Permanent, Refused
 from retrain.events import JsonValue
 from retrain.store import runs
 from retrain.store.runs import RunRow
+from triggers.cluster_workflows import CREATED, engine_wanted, make, may_be_argo
 from triggers.object_policy import Seen, judge, read_policy
 from triggers.port import Firing, Later, StoreTrigger, Tools
 from triggers.workflow_request import (
@@ -40,8 +40,28 @@ class ArgoWorkflowTrigger:
 
     topic = "runs"
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._clock = tools.clock
+
+    def asks(self, firing: Firing) -> bool:
+        """Whether it is for Argo's controller: then its Workflow is made first."""
+        submits = (firing.action.get("operation") or "submit") in SUBMITS
+        return submits and CREATED not in firing.action and may_be_argo(firing.action, self._tools)
+
+    async def prepare(self, firing: Firing) -> Firing:
+        """The firing with its Workflow on the cluster; as it is where the local engine runs it.
+
+        Raises:
+            Permanent: what is asked for cannot be.
+            Transient, Refused, ConfigError, NotFound: as the cluster says it.
+        """
+        read_operation(firing)
+        read_policy(firing.action.get("policy"))
+        submission = build_submission(firing)
+        if engine_wanted(submission.manifest, self._tools) != "argo":
+            return firing
+        return await make(submission, firing, self._tools)
 
     def record(self, connection: Connection, firing: Firing, now: datetime) -> JsonValue | Later:
         """Write down what is asked; once only, whatever happens.
@@ -54,7 +74,7 @@ class ArgoWorkflowTrigger:
         """
         operation = read_operation(firing)
         if operation in SUBMITS:
-            return record_run(connection, build_submission(firing), firing, self._clock, now)
+            return record_run(connection, build_submission(firing), firing, self._tools, now)
         wish = build_wish(firing, cast("Operation", operation))
         if wish.operation == "resubmit":
             return self._resubmit(connection, wish, firing, now)
@@ -96,7 +116,7 @@ class ArgoWorkflowTrigger:
 
 
 def record_run(
-    connection: Connection, submission: Submission, firing: Firing, clock: Clock, now: datetime
+    connection: Connection, submission: Submission, firing: Firing, tools: Tools, now: datetime
 ) -> JsonValue | Later:
     """Write a run down, if it is not, and see what the firing's policy says of it.
 
@@ -110,9 +130,11 @@ def record_run(
         labels=submission.labels,
         depth=firing.depth,
         priority=firing.priority or None,
+        engine=tools.engine,
+        object=cast("dict[str, Any] | None", firing.action.get(CREATED)),
     )
     try:
-        submit(connection, request, clock)
+        submit(connection, request, tools.clock)
     except ConfigError as error:
         raise Permanent(f"the workflow cannot run: {error}") from error
     if read_policy(firing.action.get("policy")) is None:
@@ -157,5 +179,5 @@ def _selected(connection: Connection, wish: Wish) -> list[RunRow]:
 
 @asynccontextmanager
 async def open_argo_workflow(tools: Tools) -> AsyncGenerator[StoreTrigger]:
-    """Nothing to hold: the store is the way."""
-    yield ArgoWorkflowTrigger(tools.clock)
+    """Nothing to hold: the store is the way, and the platform has the cluster."""
+    yield ArgoWorkflowTrigger(tools)

@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import orjson
+
 from pipelines.host.control import COMPLETED_LABEL, OURS, PHASE_LABEL, Verb, labels_of
-from retrain.errors import Permanent
+from retrain.errors import ConfigError, Permanent
 from retrain.events import JsonValue
+from retrain.expressions import compile_dest, compile_path, set_value
 from retrain.store.runs import RunRow
 
 Object = dict[str, Any]
@@ -130,6 +133,28 @@ def merged(old: JsonValue, patch: JsonValue) -> JsonValue:
         else:
             result[name] = merged(result.get(name), value)
     return result
+
+
+def adjusted(live: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> Object:
+    """An object as it is, with values put into it: `[{"dest", "value", "operation"}]`.
+
+    `append` and `prepend` put the text behind or before what is there.
+
+    Raises:
+        Permanent: a value does not fit where it should go.
+    """
+    document: Any = live
+    for step in steps:
+        dest, value = str(step.get("dest")), step.get("value")
+        try:
+            if step.get("operation") in {"append", "prepend"}:
+                found = compile_path(dest).get(orjson.dumps(document).decode())
+                old = "" if found is None else found.text()
+                value = f"{old}{value}" if step.get("operation") == "append" else f"{value}{old}"
+            document = set_value(document, compile_dest(dest), value)
+        except ConfigError as error:
+            raise Permanent(f"k8s: the value for {dest!r} does not fit into the object: {error}") from error
+    return cast("Object", document)
 
 
 def patched(old: Object, operations: JsonValue) -> Object:

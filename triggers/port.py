@@ -13,14 +13,17 @@ from typing import Protocol, cast, runtime_checkable
 from sqlalchemy import Connection
 
 from deploy.spec import PromotionDocument
+from pipelines.kubernetes.guarded import Choice
+from pipelines.kubernetes.policy import Allow, from_json
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError, NotFound, Transient
 from retrain.events import JsonValue
 from retrain.store.firings import FiringRow
+from retrain.store.runs import Engine
 from triggers.settings import HttpSettings, NetworkSettings
 
-PLATFORM = frozenset({"dlqTrigger", "manifest"})
-"""Parts of an action that the dispatcher acts on itself; no kind sees them."""
+PLATFORM = frozenset({"dlqTrigger", "manifest", "chosen"})
+"""Parts of an action that are not of its kind; no kind sees them in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Firing:
     keys; `attempts` counts the tries that failed before; `depth` is the lineage depth of its events.
 
     `manifest`: the file that names its events, written before it acts. `dlq`: the action that follows if it dies.
-    `created`: when it was decided, by the time of the log.
+    `created`: when it was decided, by the time of the log. `chosen`: what its events chose of what rights hang on; who
+    makes objects of it on a cluster asks `pipelines.kubernetes.policy.check` about that first.
     """
 
     id: str
@@ -46,6 +50,9 @@ class Firing:
     manifest: str | None = None
     dlq: Mapping[str, JsonValue] | None = None
     created: datetime | None = None
+    chosen: tuple[Choice, ...] = ()
+    result: JsonValue = None
+    """What an earlier look has left, where it waits to be looked at again."""
 
     @property
     def kind(self) -> str:
@@ -129,27 +136,37 @@ class Objects(Protocol):
     """A Kubernetes cluster, as the `k8s` trigger needs it. Without one, the local engine takes Workflows only.
 
     `body` is a whole object as the sensor has it: apiVersion, kind, metadata, spec. Every call may come twice for one
-    firing, so what it leads to must be the same: a created object has a name, and AlreadyExists of an object that this
-    firing made (label `retrain.dev/firing`) is success. All give the object as it is afterwards.
+    firing, so what it leads to must be the same. All give the object as it is afterwards.
 
     Raises (all of them):
-        Transient: the API server is away, busy, or says Conflict.
-        Permanent: it refuses the object.
+        Transient: the API server is away or busy, a quota is used up, or somebody was faster.
+        ConfigError: whoever asks may not, or the object is invalid.
+        Refused: another object has its name, another manager a field, or a rule of the cluster's own is against it.
+        NotFound: its namespace or its kind is not there.
     """
 
+    async def namespace(self) -> str:
+        """Where objects are that do not say."""
+        ...
+
     async def create(self, body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Create it."""
+        """Create it. One of its name that the same firing has made (label `retrain.dev/firing`) is it."""
         ...
 
-    async def update(self, body: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Put it over the object of its name, field by field, lists as a whole; create it where there is none."""
-        ...
+    async def change(
+        self, body: Mapping[str, JsonValue], how: str, new: Mapping[str, JsonValue] | None, mark: str
+    ) -> dict[str, JsonValue]:
+        """Patch the object of its name; create `new` where there is none.
 
-    async def patch(self, body: Mapping[str, JsonValue], content_type: str) -> dict[str, JsonValue]:
-        """Patch the object of its name; create it where there is none (but not of a JSON patch).
-
-        `content_type` is that of the patch; for `application/json-patch+json` the operations stand under `patch`.
+        `how`: the content type of the patch; the operations of a JSON patch stand under `patch`. `mark`: whose change
+        it is; a JSON patch is made once for each.
         """
+        ...
+
+    async def adjust(
+        self, body: Mapping[str, JsonValue], steps: tuple[Mapping[str, JsonValue], ...], mark: str
+    ) -> dict[str, JsonValue]:
+        """Put values into the object of its name as it is there; once for each `mark`."""
         ...
 
     async def delete(self, body: Mapping[str, JsonValue]) -> None:
@@ -158,6 +175,26 @@ class Objects(Protocol):
 
     async def get(self, body: Mapping[str, JsonValue]) -> dict[str, JsonValue] | None:
         """The object of its name as it is now; None where there is none."""
+        ...
+
+
+class ClusterWorkflows(Protocol):
+    """Where Workflows are made that Argo's controller runs."""
+
+    async def namespace(self) -> str:
+        """Where those go that do not say it."""
+        ...
+
+    async def create(
+        self, run_id: str, manifest: Mapping[str, JsonValue], labels: Mapping[str, str]
+    ) -> dict[str, JsonValue] | None:
+        """The Workflow as `RunRow.object` keeps it, once it is on the cluster; None where its run is known already.
+
+        `manifest` has its name. The same again is the same object.
+
+        Raises:
+            Transient, Refused, ConfigError, NotFound: as the cluster says it.
+        """
         ...
 
 
@@ -231,6 +268,11 @@ def no_promotions(name: str) -> PromotionDocument:
     raise NotFound(f"there is no Promotion {name!r} in this project")
 
 
+def no_space(_sensor: str) -> str:
+    """Sensors have no namespaces here."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What the app hands to every kind when it is opened."""
@@ -244,6 +286,13 @@ class Tools:
     data: Path | None = None
     """The platform's data directory: manifests of events are written below it, and nowhere else."""
     objects: Objects | None = None
+    engine: Engine = "local"
+    """Who runs workflows that do not say it."""
+    workflows: ClusterWorkflows | None = None
+    allow: Allow = field(default_factory=Allow)
+    """What events may choose of objects on a cluster."""
+    space_of: Callable[[str], str] = no_space
+    """The namespace of the sensor of this name, where its objects are that do not say; empty where it has none."""
 
 
 Opener = Callable[[Tools], AbstractAsyncContextManager[Trigger | StoreTrigger]]
@@ -280,4 +329,6 @@ def firing_of(row: FiringRow) -> Firing:
         manifest=manifest if isinstance(manifest, str) else None,
         dlq=cast("dict[str, JsonValue]", dlq) if isinstance(dlq, dict) else None,
         created=row.created,
+        chosen=from_json(action.get("chosen")),
+        result=row.result,
     )

@@ -6,7 +6,7 @@ A dead firing may have a trigger of its own for that (`dlqTrigger`): it fires wi
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -16,6 +16,7 @@ import structlog
 
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, RetrainError
 from retrain.events import JsonValue
+from retrain.kube import Busy, QuotaExceeded, Unreachable
 from retrain.store.deadletters import DeadLetter
 from retrain.store.firings import FiringRow, FiringState, Settled
 from triggers.port import Firing, Later, RetryAfter
@@ -27,6 +28,10 @@ MAX_RESULT = 16 * 1024
 """Bytes of a result that are kept with the firing."""
 MAX_ERROR = 2048
 
+PATIENT = (Unreachable, Busy, QuotaExceeded)
+"""Errors of a cluster that use up no attempt: a firing is not lost because its cluster was away for an hour."""
+PAUSES_S: Mapping[type[Exception], float] = {Unreachable: 3.0, Busy: 2.0, QuotaExceeded: 30.0}
+"""Seconds until the next try, where the server names none; as much again at random, so that not all come at once."""
 FINAL = (Permanent, Refused, NotFound, ConfigError)
 """Errors that another attempt would meet again."""
 
@@ -96,10 +101,18 @@ def failed(
         return _dead(firing, attempt, f"{text}; and {wrong}", now)
     if isinstance(error, FINAL):
         return _dead(firing, attempt, text, now)
+    if isinstance(error, PATIENT):
+        until = now + timedelta(seconds=_pause_s(error, chance))
+        return Verdict(firing, Settled(firing.id, FiringState.PENDING, firing.attempts, error=text, next_attempt=until))
     if attempt >= backoff.steps:
         return _dead(firing, attempt, f"{text} (attempt {attempt} of {backoff.steps})", now)
     again = now + timedelta(seconds=_wait_s(error, attempt, backoff, chance))
     return Verdict(firing, Settled(firing.id, FiringState.PENDING, attempt, error=text, next_attempt=again))
+
+
+def _pause_s(error: Exception, chance: Callable[[], float]) -> float:
+    asked = error.after_s if isinstance(error, Busy) else None
+    return min((asked or PAUSES_S[type(error)]) * (1 + chance()), MAX_DELAY_S)
 
 
 def _wait_s(error: Exception, attempt: int, backoff: Backoff, chance: Callable[[], float]) -> float:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
+from pipelines.host.queue import ENGINE
 from retrain.errors import Permanent
 from retrain.events import JsonValue
 from triggers import argo_flags, workflow_wish
 from triggers.port import Firing
 
-FIELDS = frozenset({"kind", "operation", "resource", "args", "retryStrategy", "policy"})
+FIELDS = frozenset({"kind", "operation", "resource", "args", "retryStrategy", "policy", "created"})
 SUBMITS = ("submit", "submit-from")
 OPERATIONS = (*SUBMITS, *workflow_wish.OPERATIONS)
 REFERENCES = ("WorkflowTemplate", "ClusterWorkflowTemplate")
@@ -134,6 +135,8 @@ def _from_template(body: dict[str, Any], kind: str) -> dict[str, JsonValue]:
     metadata: dict[str, JsonValue] = {"generateName": f"{name}-"}
     if namespace := body["metadata"].get("namespace"):
         metadata["namespace"] = namespace
+    if engine := _mapping(body["metadata"].get("annotations"), "metadata.annotations").get(ENGINE):
+        metadata["annotations"] = {ENGINE: engine}
     return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": spec}
 
 

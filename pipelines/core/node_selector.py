@@ -48,7 +48,7 @@ def _value(node: Node, field: str, parameter: str | None) -> str | None:
         case "displayName":
             return node.display_name
         case "templateName":
-            return node.template_name
+            return reference.get("template") or node.template_name
         case "phase":
             return str(node.phase)
         case "templateRef.name" | "templateRef.template":

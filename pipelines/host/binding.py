@@ -17,6 +17,7 @@ from typing import Any
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 from retrain.expressions.exprlang import Expr, compile_expr
+from retrain.store.runs import Engine
 
 BINDING_LABEL = "workflows.argoproj.io/workflow-event-binding"
 
@@ -34,6 +35,8 @@ class Binding:
     own_name: Expr | None = None
     labels: Mapping[str, Expr] | None = None
     annotations: Mapping[str, Expr] | None = None
+    engine: Engine = "local"
+    """Who is to work on its runs where they do not say."""
 
 
 def compile_binding(document: Mapping[str, Any]) -> Binding:

@@ -8,6 +8,7 @@ from before the first binding are nobody's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from retrain.events import Event, JsonValue
 from retrain.log import get_logger
 from retrain.store import Store, cursors, deadletters
 from retrain.store.deadletters import DeadLetter
+from retrain.store.runs import Engine
 
 SOURCE = "workflow-events"
 """The source of events that come by `POST /api/v1/events/{namespace}/{discriminator}`."""
@@ -42,8 +44,16 @@ class BindingHost:
 
     name = "bindings"
 
-    def __init__(self, bus: Bus, store: Store, clock: Clock, documents: Iterable[Mapping[str, Any]] = ()) -> None:
-        """`documents` are WorkflowEventBinding manifests.
+    def __init__(
+        self,
+        bus: Bus,
+        store: Store,
+        clock: Clock,
+        documents: Iterable[Mapping[str, Any]] = (),
+        *,
+        engine: Engine = "local",
+    ) -> None:
+        """`documents` are WorkflowEventBinding manifests, `engine` works on runs that do not say who is to.
 
         Raises:
             ConfigError: an expression cannot be read.
@@ -51,7 +61,8 @@ class BindingHost:
         self._bus = bus
         self._store = store
         self._clock = clock
-        self._bindings = _compiled(documents)
+        self._engine: Engine = engine
+        self._bindings = _compiled(documents, engine)
         self._changed = anyio.Event()
         self.trouble: str | None = None
 
@@ -61,7 +72,7 @@ class BindingHost:
         Raises:
             ConfigError: an expression cannot be read; nothing has changed.
         """
-        self._bindings = _compiled(documents)
+        self._bindings = _compiled(documents, self._engine)
         self._changed.set()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -158,8 +169,8 @@ def check_bindings(documents: Iterable[Mapping[str, Any]]) -> None:
     _compiled(documents)
 
 
-def _compiled(documents: Iterable[Mapping[str, Any]]) -> tuple[Binding, ...]:
-    return tuple(compile_binding(normalize(document)) for document in documents)
+def _compiled(documents: Iterable[Mapping[str, Any]], engine: Engine = "local") -> tuple[Binding, ...]:
+    return tuple(replace(compile_binding(normalize(document)), engine=engine) for document in documents)
 
 
 def _submitted(connection: Connection, binding: Binding, event: Event, manifest: dict[str, Any]) -> str:
@@ -173,6 +184,7 @@ def _submitted(connection: Connection, binding: Binding, event: Event, manifest:
         labels,
         depth=int(depth),
         parent=f"Event/{event.key}",
+        engine=binding.engine,
     )
     try:
         submit(connection, request)

@@ -118,10 +118,10 @@ def retry(connection: Connection, run: RunRow, options: RetryOptions, now: datet
         Refused: the run is open; or it succeeded, and nothing says which of its steps are to run again.
         ConfigError: the node selector cannot be read, or a parameter is none of the workflow's.
     """
-    choose = _choose(run, options)
+    choose = chooser(run.name, run.phase, options)
     before = load(connection, run)
     kept = kept_after_reset(_nodes(before), before.edges, run.name, choose, reexpand=bool(options.parameters))
-    manifest = _with_known_parameters(run.manifest, options.parameters)
+    manifest = with_known_parameters(run.manifest, options.parameters)
     labels = {**run.labels, runs.RETRIES: str(run.retries + 1)}
     changes: dict[str, Any] = {"manifest": manifest, "labels": labels, "depth": max(run.depth, options.depth)}
     changes |= {"started": now} if run.started is not None else {"phase": "Pending"}
@@ -138,6 +138,15 @@ def resubmit(connection: Connection, run: RunRow, options: ResubmitOptions, cloc
     Raises:
         ConfigError: the workflow cannot run here, as `submit` says.
     """
+    request = resubmission(run, options)
+    made = submit(connection, request, clock)
+    if made and options.memoized:
+        _take_over(connection, run, request.run_id, str(request.manifest["metadata"]["name"]), options, clock.now())
+    return request.run_id
+
+
+def resubmission(run: RunRow, options: ResubmitOptions) -> RunRequest:
+    """The new run that a resubmitted one becomes, under a name of its own."""
     body = with_parameters(run.manifest, options.parameters)
     metadata: dict[str, Any] = {**(run.manifest.get("metadata") or {})}
     metadata.setdefault("generateName", f"{run.name}-")
@@ -146,19 +155,15 @@ def resubmit(connection: Connection, run: RunRow, options: ResubmitOptions, cloc
     labels |= {RESUBMITTED_LABEL: run.name, **options.labels}
     metadata["labels"] = labels
     metadata["name"] = named({**body, "metadata": metadata}, options.name)
-    run_id = options.run_id or f"r-{uuid4().hex[:20]}"
-    request = RunRequest(
-        run_id=run_id,
+    return RunRequest(
+        run_id=options.run_id or f"r-{uuid4().hex[:20]}",
         firing_id=options.firing_id,
         manifest={**body, "metadata": metadata},
         labels=labels,
         depth=run.depth if options.depth is None else options.depth,
         priority=run.priority if options.priority is None else options.priority,
+        engine=run.engine,
     )
-    made = submit(connection, request, clock)
-    if made and options.memoized:
-        _take_over(connection, run, run_id, str(metadata["name"]), options, clock.now())
-    return run_id
 
 
 def _take_over(
@@ -187,13 +192,19 @@ def _bodies(kept: reset.Saved) -> dict[str, dict[str, Any]]:
     return bodies
 
 
-def _choose(run: RunRow, options: RetryOptions) -> Choose:
-    if run.phase in runs.OPEN:
-        raise Refused(f"{run.name} is {run.phase}; it can be retried once it has failed")
+def chooser(name: str, phase: str, options: RetryOptions) -> Choose:
+    """Which nodes that succeeded run again when the run `name`, which is in `phase`, is retried.
+
+    Raises:
+        Refused: it is open; or it succeeded, and nothing says which of its steps are to run again.
+        ConfigError: the node selector cannot be read.
+    """
+    if phase in runs.OPEN:
+        raise Refused(f"{name} is {phase}; it can be retried once it has failed")
     chosen = options.restart_successful and options.node_selector
-    if run.phase == "Succeeded" and not chosen:
+    if phase == "Succeeded" and not chosen:
         raise Refused(
-            f"{run.name} succeeded; to run a part of it again, say which with --restart-successful and "
+            f"{name} succeeded; to run a part of it again, say which with --restart-successful and "
             "--node-field-selector"
         )
     if options.node_selector and not options.restart_successful:
@@ -201,7 +212,12 @@ def _choose(run: RunRow, options: RetryOptions) -> Choose:
     return compile_selector(options.node_selector) if chosen else nothing
 
 
-def _with_known_parameters(manifest: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+def with_known_parameters(manifest: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """The manifest with these values for parameters that it has.
+
+    Raises:
+        ConfigError: it has no such parameter.
+    """
     spec: Mapping[str, Any] = manifest.get("spec") or {}
     known = [one.get("name") for one in (spec.get("arguments") or {}).get("parameters") or ()]
     unknown = [name for name in values if name not in known]

@@ -30,7 +30,7 @@ class RunCounter:
                 _count_step(node)
         if run.ended:
             del self._counted[row.id]
-            _count_run(row, str(decision.phase), run.started_at, run.finished_at)
+            count_run(row, str(decision.phase), run.started_at, run.finished_at)
 
     def failed(self, row: RunRow, phase: Phase) -> None:
         """The engine could not drive it."""
@@ -44,7 +44,8 @@ def _count_step(node: Node) -> None:
         meters.STEP_SECONDS.observe((node.finished_at - node.started_at).total_seconds())
 
 
-def _count_run(row: RunRow, phase: str, started: datetime | None, finished: datetime | None) -> None:
+def count_run(row: RunRow, phase: str, started: datetime | None, finished: datetime | None) -> None:
+    """A run has ended."""
     meters.RUNS_ENDED.add(row.workflow, phase)
     if started is not None:
         meters.RUN_QUEUE_SECONDS.observe((started - row.created).total_seconds())

@@ -8,6 +8,7 @@ Run ids follow from the tick, and the place moves only from where it was seen: t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,6 +39,7 @@ from retrain.events import Event
 from retrain.log import get_logger
 from retrain.store import Store, crons, outbox, runs
 from retrain.store.crons import CronRow, CronRun
+from retrain.store.runs import Engine
 
 LONGEST_S = 30.0
 """Seconds until the clock is looked at again at the latest: it may be set, and a laptop may sleep."""
@@ -52,15 +54,18 @@ class CronHost:
 
     name = "crons"
 
-    def __init__(self, store: Store, clock: Clock, documents: Iterable[Mapping[str, Any]] = ()) -> None:
-        """`documents` are CronWorkflow manifests.
+    def __init__(
+        self, store: Store, clock: Clock, documents: Iterable[Mapping[str, Any]] = (), *, engine: Engine = "local"
+    ) -> None:
+        """`documents` are CronWorkflow manifests, `engine` works on runs that do not say who is to.
 
         Raises:
             ConfigError: a schedule cannot be read.
         """
         self._store = store
         self._clock = clock
-        self._schedules = _compiled(documents)
+        self._engine: Engine = engine
+        self._schedules = _compiled(documents, engine)
         self._looked: dict[tuple[str, str], datetime] = {}
         self.trouble: str | None = None
 
@@ -82,7 +87,7 @@ class CronHost:
         Raises:
             ConfigError: a schedule cannot be read; nothing has changed.
         """
-        self._schedules = _compiled(documents)
+        self._schedules = _compiled(documents, self._engine)
         self._looked = {key: at for key, at in self._looked.items() if key in self._schedules}
         self._store.signals.notify("crons")
 
@@ -196,8 +201,8 @@ def check_crons(documents: Iterable[Mapping[str, Any]]) -> None:
     _compiled(documents)
 
 
-def _compiled(documents: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Schedule]:
-    schedules = [compile_schedule(normalize(document)) for document in documents]
+def _compiled(documents: Iterable[Mapping[str, Any]], engine: Engine = "local") -> dict[tuple[str, str], Schedule]:
+    schedules = [replace(compile_schedule(normalize(document)), engine=engine) for document in documents]
     return {(one.namespace, one.name): one for one in schedules}
 
 
@@ -250,7 +255,7 @@ def _decide(connection: Connection, schedule: Schedule, row: CronRow, tick: date
 def _submit(connection: Connection, schedule: Schedule, tick: datetime) -> None:
     manifest = workflow_of(schedule, tick)
     labels: Mapping[str, str] = manifest["metadata"]["labels"]
-    request = RunRequest(run_id(schedule, tick), None, manifest, labels, depth=0, parent=schedule.parent)
+    request = RunRequest(run_id(schedule, tick), None, manifest, labels, parent=schedule.parent, engine=schedule.engine)
     submit(connection, request)
 
 

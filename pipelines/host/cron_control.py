@@ -117,7 +117,7 @@ def start_now(connection: Connection, schedule: Schedule, parameters: Mapping[st
     manifest = with_parameters(workflow_of(schedule, at), parameters)
     metadata: Mapping[str, Any] = manifest["metadata"]
     run_id = f"r-{uuid4().hex[:20]}"
-    request = RunRequest(run_id, None, manifest, metadata["labels"], parent=schedule.parent)
+    request = RunRequest(run_id, None, manifest, metadata["labels"], parent=schedule.parent, engine=schedule.engine)
     submit(connection, request)
     return CronRun(run_id, str(metadata["name"]), "Pending", now, schedule.parent)
 

@@ -11,6 +11,7 @@ from retrain.store.runs import RunRow
 PHASE_LABEL = "workflows.argoproj.io/phase"
 COMPLETED_LABEL = "workflows.argoproj.io/completed"
 RESUBMITTED_LABEL = "workflows.argoproj.io/resubmitted-from-workflow"
+ARCHIVING_LABEL = "workflows.argoproj.io/workflow-archiving-status"
 OURS = "retrain.dev/"
 
 

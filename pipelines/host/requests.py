@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pipelines.core.happenings import Resume, SetNodes, Stop, Suspend
 from pipelines.core.nodes import Outputs, Phase
+from pipelines.host.verbs import Verb
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 
@@ -62,7 +63,7 @@ def request_of(body: Mapping[str, Any]) -> Request:
             raise ConfigError(f"no run can be asked to {verb!r}")
 
 
-def verb_of(request: Request) -> str | None:
+def verb_of(request: Request) -> Verb | None:
     """The verb of a request to the run as a whole; None: it is about some of its nodes only."""
     match request:
         case Stop() if not request.selector:

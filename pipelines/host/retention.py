@@ -189,17 +189,24 @@ class Retention:
         rows = [runs.get(connection, id_) for id_ in asked if id_ not in self._needed]
         return [row for row in rows if row is not None]
 
+    async def check_deletable(self, row: RunRow) -> None:
+        """
+        Raises:
+            Refused: a promotion came of the run.
+        """
+        if await self._store.read(lambda c: led_to_promotions(c, [("run", row.id)])):
+            raise Refused(
+                f"{row.name}: a promotion came of it, and its trace would break; it is kept as long as that is"
+            )
+
     async def delete(self, row: RunRow) -> None:
         """Delete a run now, or as soon as it is over: an open one is terminated first.
 
         Raises:
             Refused: a promotion came of it.
         """
+        await self.check_deletable(row)
         now = self._clock.now()
-        if await self._store.read(lambda c: led_to_promotions(c, [("run", row.id)])):
-            raise Refused(
-                f"{row.name}: a promotion came of it, and its trace would break; it is kept as long as that is"
-            )
 
         def work(connection: Any) -> bool:
             runs.let_expire(connection, row.id, now)

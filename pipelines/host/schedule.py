@@ -27,6 +27,7 @@ from retrain.events import JsonValue
 from retrain.expressions.cron import Cron, compile_cron
 from retrain.expressions.exprlang import Expr, compile_expr
 from retrain.expressions.govaluate import evaluate
+from retrain.store.runs import Engine
 
 GRACE_S = 10.0
 """Seconds by which a tick may be late and still is on time."""
@@ -57,6 +58,8 @@ class Schedule:
     stop: Expr | None = None
     succeeded_kept: int = SUCCEEDED_KEPT
     failed_kept: int = FAILED_KEPT
+    engine: Engine = "local"
+    """Who is to work on its runs where they do not say."""
 
     @property
     def parent(self) -> str:

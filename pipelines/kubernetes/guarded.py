@@ -40,7 +40,7 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What an event has chosen: the field, the rule that guards it, and the value as a text; "" where it took it away."""
+    """What an event has chosen: the field, the rule that guards it, the value as a text ("" where it took it away)."""
 
     path: str
     rule: Rule
@@ -207,13 +207,20 @@ def _placed(path: Path, name: str) -> Look | None:
     if path in {("kind",), ("apiVersion",)}:
         return lambda old, new, at: _one(old, new, at, Rule.KIND)
     in_template = above in {"templatedefaults", "inline"} or (len(path) > 2 and path[-3].lower() == "templates")
-    if in_template and name in {"http", "resource"}:
-        rule = Rule.AGENT if name == "http" else Rule.RESOURCE
-        return lambda old, new, at: _one(old, new, at, rule)
-    return None
+    if in_template and name == "http":
+        return lambda old, new, at: _one(old, new, at, Rule.AGENT)
+    return _resource if in_template and name == "resource" else None
 
 
-def _whole(old: Any, new: Any, path: Path) -> Iterator[Choice]:
+def _resource(old: Any, new: Any, path: Path) -> Iterator[Choice]:
+    """Of a template that makes objects, field by field: its manifest is a document of its own."""
+    before, after = _mapping(old), _mapping(new)
+    for name, value in after.items():
+        if value != before.get(name, MISSING):
+            yield Choice(".".join((*path, name)), Rule.RESOURCE, str(value))
+
+
+def _whole(_old: Any, new: Any, path: Path) -> Iterator[Choice]:
     name = path[-1].lower()
     rule = FIELDS[name]
     if new is MISSING:
@@ -277,10 +284,10 @@ def _source(kind: str, source: Any, path: Path) -> Iterator[Choice]:
 def _marks(old: Any, new: Any, path: Path) -> Iterator[Choice]:
     before = _mapping(old)
     for name, value in _mapping(new).items():
-        if value != before.get(name, MISSING) and name.lower().startswith(OURS):
+        if value != before.get(name, MISSING) and is_ours(name):
             yield Choice(".".join((*path, name)), Rule.METADATA, f"{name}={value}")
     for name in before:
-        if name not in _mapping(new) and name.lower().startswith(OURS):
+        if name not in _mapping(new) and is_ours(name):
             yield Choice(".".join((*path, name)), Rule.METADATA, "")
 
 
@@ -309,6 +316,11 @@ def _text(rule: Rule, value: Any) -> str:
     if is_list(value) and rule is Rule.SECRET:
         return ",".join(str(_mapping(one).get("name")) for one in value)
     return str(value)
+
+
+def is_ours(mark: str) -> bool:
+    """Whether a label or annotation is one of those that an event does not set."""
+    return str(mark).lower().startswith(OURS)
 
 
 def is_list(value: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -13,16 +13,23 @@ from pipelines.kubernetes.kinds.port import Reading
 RUN = "retrain.dev/run"
 """The label of an object that says which run it is."""
 
+NODES = ("nodes", "compressedNodes")
+"""Where a Workflow's status has its nodes."""
+
+Gone = Literal["deleted", "lost"]
+"""An object was deleted and the server has said so; or nobody watched when it was."""
+
 Digest = tuple[int, int, int]
 """Of a node: its body without children, how many children it has, and those."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An object as it was at one moment. `gone`: it was deleted then, and this is how it was last."""
+    """An object as it was at one moment. `gone`: it is not there any more, and this is how it was last."""
 
     object: Mapping[str, Any]
-    gone: bool = False
+    reading: Reading
+    gone: Gone | None = None
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -34,8 +41,21 @@ class Sighting:
         return str((self.metadata.get("labels") or {}).get(RUN) or "")
 
     @property
+    def version(self) -> str:
+        return str(self.metadata.get("resourceVersion") or "")
+
+    @property
     def over(self) -> bool:
-        return self.gone or bool((self.object.get("status") or {}).get("finishedAt"))
+        """Nothing more comes of it, as far as it says."""
+        return self.gone is not None or self.reading.over
+
+
+def kept(found: Mapping[str, Any], spec: Any) -> dict[str, Any]:
+    """What the store keeps of an object beside its nodes (`RunRow.object`); its spec only where it is not this one."""
+    metadata = {key: value for key, value in (found.get("metadata") or {}).items() if key != "managedFields"}
+    status = {key: value for key, value in (found.get("status") or {}).items() if key not in NODES}
+    body = {"metadata": metadata, "status": status}
+    return body if found.get("spec") == spec else {**body, "spec": found.get("spec")}
 
 
 def newer(version: object, known: object) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deploy import Promoter
 from pipelines.artifacts.port import Artifacts
+from pipelines.kubernetes.creating import OpenCluster
 from retrain.app.looking.letters import letter_actions
 from retrain.app.promotions.actions import promotion_actions
 from retrain.app.runs.actions import run_actions
@@ -15,11 +16,17 @@ from retrain.store import Store
 
 
 def actions(
-    store: Store, clock: Clock, promoter: Promoter, data: Path, artifacts: Artifacts | None = None
+    store: Store,
+    clock: Clock,
+    promoter: Promoter,
+    data: Path,
+    artifacts: Artifacts | None = None,
+    cluster: OpenCluster | None = None,
 ) -> dict[str, Action]:
-    """Every action of the platform. `artifacts`: those of its runs; without, none can be had from it."""
+    """Every action of the platform. `artifacts`: those of its runs; without, none can be had from it. `cluster`: the
+    connection to the one that works on some of them."""
     return {
-        **run_actions(store, clock, data, artifacts),
+        **run_actions(store, clock, data, artifacts, cluster),
         **promotion_actions(store, promoter),
         **letter_actions(store, clock),
     }

@@ -33,6 +33,7 @@ from eventsources import SourceHost, SourceSettings
 from eventsources.host.source_host import Tools as SourceTools
 from eventsources.host.source_host import wanted_of
 from pipelines.agents.objects_store import StoreObjects, open_objects
+from pipelines.kubernetes.policy import Allow
 from retrain.app.access.minding import Ground as MindingGround
 from retrain.app.access.minding import minded
 from retrain.app.access.narrowing import seen_project, seen_promotions, seen_sensors, sees
@@ -42,6 +43,10 @@ from retrain.app.holding import announce, hold
 from retrain.app.keeping.ages import Ages
 from retrain.app.keeping.keeping import Keep, Keeping
 from retrain.app.keeping.measures import Measures
+from retrain.app.kubernetes import Kubernetes
+from retrain.app.operator.looking import View
+from retrain.app.operator.operator import Operator, Watch
+from retrain.app.operator.operator import Platform as OperatorsPlatform
 from retrain.app.outbox import OutboxPublisher
 from retrain.app.parts import Parts, PartState, running
 from retrain.app.plain_errors import plainly
@@ -54,6 +59,7 @@ from retrain.app.projects.reload import Reloader
 from retrain.app.projects.secrets import ProjectSecrets
 from retrain.app.promotions.gate_tools import GateGround, open_gate_tools
 from retrain.app.promotions.rollout_tools import RolloutGround, open_rollout_tools
+from retrain.app.runs.actions import delete_action
 from retrain.app.runs.crons import cron_actions
 from retrain.app.runs.workshop import Ground as WorkshopGround
 from retrain.app.runs.workshop import Workshop
@@ -86,12 +92,14 @@ DOOR = "retrain.web"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What `retrain up` was asked for. `project` and `data` are absolute."""
+    """What `retrain up` was asked for. `project` and `data` are absolute. `watch`: the manifests are a cluster's objects,
+    and `project` has no more than the settings."""
 
     project: Path
     data: Path
     roles: frozenset[str]
     settings: Settings
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,7 @@ def serve(start: Start, ready: Callable[[str], None]) -> int:
     kinds = all_kinds()
     known = Known()
     with without_collecting():
-        project = read_project(start.project, known)
+        project = Project() if start.watch is not None else read_project(start.project, known)
     # What was loaded stays: the garbage collector need not look at it again and again. What comes now may be garbage.
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
@@ -155,7 +163,10 @@ async def _serve(start: Start, read: Read, kinds: Kinds, ready: Callable[[str], 
         up = anyio.CancelScope()
         await group.start(_watch_signals, up)
         async with open_ground(start) as ground, running(start.settings.shutdown_s) as parts:
-            platform = Platform(start, read, kinds, ground, listener.getsockname()[1])
+            operator = Operator(start.watch, ground.store, ground.clock) if start.watch is not None else None
+            if operator is not None:
+                read = Read(await operator.restore(), read.known)
+            platform = Platform(start, read, kinds, ground, listener.getsockname()[1], operator)
             await group.start(_watch_hangup, platform.reloader)
             with up:
                 url = await _bring_up(platform, parts, listener)
@@ -193,8 +204,10 @@ async def _watch_signals(up: anyio.CancelScope, *, task_status: TaskStatus[None]
             up.cancel()
 
 
-async def _watch_hangup(reloader: Reloader, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-    """SIGHUP asks for the project's files to be loaded again, as daemons have it."""
+async def _watch_hangup(
+    reloader: Reloader | Operator, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """SIGHUP asks for the project to be loaded again, as daemons have it."""
     with anyio.open_signal_receiver(signal.SIGHUP) as signals:
         task_status.started()
         async for _ in signals:
@@ -239,9 +252,11 @@ async def open_ground(start: Start) -> AsyncGenerator[Ground]:
 class Platform:
     """All parts of one process, built from a project and not yet started."""
 
-    def __init__(self, start: Start, read: Read, kinds: Kinds, ground: Ground, port: int) -> None:
+    def __init__(  # noqa: PLR0913 - where all is put together
+        self, start: Start, read: Read, kinds: Kinds, ground: Ground, port: int, operator: Operator | None = None
+    ) -> None:
         project = read.project
-        self.reloader = Reloader(start.project, read.known, self.take)
+        self.reloader = operator or Reloader(start.project, read.known, self.take)
         self._start = start
         self._project = project
         self._compiled: dict[str, tuple[Item, Sensor]] = {}
@@ -254,6 +269,8 @@ class Platform:
         self._objects = TriggerObjects(start.project, start.data, self._secrets, allow_remote=allow)
         self._outbox = OutboxPublisher(ground.store, ground.bus, ground.clock)
         self._promoter = self._build_promoter()
+        pipelines = start.settings.pipelines
+        self._kubernetes = Kubernetes(start.settings.kubernetes, pipelines.engine, ground.store, ground.clock)
         self._dispatcher = self._build_dispatcher()
         self._sensors = self._build_sensors()
         telemetry = start.settings.telemetry
@@ -274,6 +291,9 @@ class Platform:
             ground.store, lambda: self._project.sensors, lambda: self._promoter.documents, self._sensing.held
         )
         self.services = self._build_services()
+        if operator is not None:
+            view = View(lambda: self.sources.states() if self.sources else [], self._sensing, self._promoter.state)
+            operator.bind(OperatorsPlatform(self._kubernetes.cluster, self.take, self._refusals, view))
 
     async def start_work(self, parts: Parts) -> None:
         """Start what works from the store alone, downstream first."""
@@ -286,6 +306,7 @@ class Platform:
         await parts.start("keeping", self._keeping.run)
         if "runner" in roles:
             await parts.start("promoter", self._promoter.run)
+            await parts.start("cluster", self._kubernetes.run)
             await self._workshop.start_work(parts)
         if "sensors" in roles:
             await parts.start("dispatcher", self._dispatcher.run)
@@ -337,6 +358,19 @@ class Platform:
         log.info("project.taken", sensors=len(sensors), sources=len(documents), promotions=len(project.promotions))
         return []
 
+    def _refusals(self, project: Project) -> dict[str, str]:
+        """Why sensors of a project cannot be run, by the place of their documents. Blocking."""
+        sources, found = self._objects.of(project), dict[str, str]()
+        for item in project.sensors:
+            known = self._compiled.get(item.model.name)
+            if known is not None and known[0] is item and not reads_project(item.model):
+                continue
+            try:
+                Sensor(item.model, manifests=str(self._start.data / MANIFESTS), sources=sources)
+            except ConfigError as error:
+                found[item.document.file] = str(error)
+        return found
+
     # --- building ------------------------------------------------------------------------------------------------
 
     def _build_promoter(self) -> Promoter:
@@ -344,7 +378,14 @@ class Platform:
         where = place_git(self._start.data, self._start.project, os.environ, self._secrets)
         settings = PromoterSettings(owner=self._owner)
         ground = self._ground
-        gates = GateGround(ground.store, ground.clock, self._secrets, self._start.project, self._start.data)
+        gates = GateGround(
+            ground.store,
+            ground.clock,
+            self._secrets,
+            self._start.project,
+            self._start.data,
+            engine=self._start.settings.pipelines.engine,
+        )
         tools = partial(open_gate_tools, gates)
         outside = partial(open_rollout_tools, RolloutGround(self._secrets, self._start.project))
         return Promoter(
@@ -361,6 +402,9 @@ class Platform:
             resolve=lambda document, candidate: resolve(document.spec.registry, candidate, self._promoter.vault),
             data=self._start.data,
             network=NetworkSettings(slack_url=services.slack_url, aws_url=services.aws_url),
+            engine=self._start.settings.pipelines.engine,
+            workflows=self._kubernetes.creator,
+            allow=Allow(self._start.settings.kubernetes.allow),
         )
         many = self._start.settings.sensors.concurrency
         settings = DispatchSettings(per_trigger=many, in_all=4 * many)
@@ -431,8 +475,17 @@ class Platform:
             workflow_metrics=self._workshop.runner.metrics,
             actions=minded(
                 {
-                    **actions(ground.store, ground.clock, self._promoter, self._start.data, self._workshop.artifacts),
-                    "runs.delete": self._workshop.retention.delete,
+                    **actions(
+                        ground.store,
+                        ground.clock,
+                        self._promoter,
+                        self._start.data,
+                        self._workshop.artifacts,
+                        self._kubernetes.cluster,
+                    ),
+                    "runs.delete": delete_action(
+                        self._workshop.retention, ground.store, ground.clock, self._kubernetes.cluster
+                    ),
                     **cron_actions(self._workshop.crons),
                     "events.again": partial(emit_again, ground.store, ground.bus, ground.clock),
                     "firings.approve": partial(self._sensing.answer, granted=True),
@@ -452,6 +505,7 @@ class Platform:
         found = [PartState("bus", waits is None, waits, vital=True)]
         trouble = self.reloader.trouble
         found.append(PartState("project", trouble is None, trouble))
+        found += self.reloader.states() if isinstance(self.reloader, Operator) else []
         found.append(PartState("outbox", self._outbox.failing is None, self._outbox.failing))
         found.append(PartState("keeping", self._keeping.trouble is None, self._keeping.trouble))
         if self._tracing.wanted:
@@ -463,7 +517,7 @@ class Platform:
             if (remote := self._objects.remote) is not None:
                 found.append(PartState("objects of triggers", remote.waiting_for is None, remote.waiting_for))
         if "runner" in roles:
-            found += self._workshop.states()
+            found += self._workshop.states() + self._kubernetes.states()
             for name, state in self._promoter.state().items():
                 reason = state["reason"] or None
                 found.append(PartState(f"promotion {name}", reason is None, reason))

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipelines.artifacts.settings import ArtifactSettings
+from pipelines.kubernetes.guarded import Rule
 from retrain.app.access.access_settings import AccessGroup, base_url
 from retrain.bus.settings import DAY_S, BusSettings
 from retrain.errors import ConfigError
@@ -132,6 +133,8 @@ class KubernetesGroup(Group):
     """How it is reached; None: as kubectl would, or by the service account of this pod."""
     namespace: str | None = None
     """Where runs without a namespace go; None: the namespace of the kubeconfig's context, or of this pod."""
+    allow: dict[str, dict[Rule, tuple[str, ...]]] = {}
+    """What events may choose of objects that they shape: namespace -> rule -> values, as globs."""
 
 
 class TelemetryGroup(Group):

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("retrain.cli.up:up", "Run the platform on a project's manifests"),
     "init": ("retrain.cli.init:init", "Write a small working project"),
     "lint": ("retrain.cli.lint:lint", "Check manifests without running anything"),
+    "migrate": ("retrain.cli.migrate:migrate", "Tell what becomes of what Argo Events runs today"),
     "run": ("retrain.cli.run:run", "Run a workflow here and now, without a platform"),
     "doctor": ("retrain.cli.doctor:doctor", "Show what this machine, or a running platform, lacks"),
     "overview": ("retrain.cli.overview:overview", "Show the last day, what waits, what is broken, what is live"),

@@ -115,13 +115,15 @@ class Cluster:
 
     # --- many --------------------------------------------------------------------------------------------------------
 
-    async def pages(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[tuple[list[dict[str, Any]], str]]:
-        """All objects, a page at a time, each with the resourceVersion that the whole list is of.
+    async def pages(
+        self, path: str, query: Mapping[str, str], size: int = PAGE
+    ) -> AsyncGenerator[tuple[list[dict[str, Any]], str]]:
+        """All objects, a page of at most `size` at a time, each with the resourceVersion that the whole list is of.
 
         Raises:
             Expired: the list has taken so long that the server has forgotten it.
         """
-        more: dict[str, str] = {"limit": str(PAGE)}
+        more: dict[str, str] = {"limit": str(size)}
         while True:
             body = await self.get(path, {**query, **more})
             metadata = body.get("metadata") or {}

@@ -12,7 +12,7 @@ import orjson
 
 from retrain.errors import NotFound, Transient
 from retrain.kube.connection import Connection
-from retrain.kube.refusals import Busy, Denied, Unreachable, refusal
+from retrain.kube.refusals import Busy, Denied, KindMissing, Unreachable, refusal
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -21,7 +21,7 @@ TIMEOUT_S = 60.0
 SILENT_S = 300
 """Seconds without a sign of life (the server sends one every minute or so) after which a watch counts as dead."""
 MAX_ANSWER = 256 * 1024 * 1024
-RULES_S, RULES_TRIES = 1.0, 3
+START_S, START_TRIES = 1.0, 3
 """Seconds between looks at a server that refuses even to say whether it is ready, and how many such looks."""
 JSON = "application/json"
 
@@ -48,31 +48,31 @@ async def call(server: Connection, request: Request) -> dict[str, Any]:
 async def answered(server: Connection, request: Request) -> AsyncGenerator[ClientResponse]:
     """Ask; what comes is a 2xx whose body is yet to be read.
 
-    A server that has just started forbids rightful callers everything, until it has read its rules. So a refusal counts
-    only where a server that says it is ready repeats it.
+    A server that has just started forbids rightful callers everything and knows no kind but its own, until it has read
+    its rules and definitions. So such a refusal counts only where a server that says it is ready repeats it.
     """
     async with AsyncExitStack() as stack:
         try:
             answer = await stack.enter_async_context(_asked(server, request))
-        except Denied as refused:
-            await _rules_are_read(server, refused)
+        except (Denied, KindMissing) as refused:
+            await _has_started(server, refused)
             answer = await stack.enter_async_context(_asked(server, request))
         yield answer
 
 
-async def _rules_are_read(server: Connection, refused: Denied) -> None:
+async def _has_started(server: Connection, refused: Exception) -> None:
     """
     Raises:
         Busy: the server says that it is not ready, so its refusal says nothing.
     """
-    for _ in range(RULES_TRIES):
+    for _ in range(START_TRIES):
         try:
             async with _asked(server, Request("GET", "/readyz", {})):
                 return
         except NotFound:  # what answers is no API server itself, and forwards the rest
             return
         except Denied:  # the rules are not read, or forbid this, too
-            await anyio.sleep(RULES_S)
+            await anyio.sleep(START_S)
         except Busy as error:
             raise Busy(f"{refused} (and it is not ready)", error.after_s) from error
 

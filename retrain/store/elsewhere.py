@@ -72,7 +72,7 @@ def _chosen(connection: Connection, place: Place, *more: Any) -> list[Open]:
     if (place.api_version, place.kind) == WORKFLOW:
         query = query.where(*here, runs.c.engine == "argo", *more)
     else:
-        kind = (_API_VERSION == place.api_version, _KIND == place.kind)
+        kind = (place.api_version == _API_VERSION, place.kind == _KIND)
         query = query.where(*here, runs.c.engine == "object", *kind, *more)
     return [Open(row.id, row.name) for row in connection.execute(query)]
 
@@ -85,3 +85,10 @@ def known(connection: Connection, ids: Collection[str]) -> set[str]:
 def reflect(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:
     """Write what was seen of a run's object: columns and their new values."""
     connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
+
+
+def place_object(connection: Connection, run_id: str, found: Mapping[str, Any]) -> None:
+    """The object of a run is on the cluster now, as `RunRow.object` keeps it."""
+    namespace = found["metadata"]["namespace"]
+    mine = (runs.c.id == run_id, runs.c.object.is_(None))
+    connection.execute(update(runs).where(*mine).values(object=dict(found), namespace=namespace))

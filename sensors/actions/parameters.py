@@ -66,6 +66,23 @@ class Parameters:
             document = _put(document, one.dest, value, raw=one.raw)
         return document
 
+    def steps(self, match: Match) -> list[JsonValue]:
+        """What `apply` would do, for somebody who has the document: `[{"dest", "value", "operation"}]`.
+
+        Raises:
+            RenderError: as `apply`.
+        """
+        found: list[JsonValue] = []
+        for one in self._all:
+            if (value := one.resolve(match)) is None:
+                continue
+            if one.dest is None:
+                raise RenderError("a parameter without a dest has nowhere to go")
+            changes = one.operation in ("append", "prepend")
+            whole = orjson.loads(value.text) if one.raw and value.is_raw and not changes else value.text
+            found.append({"dest": one.dest.text, "value": whole, "operation": one.operation or "overwrite"})
+        return found
+
     def texts(self, match: Match) -> dict[str, str]:
         """Values by their dest, which is a plain name here (of a header).
 

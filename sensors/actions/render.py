@@ -17,11 +17,12 @@ from retrain.events import JsonValue
 from retrain.manifests import Kinds, Plugged
 from retrain.manifests.argo import Shape
 from sensors.actions import plugged
+from sensors.actions.chosen import Guard
 from sensors.actions.kinds import RENDERERS
 from sensors.actions.match import Match
 from sensors.actions.parameters import Parameters, RenderError
 from sensors.actions.variables import compile_arguments
-from sensors.objects.sources import FETCHED, NoSources, Object, Sources, compile_object, identity, kind_of
+from sensors.objects.sources import FETCHED, NoSources, Sources, compile_object, identity, kind_of
 from sensors.shapes import Parameter
 from sensors.trigger_spec import (
     KINDS,
@@ -102,6 +103,7 @@ def _compile_changing(template: Template, parameters: Parameters, sources: Sourc
     source = _source_of(template)
     written = _written(template) | {name: one.body for name, one in template.plugged.items()}
     fill = _compile_fill(template, written)
+    guard = _guard(template)
     if source is not None:
         compile_object(source, sources)  # what is wrong with it is wrong at once
 
@@ -110,7 +112,7 @@ def _compile_changing(template: Template, parameters: Parameters, sources: Sourc
         if not _same_place(source, _source_of(changed)):
             raise RenderError("a parameter changes where the object comes from: an event cannot choose that")
         try:
-            return _compile_template(changed, sources, filled=True)(match)
+            return _compile_template(changed, sources, guard)(match)
         except ConfigError as error:
             raise RenderError(f"the template as its parameters made it: {error}") from error
 
@@ -167,8 +169,17 @@ def _read_template(document: JsonValue, kinds: Kinds) -> Template:
         raise RenderError(f"the template as its parameters made it: {where}: {first['msg']}") from error
 
 
-def _compile_template(template: Template, sources: Sources, *, filled: bool = False) -> Render:
-    """`filled`: there is nothing of the user's own text left to fill in, but in an object that is fetched."""
+def _guard(template: Template) -> Guard:
+    """Of the template as it is written: what it says beside its object, and the object where it holds that."""
+    body, source = template.argo_workflow or template.k8s, _source_of(template)
+    if body is None or source is None or kind_of(source) in FETCHED:
+        return Guard(_fields(body))
+    return Guard(_fields(body), compile_object(source, NO_SOURCES)())
+
+
+def _compile_template(template: Template, sources: Sources, guard: Guard | None = None) -> Render:
+    """`guard`: parameters have changed the template, and nothing of the user's own text is left to fill in, but in an
+    object that is fetched."""
     kinds = kinds_of(template)
     if len(kinds) != 1:
         raise ConfigError(f"a trigger's template has one kind, not {' and '.join(kinds) or 'none'}")
@@ -176,7 +187,7 @@ def _compile_template(template: Template, sources: Sources, *, filled: bool = Fa
         case Http() as body:
             return _compile_http(body)
         case (K8s() | ArgoWorkflow()) as body:
-            return _compile_object(kinds[0], body, sources, filled=filled)
+            return _compile_object(kinds[0], body, sources, guard)
         case Log() as body:
             action: Action = {"kind": "log", **_written(body)}
             return lambda _match: dict(action)
@@ -213,33 +224,43 @@ def _compile_http(http: Http) -> Render:
     return render
 
 
-def _compile_object(kind: str, body: K8s | ArgoWorkflow, sources: Sources, *, filled: bool) -> Render:
+def _compile_object(kind: str, body: K8s | ArgoWorkflow, sources: Sources, changed: Guard | None) -> Render:
     take = compile_object(body.source, sources)
     parameters = Parameters(body.parameters)
-    action: Action = {"kind": kind}
-    action |= {name: value for name, value in _written(body).items() if name not in ("source", "parameters")}
-    action["operation"] = body.operation or ("create" if kind == "k8s" else "submit")
-    if body.source is not None and kind_of(body.source) in FETCHED:
-        fill = _fill_fetched(take)
-    else:
-        fill = _fill_written(take(), filled=filled)
-    return lambda match: {**action, "resource": parameters.apply(fill(match), match)}
+    fields = _fields(body)
+    guard = changed or Guard(fields)
+    is_fetched = body.source is not None and kind_of(body.source) in FETCHED
+    fill = _compile_filling(enabled=is_fetched or changed is None)
+
+    def render(match: Match) -> Action:
+        written = take()
+        resource = parameters.apply(fill(written, match), match)
+        live: Action = {"live": parameters.steps(match)} if fields.get("liveObject") else {}
+        return guard.marked({"kind": kind, **fields, **live, "resource": resource}, written)
+
+    return render
 
 
-def _fill_written(resource: JsonValue, *, filled: bool) -> Callable[[Match], JsonValue]:
-    fill = None if filled else compile_arguments(resource)
-    return fill or (lambda _match: resource)
+def _fields(body: K8s | ArgoWorkflow | None) -> Action:
+    """What an action says beside its object."""
+    if body is None:
+        return {}
+    fields: Action = {name: value for name, value in _written(body).items() if name not in ("source", "parameters")}
+    fields["operation"] = body.operation or ("create" if isinstance(body, K8s) else "submit")
+    return fields
 
 
-def _fill_fetched(take: Object) -> Callable[[Match], JsonValue]:
-    """The object may be another one next time, and then has other variables."""
-    last: list[tuple[JsonValue, Callable[[Match], JsonValue]]] = []
+def _compile_filling(*, enabled: bool) -> Callable[[JsonValue, Match], JsonValue]:
+    """What fills the variables of an object, which may be another one next time and then has others."""
+    last: list[tuple[JsonValue, Callable[[Match], JsonValue] | None]] = []
 
-    def fill(match: Match) -> JsonValue:
-        resource = take()
+    def fill(resource: JsonValue, match: Match) -> JsonValue:
+        if not enabled:
+            return resource
         if not last or last[0][0] is not resource:
-            last[:] = [(resource, _fill_written(resource, filled=False))]
-        return last[0][1](match)
+            last[:] = [(resource, compile_arguments(resource))]
+        made = last[0][1]
+        return resource if made is None else made(match)
 
     return fill
 

@@ -16,6 +16,7 @@ from sensors.actions.variable_table import portable_source
 from sensors.actions.variables import variables_in
 from sensors.actions.windows import WINDOWS
 from sensors.checks.filters import Where, compiles
+from sensors.checks.objects import check_object
 from sensors.checks.triggers import Scope
 from sensors.shapes import Parameter, ParameterSource
 from sensors.trigger_spec import BUILT, ArgoWorkflow, Http, K8s, Kafka, Retrain, Source, Template, kinds_of
@@ -84,6 +85,8 @@ def _check_kind(template: Template, at: Where, scope: Scope) -> Iterator[Problem
                 yield from _check_operation(body.operation, known, here)
                 yield from _check_source(body.source, (*here, "source"))
                 yield from _check_variables(body.source, (*here, "source", "resource"), scope)
+                if isinstance(body, K8s):
+                    yield from check_object(body, here, scope)
             case Http():
                 yield from check_parameters(body.dynamic_headers, (*here, "dynamicHeaders"), scope)
             case Kafka() if body.schema_registry is not None:

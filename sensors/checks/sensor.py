@@ -12,6 +12,7 @@ from sensors import dependency_spec, trigger_spec
 from sensors.actions.render import chosen_by_event
 from sensors.checks.actions import check_parameters, check_template, unsupported
 from sensors.checks.filters import Where, check_filters, check_logical, check_transform
+from sensors.checks.objects import check_policy
 from sensors.checks.triggers import Scope, check_decision, check_dependency, names_of
 from sensors.dependency_spec import Dependency
 from sensors.trigger_spec import Trigger
@@ -104,14 +105,13 @@ def _check_execution(one: Trigger, at: Where, scope: Scope) -> Iterator[Problem]
         return
     for field, written, kinds, what in (
         ("status", policy.status, _ANSWERS, "policy.status tells which HTTP answers are good"),
-        ("k8s", policy.k8s, _OBJECTS, "policy.k8s waits for labels of an object"),
+        ("k8s", policy.k8s, _OBJECTS, "policy.k8s waits for an object to become as wanted"),
     ):
         if written is not None and not any(getattr(template, kind) is not None for kind in kinds):
             message = f"{what}; for this kind of trigger it changes nothing"
             yield Problem((*at, "policy", field), "ignored-field", message, "warning")
-    if policy.k8s is not None and not policy.k8s.labels:
-        message = "policy.k8s waits for labels, and names none"
-        yield Problem((*at, "policy", "k8s", "labels"), "missing-field", message)
+    if policy.k8s is not None:
+        yield from check_policy(policy.k8s, (*at, "policy", "k8s"), scope)
 
 
 def _check_dlq(one: Trigger, at: Where, scope: Scope) -> Iterator[Problem]:

@@ -16,7 +16,8 @@ import orjson
 
 from retrain.errors import ConfigError, Permanent
 from retrain.events import OWN_SOURCE, Event
-from sensors.actions.render import NO_SOURCES, compile_trigger
+from sensors.actions.engine import for_engine
+from sensors.actions.render import NO_SOURCES, Render, compile_trigger
 from sensors.core.addresses import ABSENT, DEPENDENCY, TRIGGER, Address, Matches, address_of, owner_of
 from sensors.core.cells import TRIGGER as OF_TRIGGER
 from sensors.core.cells import Batch, Cell, CellId, Join, Silence
@@ -33,7 +34,8 @@ from sensors.core.waiting import waiting_of
 from sensors.filtering.content import Content
 from sensors.filtering.transform import compile_transform
 from sensors.objects.sources import Sources
-from sensors.spec import SensorDocument
+from sensors.spec import Mode, SensorDocument
+from sensors.trigger_spec import Trigger
 
 __all__ = [
     "UNMATCHED",
@@ -58,6 +60,10 @@ MOST_ADDRESSES = 4096
 UNMATCHED = Step((Decision(None, Outcome.UNMATCHED, "no dependency waits for this source and name"),))
 
 
+def _compile(trigger: Trigger, *, sources: Sources, ours: bool, engine: str | None) -> Render:
+    return for_engine(compile_trigger(trigger, sources, ours=ours), engine)
+
+
 class Sensor:
     """A compiled Sensor. `digest` changes with its spec; `start` says where in the log it begins. `addresses` and
     `matchers` say which events concern it, besides those of which it is the owner (addresses.py)."""
@@ -73,17 +79,17 @@ class Sensor:
         """
         self.name = document.name
         self.digest = _digest(document)
+        self.mode: Mode = document.mode
         document = without_foreign(document)
         spec = document.spec
         self.start: Literal["now", "earliest"] | datetime = spec.start or "now"
-        self.mode: Literal["active", "shadow", "suspended"] = spec.mode or "active"
         # The last of several with one name counts, as upstream has it.
         written = {one.name: one for one in spec.dependencies}
         self._dependencies = {name: DependencyRule(one, ours=document.ours) for name, one in written.items()}
         order = tuple(written)
         by = {name: one.by for name, one in self._dependencies.items()}
         self._triggers: dict[str, TriggerRule] = {}
-        compile_one = partial(compile_trigger, sources=sources, ours=document.ours)
+        compile_one = partial(_compile, sources=sources, ours=document.ours, engine=document.engine)
         for one in spec.triggers:
             rule = TriggerRule(one, order, by, spec.priority or 0, compile_one)
             if rule.name in self._triggers:
@@ -277,4 +283,6 @@ def _no_events(key: str) -> Event:
 
 def _digest(document: SensorDocument) -> str:
     written = document.model_dump(mode="json", by_alias=True, exclude_unset=True, include={"apiVersion", "spec"})
+    if not document.ours and document.mode != "active":  # which only its annotation says
+        written["mode"] = document.mode
     return sha256(orjson.dumps(written, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tests.servers.cluster_server import ClusterServer
     from tests.servers.http_server import HttpServer
     from tests.servers.kafka_server import KafkaServer
+    from tests.servers.kube_lab import Lab
     from tests.servers.kube_server import KubeApi
+    from tests.servers.platform_image import PlatformImage
     from tests.servers.prometheus_server import PrometheusServer
 
 Folders = pytest.TempPathFactory
@@ -138,6 +140,15 @@ def kube_api(tmp_path_factory: Folders) -> Iterator[KubeApi]:
 
 
 @pytest.fixture(scope="session")
+def kube_lab(tmp_path_factory: Folders) -> Iterator[Lab]:
+    """An API server, its etcd and Argo's controller, each to be killed alone; without nodes."""
+    from tests.servers import kube_lab
+
+    with kube_lab.lab(tmp_path_factory.mktemp("lab") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[ClusterServer]:
     """The machine's Kubernetes of one node: pods run there. Each test makes namespaces of its own."""
     from tests.servers import cluster_server
@@ -171,3 +182,11 @@ def flux(cluster: ClusterServer) -> Iterator[ClusterServer]:
 
     with cluster_server.flux(cluster) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def image() -> PlatformImage:
+    """The platform as an image, made of this work tree by the Dockerfile."""
+    from tests.servers import platform_image
+
+    return platform_image.platform_image()

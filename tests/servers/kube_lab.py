@@ -64,16 +64,30 @@ class Lab:
         self.until_answers()
 
     def until_answers(self) -> None:
-        """Wait until the API server reads and writes Workflows."""
+        """Wait until the API server says that it is ready, and knows Workflows."""
 
         def answers() -> bool:
-            try:
-                self.api.ask("GET", f"{WORKFLOWS}/workflows?limit=1")
-            except OSError:  # HTTPError is one, too
-                return False
-            return True
+            return self.api.answers("/readyz") and self.api.answers(f"{WORKFLOWS}/workflows?limit=1")
 
         wait_until(answers, "the API server and its etcd")
+
+    def account(self, namespace: str, by: str = "") -> str:
+        """A kubeconfig of a ServiceAccount that may do everything with the namespace's Workflows, and nothing else.
+
+        `by`: the address of a proxy that it goes by.
+        """
+        rights = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+        accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+        name = {"metadata": {"name": "retrain"}}
+        rule = {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["*"]}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "retrain"}
+        whom = {"kind": "ServiceAccount", "name": "retrain", "namespace": namespace}
+        self.api.ask("POST", accounts, name)
+        self.api.ask("POST", f"{rights}/roles", {**name, "rules": [rule]})
+        self.api.ask("POST", f"{rights}/rolebindings", {**name, "roleRef": role, "subjects": [whom]})
+        asked = {"spec": {"expirationSeconds": 24 * 3600}}
+        token = self.api.ask("POST", f"{accounts}/retrain/token", asked)["status"]["token"]
+        return self.api.kubeconfig(token, f"https://{by}" if by else "")
 
     def workflows(self, namespace: str) -> list[dict[str, Any]]:
         """All Workflows of a namespace, page by page."""

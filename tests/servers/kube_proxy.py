@@ -1,8 +1,8 @@
 """A proxy in front of an API server that misbehaves as servers and networks do: it understands what is asked.
 
-It speaks TLS with a certificate of the server's own authority, so a client trusts it as it does the server. What it does
-to a request is drawn by `Spoil`s, in order, from a seed: the same seed, the same draws. Watches are told apart from
-other requests. Everything is counted in `seen` (what was asked) and `done` (what was spoiled).
+It speaks TLS with a certificate of the server's own authority, so clients trust it as they do the server. What befalls
+a request is said by `Spoil`s and drawn from a seed. Watches are told apart from other requests. `seen` counts what was
+asked, `done` what was spoiled.
 """
 
 from __future__ import annotations
@@ -24,11 +24,23 @@ from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from tests.servers.kube_server import KubeApi
+from tests.servers.launch import free_port
 
 How = Literal["refuse", "lose", "answer", "delay", "expire", "bookmarks"]
 HOPS = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host"})
-EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
-EXPIRED |= {"message": "too old resource version: 1 (2)"}
+EXPIRED = orjson.dumps(
+    {
+        "type": "ERROR",
+        "object": {
+            "apiVersion": "v1",
+            "kind": "Status",
+            "status": "Failure",
+            "reason": "Expired",
+            "code": 410,
+            "message": "too old resource version: 1 (2)",
+        },
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +74,21 @@ class KubeProxy:
     done: Counter[str] = field(default_factory=Counter)
     dice: random.Random = field(default_factory=lambda: random.Random(7))
     _watches: dict[int, web.BaseRequest] = field(default_factory=dict)
-    _portal: BlockingPortal | None = None
+    portal: BlockingPortal | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     @property
     def kubeconfig(self) -> str:
         """The administrator's, by way of the proxy."""
-        return self.target.kubeconfig(server=f"https://127.0.0.1:{self.port}")
+        return self.target.kubeconfig(server=f"https://{self.address}")
 
     def cut_watches(self) -> None:
         """Reset all watches that run. From any thread."""
-        assert self._portal is not None
-        self._portal.call(self._cut)
+        assert self.portal is not None
+        self.portal.call(self._cut)
 
     def _cut(self) -> None:
         for request in list(self._watches.values()):
@@ -88,8 +104,8 @@ class KubeProxy:
     @contextmanager
     def cutting(self, seconds: float) -> Generator[None]:
         """Watches live no longer than this while the block lasts. From any thread."""
-        assert self._portal is not None
-        task = self._portal.start_task_soon(self.cut_every, seconds)
+        assert self.portal is not None
+        task = self.portal.start_task_soon(self.cut_every, seconds)
         try:
             yield
         finally:
@@ -112,7 +128,7 @@ class KubeProxy:
                     await anyio.sleep(spoil.after_s)
                 case "lose" | "expire" | "bookmarks":
                     pass
-        hows = {one.how for one in spoils}
+        hows: set[How] = {one.how for one in spoils}
         try:
             async with session.request(
                 request.method, request.raw_path, headers=_passed(request.headers), data=body or None
@@ -133,7 +149,7 @@ class KubeProxy:
         out = web.StreamResponse(status=answer.status, headers=_passed(answer.headers))
         await out.prepare(request)
         if "expire" in hows:
-            await out.write(orjson.dumps({"type": "ERROR", "object": EXPIRED}) + b"\n")
+            await out.write(EXPIRED + b"\n")
             return out
         self._watches[id(request)] = request
         try:
@@ -170,13 +186,11 @@ async def kube_proxy(target: KubeApi) -> AsyncGenerator[KubeProxy]:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             return await made.handle(session, request)
 
-        runner = web.ServerRunner(web.Server(handle))
+        runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_certificate(target), shutdown_timeout=0.1)
-        await site.start()
-        assert site._server is not None  # noqa: SLF001 - its port is told nowhere else
-        made.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]  # noqa: SLF001
+        made.port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", made.port, ssl_context=_certificate(target)).start()
         yield made
 
 
@@ -184,7 +198,7 @@ async def kube_proxy(target: KubeApi) -> AsyncGenerator[KubeProxy]:
 def proxied(target: KubeApi) -> Generator[KubeProxy]:
     """The same for what is not async: the proxy lives in a thread of its own."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(kube_proxy(target)) as made:
-        made._portal = portal  # noqa: SLF001
+        made.portal = portal
         yield made
 
 

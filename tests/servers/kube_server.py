@@ -74,11 +74,17 @@ class KubeApi(Program):
         self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
 
     def _ready(self) -> bool:
-        if not super()._ready():
-            return False
+        # It answers before it is ready, and makes the namespace a moment after.
+        return super()._ready() and self.answers("/readyz") and self.answers("/api/v1/namespaces/default")
+
+    def answers(self, path: str) -> bool:
+        """Whether it says 200 to a GET."""
         try:
-            self.ask("GET", "/api/v1/namespaces/default")  # made a moment after it has begun to answer
-        except (urllib.error.URLError, OSError, ValueError):
+            self.text(path)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except (OSError, ValueError):
             return False
         return True
 

@@ -34,11 +34,11 @@ debian() {
 }
 
 build() {
-  local tar=$1 tag=$2 engine
+  local tar=$1 tag=$2
   exec 9>"$home/lock" # one builds, the others wait and find the layers
   flock 9
   engine=$(engine_started)
-  trap 'kill "$engine"; tail --pid="$engine" -f /dev/null; umount --lazy "$home/engine/exec/netns/default" 2>/dev/null || true' EXIT
+  trap engine_ended EXIT
   client image inspect "debian:$suite-slim" >/dev/null 2>&1 || client import "$base" "debian:$suite-slim" >/dev/null
   # --network=host: the engine makes no network of its own here. The machine may trust a proxy that the image should not.
   client build --quiet --network=host --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt \
@@ -57,6 +57,12 @@ engine_started() {
     sleep 0.5
   done
   echo $!
+}
+
+engine_ended() {
+  kill "$engine"
+  tail --pid="$engine" -f /dev/null
+  umount --lazy "$home/engine/exec/netns/default" 2>/dev/null || true
 }
 
 # Debian's client: it brings BuildKit, which newer ones keep in a plugin.

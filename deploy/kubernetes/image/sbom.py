@@ -1,23 +1,20 @@
-"""What is in the image, as CycloneDX: `sbom.py LOCK ENVIRONMENT` writes it to stdout.
+"""What is in the image, as CycloneDX: `sbom.py LOCK ENVIRONMENT DEBIAN` writes it to stdout.
 
-LOCK is what `uv export --format cyclonedx1.5` says of the lock, with files, sums and who needs whom. Of it stays what is
-installed in ENVIRONMENT; licences and Debian's packages are added. Runs on the image's own Python, with nothing installed.
+LOCK is what `uv export --format cyclonedx1.5` says of the lock: files, sums, who needs whom. Of it stays what is
+installed in ENVIRONMENT; licences are added, and the packages that DEBIAN lists. Runs on the image's own Python alone.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-FIELDS = "${Package}\t${Version}\t${Architecture}\n"
 
-
-def main(lock: Path, environment: Path) -> None:
+def main(lock: Path, environment: Path, system: Path) -> None:
     """Write the list. Ends with an error where something is installed that is not in the lock."""
     bom: dict[str, Any] = json.loads(lock.read_text())
     places = [str(place) for place in environment.glob("lib/python3*/site-packages")]
@@ -27,7 +24,7 @@ def main(lock: Path, environment: Path) -> None:
         sys.exit(f"installed, and not in the lock: {', '.join(sorted(missing))}")
     for one in components:
         one.update(licences(installed[normal(one["name"])]))
-    bom["components"] = [*components, *debian()]
+    bom["components"] = [*components, *debian(system.read_text())]
     kept = {bom["metadata"]["component"]["bom-ref"], *(one["bom-ref"] for one in components)}
     bom["dependencies"] = [narrowed(one, kept) for one in bom["dependencies"] if one["ref"] in kept]
     json.dump(bom, sys.stdout, indent=1)
@@ -43,7 +40,9 @@ def licences(found: Distribution) -> dict[str, Any]:
     if expression := found.metadata["License-Expression"]:
         return {"licenses": [{"expression": expression}]}
     classifiers = [one for one in found.metadata.get_all("Classifier") or [] if one.startswith("License ::")]
-    return {"licenses": [{"license": {"name": one.rpartition(" :: ")[2]}} for one in classifiers]} if classifiers else {}
+    return (
+        {"licenses": [{"license": {"name": one.rpartition(" :: ")[2]}} for one in classifiers]} if classifiers else {}
+    )
 
 
 def narrowed(needs: dict[str, Any], kept: set[str]) -> dict[str, Any]:
@@ -51,16 +50,14 @@ def narrowed(needs: dict[str, Any], kept: set[str]) -> dict[str, Any]:
     return {**needs, "dependsOn": [ref for ref in needs.get("dependsOn", ()) if ref in kept]}
 
 
-def debian() -> list[dict[str, Any]]:
-    """Debian's packages, as dpkg knows them."""
-    asked = subprocess.run(["dpkg-query", "-W", "-f", FIELDS], capture_output=True, text=True, check=True)
-    rows = [line.split("\t") for line in asked.stdout.splitlines()]
+def debian(rows: str) -> list[dict[str, Any]]:
+    """Debian's packages, of a list with name, version and architecture in each line."""
     return [
         {"type": "library", "bom-ref": f"deb-{name}@{version}", "name": name, "version": version,
          "purl": f"pkg:deb/debian/{name}@{version}?arch={architecture}&distro=debian-12"}
-        for name, version, architecture in rows
+        for name, version, architecture in (line.split() for line in rows.splitlines())
     ]  # fmt: skip
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

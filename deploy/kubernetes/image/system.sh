@@ -1,12 +1,12 @@
 #!/bin/sh
-# What the image has of Debian, and what it lacks: no compilers, no Perl beyond Debian's own base, no documentation.
+# What the image has of Debian, and what it lacks: no compilers, no documentation.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get upgrade -y -qq
 apt-get install -y -qq --no-install-recommends ca-certificates git openssh-client python3 tini
-# git's commands for fetching, committing and pushing are C; what is Perl in it (send-email, svn) is not used here.
-dpkg --purge --force-depends perl libperl5.36 perl-modules-5.36 liberror-perl
+mkdir -p /usr/share/sbom
+dpkg-query -W -f '${Package} ${Version} ${Architecture}\n' >/usr/share/sbom/debian.txt
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*
 find /var/log -type f -delete

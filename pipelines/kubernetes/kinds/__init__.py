@@ -18,6 +18,7 @@ from pipelines.kubernetes.kinds import (
     spark_application,
     train_job,
     volcano_job,
+    workflow,
 )
 from pipelines.kubernetes.kinds.conditioned import (
     conditioned,
@@ -47,6 +48,7 @@ _ALL = (
     spark_application.KIND,
     inference_service.KIND,
     volcano_job.KIND,
+    workflow.KIND,
 )
 KINDS: dict[tuple[str, str], Kind] = {(one.group, one.kind): one for one in _ALL}
 """(API group, kind) -> the kind."""

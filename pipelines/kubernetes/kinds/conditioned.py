@@ -89,7 +89,7 @@ def _read_outputs(kind: Kind, found: Object) -> Reading:
     known = [(str(one.get("name")), str(one.get("value"))) for one in items(mapping(reading.outputs).get("parameters"))]
     outputs = parameters([*_outputs(found), *known])
     nodes = reading.nodes
-    root = metadata_of(found).get("name")
+    root = word(metadata_of(found).get("name"))
     if outputs and nodes and root in nodes:
         nodes = {**nodes, root: {**nodes[root], "outputs": outputs}}
     return replace(reading, outputs=outputs, nodes=nodes)

@@ -7,7 +7,11 @@ Source: pkg/apis/kubeflow.org/v1/common_types.go of kubeflow/training-operator v
 
 from __future__ import annotations
 
-from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Reading, Remove
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.kubernetes.kinds.port import Change, Control, Kind, Merge, Object, Reading, Remove, Verb
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
     Part,
@@ -35,7 +39,7 @@ NAMES = {
 
 def read(found: Object) -> Reading:
     """What a training job says, with its replicas as parts."""
-    return with_nodes(found, _whole(found), _parts(found))
+    return with_nodes(found, _whole(found), [one.part for one in _replicas(found)])
 
 
 def _whole(found: Object) -> Reading:
@@ -54,35 +58,41 @@ def _whole(found: Object) -> Reading:
     return Reading("Pending", "", started, pods=pods)
 
 
-def _replicas(found: Object) -> list[tuple[str, int, int, int, int]]:
-    """Of each type of replica its name, and how many are wanted, active, succeeded and failed."""
+@dataclass(frozen=True, slots=True)
+class _Replicas:
+    """Pods of one type: how many are wanted, run and have ended."""
+
+    name: str
+    wanted: int
+    active: int
+    succeeded: int
+    failed: int
+
+    @property
+    def part(self) -> Part:
+        phase = phase_of_pods(self.active, self.succeeded, self.failed)
+        return Part(self.name, phase, f"{self.active + self.succeeded}/{self.wanted} pods")
+
+
+def _replicas(found: Object) -> list[_Replicas]:
     wanted = next((mapping(body) for key, body in spec_of(found).items() if key.endswith("ReplicaSpecs")), {})
     states = mapping(status_of(found).get("replicaStatuses"))
-    return [
-        (
-            name,
-            count(mapping(wanted.get(name)).get("replicas")) or 1,
-            *(count(mapping(states.get(name)).get(word)) for word in ("active", "succeeded", "failed")),
-        )
-        for name in {**wanted, **states}
-    ]
+    return [_of_type(name, mapping(wanted.get(name)), mapping(states.get(name))) for name in {**wanted, **states}]
+
+
+def _of_type(name: str, spec: Mapping[str, Any], state: Mapping[str, Any]) -> _Replicas:
+    active, succeeded, failed = (count(state.get(word)) for word in ("active", "succeeded", "failed"))
+    return _Replicas(name, count(spec.get("replicas")) or 1, active, succeeded, failed)
 
 
 def _pods(found: Object) -> str:
     replicas = _replicas(found)
-    active, ended = sum(one[2] for one in replicas), sum(one[3] + one[4] for one in replicas)
-    return counted(sum(one[1] for one in replicas) - active - ended, active, ended)
-
-
-def _parts(found: Object) -> list[Part]:
-    return [
-        Part(name, phase_of_pods(active, succeeded, failed), f"{active + succeeded}/{wanted} pods")
-        for name, wanted, active, succeeded, failed in _replicas(found)
-    ]
+    active, ended = sum(one.active for one in replicas), sum(one.succeeded + one.failed for one in replicas)
+    return counted(sum(one.wanted for one in replicas) - active - ended, active, ended)
 
 
 def stop(found: Object) -> Change:
-    """End it as Failed, with its record kept, by a deadline that has passed; one that has not begun has none to pass."""
+    """End it as Failed, its record kept, by a deadline that has passed; one that has not begun has none to pass."""
     begun = time_of(status_of(found).get("startTime")) is not None
     return Merge({"spec": {"runPolicy": {"activeDeadlineSeconds": 1}}}) if begun else Remove()
 
@@ -100,7 +110,7 @@ def pods_of(found: Object) -> str:
 
 
 def _kind(kind: str, plural: str) -> Kind:
-    controls = {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume}
+    controls: dict[Verb, Control] = {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume}
     return Kind("kubeflow.org", "v1", kind, plural, read, pods_of, controls)
 
 

@@ -89,7 +89,7 @@ class Kind:
     plural: str
     read: Read
     pods: Callable[[Object], str] = no_pods
-    controls: Mapping[Verb, Control] = field(default_factory=lambda: NOTHING)
+    controls: Mapping[Verb, Control] = field(default_factory=dict[Verb, Control])
 
     @property
     def api_version(self) -> str:

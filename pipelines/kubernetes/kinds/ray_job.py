@@ -61,7 +61,7 @@ def _reason(found: Object, job: str) -> str:
 
 
 def stop(found: Object) -> Change:
-    """End it as Failed, with its record kept, by a deadline that has passed; one that has not begun has none to pass."""
+    """End it as Failed, its record kept, by a deadline that has passed; one that has not begun has none to pass."""
     begun = time_of(status_of(found).get("startTime")) is not None
     return Merge({"spec": {"activeDeadlineSeconds": 1}}) if begun else Remove()
 

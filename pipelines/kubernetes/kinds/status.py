@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
+from pipelines.core.nodes import to_rfc3339
 from pipelines.kubernetes.kinds.port import NOTHING, Object, Phase, Reading
-from retrain.events import JsonValue, parse_time, to_rfc3339
+from retrain.events import JsonValue, parse_time
 
 SUSPENDED = "suspended"
 LONGEST = 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from pipelines.kubernetes.kinds.port import ENDED, Kind, Object, Phase, Reading
 from pipelines.kubernetes.reading import unpacked
@@ -51,7 +51,7 @@ def moment(text: object) -> datetime | None:
 
 def _phase(status: Mapping[str, Any]) -> Phase:
     said = status.get("phase")
-    return cast("Phase", said) if said in ENDED or said == "Running" else "Pending"
+    return said if said in ENDED or said == "Running" else "Pending"
 
 
 def _pods(nodes: Mapping[str, Any]) -> str:

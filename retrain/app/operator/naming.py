@@ -1,4 +1,4 @@
-"""Names inside the platform, which knows no namespaces: with all of them watched, `pairs` in `team-a` is `pairs.team-a`.
+"""Names inside the platform, which knows no namespaces: with all of them watched, `x` in `team-a` is `x.team-a`.
 
 A namespace's name has no dot, so that the two parts can always be told apart, and a pattern stays in its namespace. All
 that a document refers to by name is meant in its own namespace. With one namespace watched, names stay as they are.

@@ -1,4 +1,4 @@
-"""All objects that are watched: of each its newest version, and the last one without an error. Pure.
+"""All objects that are watched: of each its newest version, the last one without an error, and the one that runs. Pure.
 
 What the world is depends on what was seen of each object, in its own order, and not on how the objects' changes were
 mixed: two platforms that watch one cluster run the same project.
@@ -6,23 +6,25 @@ mixed: two platforms that watch one cluster run the same project.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, cast
 
 import orjson
 
 from retrain.app.operator.judging import Verdict
 from retrain.app.operator.watched import Key, Object
 from retrain.app.projects.catalog import Item
-from retrain.app.projects.known import Known
+from retrain.app.projects.known import Built, Known
 from retrain.app.projects.project import Project, project_of
-from retrain.manifests import Finding, Loaded, Problem
+from retrain.manifests import Document, Finding, Kinds, Loaded, Problem
+from retrain.manifests.objects import LAST_APPLIED
 
 Judge = Callable[[Object], Verdict]
-NOT_WRITTEN = frozenset({"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"})
+WRITTEN = ("name", "namespace", "labels")
+"""What of `metadata`, beside annotations, a user writes."""
 SAME = "duplicate-name"
+CANNOT = "cannot-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +51,35 @@ class Version:
 
 @dataclass(slots=True)
 class Standing:
-    """How an object stands. `good`: its last version without an error; None: there was none.
-
-    `refused`: why the newest cannot be run although there is no error in it: what it names is missing, another has its
-    name.
-    """
+    """How an object stands. `good`: its last version without an error; `ran`: the last that the platform took; None:
+    there was none. `refused`: why `good` cannot be run although nothing in it is wrong."""
 
     newest: Version
     good: Version | None
+    ran: Version | None = None
     refused: tuple[Finding, ...] = ()
+    barred: frozenset[str] = frozenset()
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What is wrong with the newest version."""
-        return (*self.newest.verdict.findings, *self.refused)
+    def wanted(self) -> Version | None:
+        """The version that is to run."""
+        return next((one for one in (self.good, self.ran) if one is not None and one.digest not in self.barred), None)
 
-    @property
-    def runs(self) -> Version | None:
-        """The version that runs: the newest if it can, else the last that could."""
-        return self.good
+    def see(self, found: Object) -> None:
+        """The newest version once more: with another status, or something else that no user has written."""
+        before, now = self.newest, replace(self.newest, found=found)
+        self.newest = now
+        self.good = now if self.good is before else self.good
+        self.ran = now if self.ran is before else self.ran
 
-    @property
-    def up_to_date(self) -> bool:
-        return self.good is self.newest and not self.refused
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the world comes to: the project, whose versions are in it, and what is to be said because of others."""
+
+    project: Project
+    running: Mapping[Key, Version]
+    said: Mapping[Key, tuple[Finding, ...]]
 
 
 @dataclass(slots=True)
@@ -79,8 +87,9 @@ class World:
     """Objects by their keys."""
 
     judge: Judge
+    unseen: frozenset[str] = frozenset()
+    """Codes of findings that mean nothing here, because what they tell of is not watched."""
     standings: dict[Key, Standing] = field(default_factory=dict[Key, Standing])
-    _known: Known = field(default_factory=Known)
 
     # --- what is seen ------------------------------------------------------------------------------------------------
 
@@ -90,15 +99,14 @@ class World:
         if found["metadata"].get("deletionTimestamp"):
             return self.lose(key)
         before, digest = self.standings.get(key), digest_of(found)
-        if before is not None and before.newest.digest == digest and before.newest.uid == uid_of(found):
-            # Its status, or something else that no user has written.
-            before.newest = _refreshed(before.newest, found, same=before.good is before.newest, standing=before)
+        if before is not None and before.newest.uid != str(found["metadata"].get("uid", "")):
+            before = None  # another one has its name
+        if before is not None and before.newest.digest == digest:
+            before.see(found)
             return False
         version = Version(found, digest, self.judge(found))
-        good = version if version.verdict.item is not None else None
-        if good is None and before is not None and before.newest.uid == version.uid:
-            good = before.good
-        self.standings[key] = Standing(version, good)
+        good = version if version.verdict.item is not None else before.good if before is not None else None
+        self.standings[key] = Standing(version, good, before.ran if before is not None else None)
         return True
 
     def lose(self, key: Key) -> bool:
@@ -109,73 +117,99 @@ class World:
         """These are all objects of a resource; whether anything has changed."""
         found = {Key.of(one): one for one in objects}
         gone = [key for key in self.standings if key.resource == resource and key not in found]
-        changed = [self.lose(key) for key in gone]
-        changed += [self.see(one) for one in found.values()]
+        changed = [self.lose(key) for key in gone] + [self.see(one) for one in found.values()]
         return any(changed)
 
-    def restore(self, objects: Iterable[Object]) -> list[Key]:
-        """Good versions from before a restart; the keys of those that are none any more."""
-        lost: list[Key] = []
+    def restore(self, objects: Iterable[Object]) -> None:
+        """What ran before a restart. What has an error by now is left out."""
         for found in objects:
-            key = Key.of(found)
             version = Version(found, digest_of(found), self.judge(found))
-            if version.verdict.item is None:
-                lost.append(key)
-            else:
-                self.standings[key] = Standing(version, version)
-        return lost
+            if version.verdict.item is not None:
+                self.standings[Key.of(found)] = Standing(version, version, version)
 
-    # --- what is made of it ------------------------------------------------------------------------------------------
+    # --- what becomes of it ------------------------------------------------------------------------------------------
+
+    def outlook(self) -> Outlook:
+        """What is to run. Of several objects that have one name inside the platform, the oldest does."""
+        wanted = [(version, key) for key, one in self.standings.items() if (version := one.wanted) is not None]
+        running: dict[Key, Version] = {}
+        first: dict[tuple[str, str], Key] = {}
+        said: dict[Key, tuple[Finding, ...]] = {}
+        for version, key in sorted(wanted, key=lambda one: (one[0].age, one[1])):
+            document = _item(version).document
+            older = first.setdefault((document.kind, document.name), key)
+            if older == key:
+                running[key] = version
+            else:
+                message = f"{older} is older and has this name, too; delete one of them, or name it otherwise"
+                said[key] = (document.finding(Problem(("metadata", "name"), SAME, message)),)
+        project = _project(running)
+        for key, finding in _by_key(running, project.findings):
+            if finding.code in self.unseen:
+                continue
+            # Objects come in any order: what another one lacks may come yet.
+            said[key] = (*said.get(key, ()), replace(finding, severity="warning"))
+        return Outlook(replace(project, findings=()), running, said)
+
+    def took(self, outlook: Outlook) -> None:
+        """The platform runs this now."""
+        for key, one in self.standings.items():
+            one.ran = outlook.running.get(key)
 
     def refuse(self, key: Key, message: str) -> None:
-        """The version that would run cannot be run now. `reconsider` tries it again."""
+        """The version that is wanted cannot be run now. The one that ran before is wanted instead."""
         standing = self.standings[key]
-        problem = Problem(("spec",), "cannot-run", message)
-        document = standing.newest.verdict.item.document if standing.newest.verdict.item else None
-        if document is not None:
-            standing.refused = (*standing.refused, document.finding(problem))
+        if (version := standing.wanted) is not None:
+            problem = Problem(("spec",), CANNOT, message)
+            standing.refused = standing.refused or (_item(version).document.finding(problem),)
+            standing.barred |= {version.digest}
 
     def reconsider(self) -> bool:
         """What was refused may be tried again; whether there was any."""
         refused = [one for one in self.standings.values() if one.refused]
         for one in refused:
-            one.refused = ()
+            one.refused, one.barred = (), frozenset()
         return bool(refused)
-
-    def project(self) -> tuple[Project, dict[Key, tuple[Finding, ...]]]:
-        """What runs, and what is to be said of objects because of others. Of several with one name the oldest runs."""
-        chosen: dict[tuple[str, str], tuple[Key, Version]] = {}
-        said: dict[Key, tuple[Finding, ...]] = {}
-        standing = [(one.good.age, key, one.good) for key, one in self.standings.items() if one.good is not None]
-        for _, key, version in sorted(standing, key=lambda one: (one[0], one[1])):
-            document = cast("Item", version.verdict.item).document
-            first = chosen.setdefault((document.kind, document.name), (key, version))
-            if first[0] != key:
-                message = f"{first[0]} is older and has this name, too; delete one of them, or name it otherwise"
-                said[key] = (document.finding(Problem(("metadata", "name"), SAME, message)),)
-        items = [cast("Item", version.verdict.item) for _, (_, version) in sorted(chosen.items())]
-        files = tuple(str(key) for key, version in chosen.values() if _is_told(version))
-        project = project_of(Loaded(files, (), tuple(one.document for one in items), ()), known=self._known)
-        keys = {str(key): key for key, _ in chosen.values()}
-        for finding in project.findings:
-            if (key := keys.get(finding.file)) is not None and finding.code not in _own_codes(self.standings[key]):
-                said[key] = (*said.get(key, ()), replace(finding, severity="warning"))
-        return replace(project, findings=()), said
 
     def objects(self, kind: str) -> list[Object]:
         """All objects of a kind as they were seen last."""
-        return [one.newest.found for one in self.standings.values() if one.newest.found["kind"] == kind]
+        found = (self.standings[key].newest.found for key in sorted(self.standings))
+        return [one for one in found if one["kind"] == kind]
 
 
 def digest_of(found: Object) -> str:
     """What changes when a user changes something of an object."""
-    from retrain.manifests.objects import LAST_APPLIED
-
-    metadata = {name: value for name, value in found["metadata"].items() if name not in NOT_WRITTEN}
-    metadata["annotations"] = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED}
-    body = {**{name: value for name, value in found.items() if name != "status"}, "metadata": metadata}
+    metadata = found["metadata"]
+    kept = {name: metadata[name] for name in WRITTEN if metadata.get(name)}
+    kept["annotations"] = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED}
+    body = {name: value for name, value in found.items() if name not in {"metadata", "status"}} | {"metadata": kept}
     return sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def uid_of(found: Object) -> str:
-    return str(found["metadata"].get("uid", ""))
+class _Judged(Known):
+    """Documents that were read already: what was made of each is known."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        super().__init__()
+        self._items = {id(item.document): item for item in items}
+
+    def build(self, document: Document, installed: Mapping[str, Kinds]) -> Built:  # noqa: ARG002 - as Known has it
+        return self._items[id(document)], []
+
+
+def _project(running: Mapping[Key, Version]) -> Project:
+    items = [_item(running[key]) for key in sorted(running)]
+    documents = tuple(item.document for item in items)
+    # What is wrong with templates is Argo's to say.
+    files = tuple(str(key) for key in sorted(running) if "workflowtemplates" not in key.resource)
+    return project_of(Loaded(files, (), documents, ()), known=_Judged(items))
+
+
+def _by_key(running: Mapping[Key, Version], findings: Iterable[Finding]) -> Iterator[tuple[Key, Finding]]:
+    keys = {str(key): key for key in running}
+    return ((keys[finding.file], finding) for finding in findings if finding.file in keys)
+
+
+def _item(version: Version) -> Item:
+    assert version.verdict.item is not None, "only versions without an error are wanted"
+    return version.verdict.item

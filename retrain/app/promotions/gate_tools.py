@@ -22,6 +22,7 @@ from retrain.errors import Permanent, Transient
 from retrain.events import JsonValue
 from retrain.store import Store, memos, runs
 from retrain.store.memos import MemoRow
+from retrain.store.runs import Engine
 from triggers.addresses import check_literal
 from triggers.port import Secrets
 from triggers.settings import HttpSettings
@@ -42,6 +43,8 @@ class GateGround:
     project: Path
     data: Path
     http: HttpSettings = field(default_factory=HttpSettings)
+    engine: Engine = "local"
+    """Who works on the workflows of gates that do not say it."""
 
 
 class GateTools:
@@ -106,7 +109,7 @@ class GateTools:
 
     def _submitted(self, connection: Connection, manifest: dict[str, Any], run_id: str) -> runs.RunRow:
         if (row := runs.get(connection, run_id)) is None:
-            submit(connection, RunRequest(run_id, None, manifest, {}), self._ground.clock)
+            submit(connection, RunRequest(run_id, None, manifest, {}, engine=self._ground.engine), self._ground.clock)
             row = runs.get(connection, run_id)
         assert row is not None
         return row

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from pipelines.artifacts.port import Artifacts
 from pipelines.core.node_selector import compile_selector
 from pipelines.core.nodes import Node
+from pipelines.kubernetes.creating import OpenCluster
 from pipelines.local.logs import Follower, LogLine, lines
 from pipelines.local.workspace import container_homes, open_workspace, run_directory
 from pipelines.pictures.reading import depths, in_order
@@ -102,6 +103,7 @@ class LogPlace:
     store: Store
     data: Path
     artifacts: Artifacts | None = None
+    cluster: OpenCluster | None = None
 
 
 Source = tuple[Mapping[str, Any], str, Path | Archived]

@@ -75,8 +75,8 @@ class Workshop:
             objects=ground.objects,
             artifacts=artifacts,
         )
-        self.crons = CronHost(ground.store, ground.clock)
-        self.bindings = BindingHost(ground.bus, ground.store, ground.clock)
+        self.crons = CronHost(ground.store, ground.clock, engine=settings.engine)
+        self.bindings = BindingHost(ground.bus, ground.store, ground.clock, engine=settings.engine)
         self.retention = Retention(ground.store, ground.clock, start.data, artifacts, _keep(settings))
 
     def check(self, project: Project) -> None:

@@ -48,14 +48,13 @@ class Sensing:
         rows: list[Json] = []
         for item in self.items():
             document: SensorDocument = item.model
-            mode = document.spec.mode if document.ours else None
             kinds = counts.get(document.name, {})
             rows.append(
                 {
                     "name": document.name,
                     "file": item.document.file,
                     "line": item.document.line,
-                    "mode": mode or "active",
+                    "mode": document.mode,
                     "dependencies": [one.name for one in document.spec.dependencies],
                     "triggers": [one.template.name for one in document.spec.triggers if one.template],
                     "open": kinds.get("join", 0) + kinds.get("batch", 0),

@@ -105,7 +105,7 @@ class _Work:
                 self.add(Node(f"source:{place}", "source", place, kind, self.states.get(place, "")))
 
     def sensor(self, document: SensorDocument) -> None:
-        mode = (document.spec.mode if document.ours else None) or "active"
+        mode = document.mode
         mine = f"sensor:{document.name}"
         self.add(Node(mine, "sensor", document.name, "" if mode == "active" else mode, mode))
         for one in document.spec.dependencies:

@@ -115,7 +115,7 @@ def _other(at: Address, near: Dependency | None) -> str:
 
 def _deaf(document: SensorDocument, known: Hearing) -> str:
     reached = known.read.get(document.name)
-    if document.ours and document.spec.mode == "suspended":
+    if document.mode == "suspended":
         return "it is suspended: it takes no events, and goes on from its place later"
     if reached is None:
         return "it asks for this event, and has not run here yet"

@@ -9,20 +9,23 @@ def _shared(found: Found) -> bool:
     return found.body["metadata"].get("name") != "default"
 
 
+PODS = (
+    "a bus is three pods of NATS Streaming, or of JetStream; without `persistence` a full restart loses what they hold",
+    "the platform's own JetStream holds the events, on its volume: no pods of a bus",
+)
+
 BUSES: tuple[Fact, ...] = (
     Fact(
         "bus-embedded",
         Verdict.BETTER,
         "spec.nats.native",
-        "a bus is three pods of NATS Streaming, or of JetStream; without `persistence` a full restart loses what they hold",
-        "the platform's own JetStream holds the events, on its volume: no pods of a bus",
+        *PODS,
     ),
     Fact(
         "bus-embedded",
         Verdict.BETTER,
         "spec.jetstream",
-        "a bus is three pods of NATS Streaming, or of JetStream; without `persistence` a full restart loses what they hold",
-        "the platform's own JetStream holds the events, on its volume: no pods of a bus",
+        *PODS,
     ),
     Fact(
         "bus-own-stream",

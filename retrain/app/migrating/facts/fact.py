@@ -44,6 +44,7 @@ class Fact:
     """A difference on purpose.
 
     `at`: where it shows, as steps with dots between; `*` is any key, `[]` any entry of a list. `when` looks closer.
+    `verdict`: what it makes of the object at least; AS_IS is something to do or to know that changes nothing.
     `general`: so it is for every object of the kind; said once, and it changes no verdict.
     """
 

@@ -8,7 +8,7 @@ from retrain.app.migrating.facts.fact import Fact, Found, Verdict
 from retrain.errors import ConfigError
 from retrain.expressions.conditions import Condition, all_of, compile_condition
 
-BETTER, DIFFERS = Verdict.BETTER, Verdict.DIFFERS
+AS_IS, BETTER, DIFFERS = Verdict.AS_IS, Verdict.BETTER, Verdict.DIFFERS
 
 CRASH = ("a missing dependency in a payload crashes the sensor", "the firing is a dead letter with that reason")
 BUS_NAME = (
@@ -42,9 +42,9 @@ def condition_of(found: Found) -> Condition | None:
 
 
 def _joins(found: Found) -> bool:
-    """Some event alone is not enough: what came is kept until the rest is there."""
+    """One event may not be enough: what came is kept until the rest is there."""
     condition = condition_of(found)
-    return condition is not None and not all(condition.holds({name}) for name in condition.names)
+    return condition is not None and condition.joins
 
 
 def _either(found: Found) -> bool:
@@ -60,11 +60,6 @@ def _may_be_missing(found: Found) -> bool:
     if condition is None or name not in condition.names or source.get("value") is not None:
         return False
     return condition.holds(set(condition.names) - {name})
-
-
-def _several_differ(found: Found) -> bool:
-    value: Any = found.value
-    return isinstance(value, dict) and value.get("comparator") == "!=" and len(value.get("value") or ()) > 1
 
 
 def _no_zone(found: Found) -> bool:
@@ -100,7 +95,8 @@ SENSORS: tuple[Fact, ...] = (
         BETTER,
         "spec",
         "a new or changed sensor begins at the end of the log; what waited may be lost",
-        "a new one does too (`start: earliest` reads what was there before); a changed one keeps its place and what waits",
+        "a new one does too (`start: earliest` reads what was there before); "
+        "a changed one keeps its place and what waits",
         general=True,
     ),
     Fact(
@@ -123,7 +119,8 @@ SENSORS: tuple[Fact, ...] = (
         "halves",
         BETTER,
         "spec.triggers.[].template",
-        "one waiting half per dependency and trigger in a bucket of the bus; a crash between two writes leaves a stale half",
+        "one waiting half per dependency and trigger in a bucket of the bus; "
+        "a crash between two writes leaves a stale half",
         "the state is written with the firing, in one transaction",
         when=_joins,
     ),
@@ -163,7 +160,7 @@ SENSORS: tuple[Fact, ...] = (
         "the event's time",
         when=_asks_the_time,
     ),
-    Fact("account", DIFFERS, "spec.template.serviceAccountName", *ACCOUNT),
+    Fact("account", AS_IS, "spec.template.serviceAccountName", *ACCOUNT),
     Fact("no-pods", DIFFERS, "spec.template", *OWN_POD, when=_says_something),
     Fact("one-bus", DIFFERS, "spec.eventBusName", *BUS_NAME, when=_other_bus),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from retrain.app.migrating.facts.fact import Fact, Found, Verdict
@@ -57,10 +56,6 @@ def _combined(found: Found) -> bool:
     return "|" in str(found.value)
 
 
-def _pattern(found: Found) -> bool:
-    return bool(re.search(r"[{}]", str(found.value)))
-
-
 def _token_unchecked(found: Found) -> bool:
     return bool(found.value.get("secretToken"))
 
@@ -82,7 +77,9 @@ SOURCES: tuple[Fact, ...] = (
         "it is tried again for ever, and its state says what it waits for",
         general=True,
     ),
-    Fact("acknowledged", BETTER, "spec", "a source may acknowledge before the bus has the event", "never", general=True),
+    Fact(
+        "acknowledged", BETTER, "spec", "a source may acknowledge before the bus has the event", "never", general=True
+    ),
     Fact("wrong-method", DIFFERS, "spec", "a webhook's wrong method is 400", "405 with `Allow`", general=True),
     Fact(
         "forms",

@@ -60,7 +60,7 @@ TRIGGERS: tuple[Fact, ...] = (
         "attempts",
         BETTER,
         "spec",
-        "without it one attempt",
+        "without `retryStrategy` one attempt",
         "five, 1 s apart, doubling",
         general=True,
     ),
@@ -121,7 +121,8 @@ TRIGGERS: tuple[Fact, ...] = (
         "kafka-acknowledged",
         BETTER,
         "spec.triggers.[].template.kafka",
-        "`kafka`: errors are logged and the trigger succeeds; TLS is not verified; `flushFrequency` in nanoseconds, snappy",
+        "`kafka`: errors are logged and the trigger succeeds; TLS is not verified; "
+        "`flushFrequency` in nanoseconds, snappy",
         "the broker's acknowledgement is awaited; TLS is verified; gzip, murmur2 keys; "
         "`version`, `flushFrequency`, `partition` change nothing",
     ),

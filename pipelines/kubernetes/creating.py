@@ -1,0 +1,65 @@
+"""Puts Workflows on a cluster, each once: its name follows from its cause, and an object of that name that is ours is
+the one that was wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import anyio
+
+from pipelines.kubernetes.sightings import RUN, kept
+from pipelines.kubernetes.submission import check_ours, path_to, to_object
+from retrain import faults
+from retrain.kube import AlreadyExists, Cluster
+from retrain.store import Store, runs
+
+AT_ONCE = 32
+"""Requests that are under way: more than the API server takes at once would wait there, and be refused."""
+
+OpenCluster = Callable[[], Awaitable[Cluster]]
+"""The platform's one connection, opened when it is first asked for; ConfigError where nothing says how."""
+
+
+class Creator:
+    """Creates what runs want. `namespace`: where those go that do not say; asked when one is."""
+
+    def __init__(self, store: Store, cluster: OpenCluster, namespace: Callable[[], Awaitable[str]]) -> None:
+        self._store = store
+        self._cluster = cluster
+        self.namespace = namespace
+        self._room = anyio.CapacityLimiter(AT_ONCE)
+
+    async def create(
+        self, run_id: str, manifest: Mapping[str, Any], labels: Mapping[str, str]
+    ) -> dict[str, Any] | None:
+        """The object as it is on the cluster, new or not, as `RunRow.object` keeps it; None where the run's row has one
+        already. `manifest` is a Workflow with its name, `labels` are ours.
+
+        Raises:
+            Refused: an object of that name is another one, or the cluster's rules do not let it in.
+            ConfigError: it may not be created, or is invalid.
+            NotFound: there is no such namespace, or no Argo Workflows.
+            Transient: not now.
+        """
+        row = await self._store.read(lambda c: runs.get(c, run_id))
+        if row is not None and (row.object is not None or row.phase not in runs.OPEN):
+            return None
+        async with self._room:
+            found = await self._put(manifest, {**labels, RUN: run_id})
+        return kept(found, manifest.get("spec"))
+
+    async def _put(self, manifest: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+        cluster = await self._cluster()
+        metadata: Mapping[str, Any] = manifest["metadata"]
+        name, namespace = str(metadata["name"]), str(metadata.get("namespace") or await self.namespace())
+        body = to_object(manifest, name, namespace, labels)
+        faults.point("cluster.before_create")
+        try:
+            made = await cluster.create(path_to(namespace), body)
+        except AlreadyExists:
+            found = await cluster.get(path_to(namespace, name))
+            check_ours(found, body)
+            return found
+        faults.point("cluster.after_create")
+        return made

@@ -1,0 +1,149 @@
+"""What a Workflow, or any object, that an event has shaped may not choose. Pure.
+
+What the user wrote into a sensor is theirs: a service account, a Secret, a privileged container. What differs from that
+after an event's values went in is the event's choice (`Written.chosen`), and of guarded fields it may choose only what
+`kubernetes.allow` lists for the object's namespace (`check`). Where a value goes by way of an argument into a guarded
+field (`serviceAccountName: "{{workflow.parameters.who}}"`) it is the event's choice just as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from posixpath import normpath
+from types import MappingProxyType
+from typing import Any, cast
+
+from pipelines.kubernetes.guarded import MISSING, OPAQUE, RIGHTS, Choice, Rule, differences, is_list
+from pipelines.kubernetes.tags import chosen_arguments, foreign_tags, through_arguments
+from retrain.errors import Permanent
+
+JSON_PATCH = "application/json-patch+json"
+TOLD = 5
+"""Choices that one refusal names."""
+SHOWN = 80
+"""Characters of a value that a refusal shows."""
+
+Lists = Mapping[str, Mapping[Rule, Sequence[str]]]
+"""Namespace -> rule -> values; all but the rules are globs."""
+
+
+class Written:
+    """An object as its sensor has it, without anything of an event."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        # Most objects have none: then no argument can lead anywhere.
+        self._tagged = [one for one in differences(MISSING, document) if "{{" in one.value]
+
+    def chosen(self, rendered: Mapping[str, Any], arguments: Mapping[str, str] | None = None) -> list[Choice]:
+        """What an event has chosen of what is guarded, in the object that its values made of this one.
+
+        `arguments`: those that it has chosen beside the object, in flags.
+        """
+        if rendered is self._document and not arguments:
+            return []
+        found = list(differences(_seen(self._document), _seen(rendered)))
+        found += _rights(self._document, rendered)
+        found += _operations(self._document.get("patch"), rendered.get("patch"))
+        if not _is_argos(rendered):
+            return found
+        found += foreign_tags(self._document, rendered)
+        if self._tagged:
+            values = {**chosen_arguments(self._document, rendered), **(arguments or {})}
+            found += through_arguments(self._document, self._tagged, values)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """What an operator lets events choose; by default nothing."""
+
+    lists: Lists = field(default_factory=lambda: MappingProxyType({}))
+
+    def takes(self, choice: Choice, namespace: str) -> bool:
+        """Whether an event may choose that for an object of this namespace."""
+        value = normpath(choice.value) if choice.rule is Rule.HOST_PATH else choice.value
+        return any(
+            fnmatchcase(namespace, where) and any(fnmatchcase(value, one) for one in rules.get(choice.rule, ()))
+            for where, rules in self.lists.items()
+        )
+
+
+def check(chosen: Sequence[Choice], allow: Allow, namespace: str) -> None:
+    """Refuse what an event may not choose. Call it right before an object of `namespace` is made or changed.
+
+    Raises:
+        Permanent: it has chosen something that is not listed; the message names the fields, rules and values.
+    """
+    refused = [one for one in chosen if not allow.takes(one, namespace)]
+    if refused:
+        more = f"; and {len(refused) - TOLD} more" if len(refused) > TOLD else ""
+        raise Permanent(
+            f"an event may not choose {'; '.join(map(_told, refused[:TOLD]))}{more}: write it into the sensor, or list "
+            f"it in kubernetes.allow of namespace {namespace or '(none)'}; nothing was made or changed"
+        )
+
+
+def to_json(chosen: Sequence[Choice]) -> list[Any]:
+    """As an action carries it."""
+    return [{"path": one.path, "rule": one.rule.value, "value": one.value} for one in chosen]
+
+
+def from_json(chosen: Any) -> tuple[Choice, ...]:
+    """What `to_json` gave."""
+    return tuple(Choice(one["path"], Rule(one["rule"]), one["value"]) for one in chosen or ())
+
+
+def _told(one: Choice) -> str:
+    if not one.value:
+        return f"{one.path} (rule {one.rule}: it takes away what is written there)"
+    shown = one.value if len(one.value) <= SHOWN else f"{one.value[:SHOWN]}..."
+    return f"{one.path} = {shown!r} (rule {one.rule})"
+
+
+def _is_argos(document: Mapping[str, Any]) -> bool:
+    """Whether Argo's controller fills tags in it."""
+    version = document.get("apiVersion")
+    return version is None or str(version).startswith("argoproj.io/")
+
+
+def _seen(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object without what no field of it is: data under free names, and the operations of a JSON patch."""
+    hidden = (*OPAQUE.get(str(document.get("kind")), ()), "patch")
+    return {name: value for name, value in document.items() if name not in hidden}
+
+
+def _rights(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Choice]:
+    for kind in sorted({str(one.get("kind")) for one in (before, after)} & RIGHTS):
+        for name in sorted({*before, *after} - set(OPAQUE.get(kind, ()))):
+            if name not in {"kind", "apiVersion"} and before.get(name) != after.get(name):
+                yield Choice(name, Rule.KIND, kind)
+
+
+def _operations(before: Any, after: Any) -> Iterator[Choice]:
+    """Of two JSON patches, what the operations that are not the same put where."""
+    if after is None or before == after:
+        return
+    if not is_list(after):
+        yield Choice("patch", Rule.OPERATION, str(after))
+        return
+    old = before if is_list(before) else ()
+    for index, operation in enumerate(after):
+        was = old[index] if index < len(old) else MISSING
+        for one in differences(_nested(was), _nested(operation)):
+            yield Choice(f"patch.{index}.{one.path}", one.rule, one.value)
+
+
+def _nested(operation: Any) -> Any:
+    """An operation as the object of which it says one field; MISSING where it is none."""
+    if not isinstance(operation, Mapping):
+        return MISSING
+    found = cast("Mapping[str, Any]", operation)
+    value: Any = found.get("value")
+    if "from" in found:
+        value = f"what is at {found['from']}"
+    for part in reversed([one.replace("~1", "/").replace("~0", "~") for one in str(found.get("path")).split("/")[1:]]):
+        value = {part: value}
+    return value

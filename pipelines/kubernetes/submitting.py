@@ -1,0 +1,93 @@
+"""Has runs created on a cluster that were written down first: those of schedules, bindings, people and other runs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import anyio
+from sqlalchemy import Connection
+
+from pipelines.core.nodes import Phase
+from pipelines.host.announce import failure
+from pipelines.host.counting import count_run
+from pipelines.host.saving import cause_of, close
+from pipelines.kubernetes.creating import Creator
+from retrain import faults
+from retrain.clock import Clock
+from retrain.errors import RetrainError, Transient
+from retrain.log import get_logger
+from retrain.store import Store, elsewhere, outbox, runs
+from retrain.store.runs import RunRow
+
+TOPIC = "runs/submitting"
+POLL_S = 1.0
+BATCH = 100
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
+
+log = get_logger()
+
+
+class Submitter:
+    """Works through the rows without an object."""
+
+    def __init__(self, store: Store, clock: Clock, creator: Creator) -> None:
+        self._store = store
+        self._clock = clock
+        self._creator = creator
+        self.trouble: str | None = None
+        """Why the cluster takes nothing now; None while it does."""
+
+    async def run(self) -> None:
+        """Submit until cancelled."""
+        tries = 0
+        while True:
+            try:
+                done = await self._submit_some()
+                self.trouble, tries = None, 0
+                if not done:
+                    await self._store.signals.wait(TOPIC, POLL_S)
+            except Transient as error:
+                self.trouble = str(error)
+                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**tries)
+                log.warning("cluster.takes_nothing", reason=self.trouble, retry_in_s=wait_s)
+                tries += 1
+                await anyio.sleep(wait_s)
+
+    async def _submit_some(self) -> int:
+        rows = await self._store.read(lambda c: elsewhere.unsubmitted(c, BATCH))
+        for row in rows:
+            await self._submit(row)
+        return len(rows)
+
+    async def _submit(self, row: RunRow) -> None:
+        try:
+            made = await self._creator.create(row.id, row.manifest, row.labels)
+        except Transient:
+            raise
+        except RetrainError as error:
+            await self._refuse(row, str(error))
+            return
+        if made is not None:
+            faults.point("cluster.before_place")
+            await self._store.write(lambda c: elsewhere.place_object(c, row.id, made))
+            faults.point("cluster.after_place")
+            self._store.signals.notify("runs")
+
+    async def _refuse(self, row: RunRow, reason: str) -> None:
+        now = self._clock.now()
+        if await self._store.write(lambda c: refuse(c, row.id, reason, now)):
+            log.warning("run.refused", run_id=row.id, reason=reason)
+            for topic in ("outbox", "firings", "retention", "crons"):
+                self._store.signals.notify(topic)
+
+
+def refuse(connection: Connection, run_id: str, reason: str, now: datetime) -> bool:
+    """End a run as Error that the cluster does not take; False if it is over, or has been taken."""
+    row = runs.get(connection, run_id)
+    if row is None or row.phase not in runs.OPEN or row.object is not None:
+        return False
+    elsewhere.reflect(connection, run_id, {"phase": str(Phase.Error), "message": reason, "finished": now})
+    outbox.add(connection, [failure(row, reason, Phase.Error, now, cause_of(connection, row))], now)
+    close(connection, row, now, succeeded=False)
+    count_run(row, str(Phase.Error), None, now)
+    return True

@@ -1,0 +1,98 @@
+"""One stream of changes for all objects of ours of one kind in one namespace, through whatever happens to the server.
+
+Where the server has forgotten the resourceVersion that was reached (410), everything is listed anew, in pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from pipelines.kubernetes.creating import OpenCluster
+from pipelines.kubernetes.sightings import RUN
+from pipelines.kubernetes.submission import MANAGED_BY
+from retrain.errors import RetrainError
+from retrain.kube import Cluster, Expired
+from retrain.log import get_logger
+from retrain.store.elsewhere import Place
+
+OURS: Mapping[str, str] = {"labelSelector": f"{MANAGED_BY}=retrain,{RUN}"}
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
+PAGE = 50
+"""Objects of a page: an object of some hundred KiB takes eight times that in memory."""
+
+log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What has come at once, as events of a watch. `version`: all up to there is in it, or was before it; empty within
+    a list. `listed`: the uids of all objects that there are, at the end of a list.
+    """
+
+    events: Sequence[Mapping[str, Any]] = ()
+    version: str = ""
+    listed: frozenset[str] | None = None
+
+
+Write = Callable[[Place, News], Awaitable[None]]
+
+
+class Watcher:
+    """The stream of one place. `version`: up to where its news are written already; empty: nobody knows."""
+
+    def __init__(self, place: Place, cluster: OpenCluster, write: Write, version: str = "") -> None:
+        self._place = place
+        self._cluster = cluster
+        self._write = write
+        self._version = version
+        self._tries = 0
+        self.trouble: str | None = None
+        """Why nothing comes now; None while it would."""
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except Expired as error:
+                log.info("cluster.relist", place=str(self._place), reason=str(error))
+                self._version = ""
+            except RetrainError as error:
+                self.trouble = str(error)
+                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**self._tries)
+                log.warning("cluster.away", place=str(self._place), reason=self.trouble, retry_in_s=wait_s)
+                self._tries += 1
+                await anyio.sleep(wait_s)
+
+    async def _follow(self) -> None:
+        cluster = await self._cluster()
+        path = (await cluster.resource(self._place.api_version, self._place.kind)).at(self._place.namespace)
+        if not self._version:
+            await self._list(cluster, path)
+        async with aclosing(cluster.watch(path, OURS, self._version)) as stream:
+            async for events in stream:
+                self.trouble, self._tries = None, 0
+                if events:
+                    self._version = _version(events[-1]) or self._version
+                    seen = [one for one in events if one.get("type") != "BOOKMARK"]
+                    await self._write(self._place, News(seen, self._version))
+
+    async def _list(self, cluster: Cluster, path: str) -> None:
+        uids: set[str] = set()
+        version = ""
+        async with aclosing(cluster.pages(path, OURS, PAGE)) as pages:
+            async for objects, version in pages:  # noqa: B007 - that of the last page is the list's
+                uids.update(str(one["metadata"].get("uid")) for one in objects)
+                if objects:
+                    await self._write(self._place, News([{"type": "ADDED", "object": one} for one in objects]))
+        await self._write(self._place, News((), version, frozenset(uids)))
+        self._version = version
+
+
+def _version(event: Mapping[str, Any]) -> str:
+    return str(((event.get("object") or {}).get("metadata") or {}).get("resourceVersion") or "")

@@ -1,0 +1,88 @@
+"""One connection to the cluster, opened when it is first needed, and the host of the runs that are there."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskStatus
+
+from pipelines.kubernetes.creating import Creator
+from pipelines.kubernetes.host import ClusterHost
+from pipelines.kubernetes.submitting import Submitter
+from retrain.app.parts import PartState
+from retrain.app.settings import KubernetesGroup
+from retrain.clock import Clock
+from retrain.errors import ConfigError
+from retrain.kube import Cluster, cluster
+from retrain.store import Store
+from retrain.store.runs import Engine
+
+
+class Kubernetes:
+    """What the platform has of a cluster. Nothing of it is touched before somebody needs it."""
+
+    def __init__(self, settings: KubernetesGroup, engine: Engine, store: Store, clock: Clock) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._stack = AsyncExitStack()
+        self._opening = anyio.Lock()
+        self._opened: Cluster | None = None
+        self.creator = Creator(store, self.cluster, self.namespace)
+        self._host = ClusterHost(store, clock, self.cluster, Submitter(store, clock, self.creator))
+
+    async def cluster(self) -> Cluster:
+        """The connection; opened once.
+
+        Raises:
+            ConfigError: nothing says how the cluster is reached, or it cannot be read.
+        """
+        async with self._opening:
+            if self._opened is None:
+                text = await anyio.to_thread.run_sync(self._kubeconfig)
+                self._opened = await self._stack.enter_async_context(cluster(text))
+            return self._opened
+
+    async def namespace(self) -> str:
+        """Where objects go that do not say it.
+
+        Raises:
+            ConfigError: as `cluster`.
+        """
+        return self._settings.namespace or (await self.cluster()).namespace
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Follow the runs on the cluster until cancelled; nothing is asked of one as long as there are none."""
+        try:
+            await self._host.run(task_status=task_status)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._stack.aclose()
+
+    def states(self) -> list[PartState]:
+        """For `/readyz`; nothing where no cluster is used."""
+        if self._engine == "local" and self._opened is None and self._host.trouble is None:
+            return []
+        return [PartState("cluster", self._host.trouble is None, self._host.trouble)]
+
+    def _kubeconfig(self) -> str:
+        return _kubeconfig(self._settings)
+
+
+async def own_namespace(settings: KubernetesGroup) -> str:
+    """The namespace of the kubeconfig's context, or of this pod; nothing is asked of the cluster.
+
+    Raises:
+        ConfigError: nothing says how the cluster is reached, or it cannot be read.
+    """
+    async with cluster(await anyio.to_thread.run_sync(_kubeconfig, settings)) as server:
+        return server.namespace
+
+
+def _kubeconfig(settings: KubernetesGroup) -> str:
+    path = settings.kubeconfig
+    try:
+        return path.expanduser().read_text() if path is not None else ""
+    except OSError as error:
+        raise ConfigError(f"kubernetes.kubeconfig: {path} cannot be read: {error.strerror}") from error

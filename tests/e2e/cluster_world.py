@@ -1,0 +1,187 @@
+"""A platform whose workflows run on a cluster that a test breaks: orders in, Workflows there, and what the two must agree on.
+
+An order is a CloudEvent with an id of its own, which its sender repeats until it is acknowledged. A sensor submits one
+Workflow for each: a wait of a second and a step that is skipped, so no pod is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tests.e2e.platform_driver import Platform, Unreachable
+from tests.servers.kube_lab import Lab
+from tests.servers.kube_proxy import KubeProxy, proxied
+
+FIRING, RUN = "retrain.dev/firing", "retrain.dev/run"
+BATCH = 50
+SENSOR = """\
+apiVersion: retrain.dev/v1
+kind: Sensor
+metadata: {name: train}
+spec:
+  dependencies: [{name: order, eventSourceName: shop, eventName: order}]
+  triggers:
+    - template:
+        name: submit
+        argoWorkflow:
+          operation: submit
+          source:
+            resource:
+              apiVersion: argoproj.io/v1alpha1
+              kind: Workflow
+              metadata: {generateName: train-}
+              spec:
+                entrypoint: main
+                arguments: {parameters: [{name: number, value: ""}]}
+                templates:
+                  - name: main
+                    steps:
+                      - [{name: wait, template: wait}]
+                      - [{name: never, template: wait, when: "false"}]
+                  - name: wait
+                    suspend: {duration: "1"}
+          parameters:
+            - {src: {dependencyName: order, dataKey: number}, dest: spec.arguments.parameters.0.value}
+"""
+CRON = """\
+apiVersion: argoproj.io/v1alpha1
+kind: CronWorkflow
+metadata: {name: tick}
+spec:
+  schedules: ["* * * * *"]
+  workflowSpec:
+    entrypoint: main
+    templates: [{name: main, suspend: {duration: "1"}}]
+"""
+
+
+@dataclass
+class ClusterWorld:
+    """One platform, its namespace on the cluster, and the orders that were acknowledged."""
+
+    lab: Lab
+    proxy: KubeProxy
+    platform: Platform
+    space: str
+    acknowledged: set[int] = field(default_factory=set)
+
+    # --- what goes in --------------------------------------------------------------------------------------------
+
+    def send(self, numbers: Sequence[int]) -> None:
+        """Send orders, as their sender does every time: the same ids, the same bodies.
+
+        Raises:
+            Unreachable: whether they were taken is not known.
+        """
+        answer = self.platform.emit(*[order(number) for number in numbers])
+        if not answer.taken:
+            raise Unreachable(f"the orders were not taken: {answer}")
+        self.acknowledged.update(numbers)
+
+    def send_until_taken(self, numbers: Sequence[int]) -> None:
+        """Send orders again and again until they are acknowledged."""
+
+        def taken() -> bool:
+            self.send(numbers)
+            return True
+
+        self.platform.wait(taken, f"the orders {numbers[0]} to {numbers[-1]} are acknowledged")
+
+    # --- what comes out ------------------------------------------------------------------------------------------
+
+    def created(self) -> int:
+        """How many Workflows there are."""
+        return len(self.lab.workflows(self.space))
+
+    def settled(self, count: int) -> bool:
+        """Whether `count` orders have gone the whole way, by the store."""
+        ask = self.platform.rows
+        (done,) = ask("SELECT count(*) FROM firings WHERE state = 'done'")[0]
+        (runs,) = ask("SELECT count(*) FROM runs")[0]
+        (open_,) = ask("SELECT count(*) FROM runs WHERE phase NOT IN ('Succeeded', 'Failed', 'Error')")[0]
+        (untold,) = ask("SELECT count(*) FROM outbox")[0]
+        return done >= count and runs >= count and not open_ and not untold
+
+    def await_settled(self, count: int, timeout_s: float = 120.0) -> None:
+        """Wait until `count` orders have gone the whole way."""
+
+        def over() -> bool:
+            return self.settled(count) or bool(self.platform.rows("SELECT 1 FROM deadletters"))
+
+        self.platform.wait(over, f"{count} orders have gone the whole way", timeout_s)
+
+    def check_everything_once(self, count: int) -> None:
+        """Every order has one firing, one Workflow, one run that says what the Workflow says, and one end."""
+        assert self.acknowledged == set(range(count)), "every order was acknowledged"
+        assert self.platform.items("deadletters") == []
+        firings = self.platform.items("firings")
+        assert len(firings) == count
+        objects = self.lab.workflows(self.space)
+        of_firings = once([one["metadata"]["labels"][FIRING] for one in objects])
+        assert of_firings == {one["id"] for one in firings}
+        numbers = once([one["spec"]["arguments"]["parameters"][0]["value"] for one in objects])
+        assert numbers == {str(number) for number in range(count)}
+        self._check_runs(objects)
+
+    def _check_runs(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        rows = self.platform.rows("SELECT id, phase, object FROM runs")
+        kept = {run_id: (phase, json.loads(body)["metadata"]["uid"]) for run_id, phase, body in rows}
+        there = {one["metadata"]["labels"][RUN]: (one["status"]["phase"], one["metadata"]["uid"]) for one in objects}
+        assert kept == there
+        nodes = dict(self.platform.rows("SELECT run_id, count(*) FROM nodes GROUP BY run_id"))
+        assert nodes == {one["metadata"]["labels"][RUN]: len(one["status"]["nodes"]) for one in objects}
+        told = self.platform.rows("SELECT cause, subject, count(*) FROM events WHERE source = 'retrain' GROUP BY 1, 2")
+        once_each = {(run_id, subject): 1 for run_id in kept for subject in ("run.started", "run.succeeded")}
+        assert {(run_id, subject): number for run_id, subject, number in told} == once_each
+
+
+@contextmanager
+def cluster_world(
+    place: Path, lab: Lab, *, clock: str = "", documents: Mapping[str, str] | None = None
+) -> Generator[ClusterWorld]:
+    """A platform that is not started yet, and a namespace of its own, which stays. `clock` shifts the platform's time."""
+    space = f"orders-{uuid4().hex[:8]}"
+    lab.api.make_namespace(space)
+    kubeconfig = place / "kubeconfig"
+    with proxied(lab.api) as proxy:
+        kubeconfig.write_text(lab.account(space, by=proxy.address))
+        environment = {
+            "RETRAIN_PIPELINES_ENGINE": "argo",
+            "RETRAIN_KUBERNETES_KUBECONFIG": str(kubeconfig),
+            "RETRAIN_KUBERNETES_NAMESPACE": space,
+        }
+        platform = Platform(place / "platform", environment=environment)
+        for name, text in (documents or {"sensor.yaml": SENSOR}).items():
+            platform.write(name, text)
+        try:
+            yield ClusterWorld(lab, proxy, platform, space)
+        finally:
+            platform.kill()
+            platform.sweep()
+
+
+def order(number: int) -> dict[str, Any]:
+    """One order, the same each time."""
+    return {
+        "specversion": "1.0",
+        "id": f"order-{number:04}",
+        "source": "shop",
+        "type": "order",
+        "subject": "order",
+        "datacontenttype": "application/json",
+        "data": {"number": number},
+    }
+
+
+def once(things: Sequence[str]) -> set[str]:
+    """All of them, if each is there once."""
+    more = {thing: count for thing, count in Counter(things).items() if count > 1}
+    assert not more, f"there more than once: {more}"
+    return set(things)

@@ -1,0 +1,160 @@
+"""The platform as `kubectl apply -k deploy/kubernetes/overlays/embedded` installs it on the machine's cluster.
+
+What differs from a cluster of one's own stands in an overlay that is written here: the namespace, the image of this work
+tree, and a folder of this machine as the volume, since there is no storage class.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.e2e.platform_driver import Answer
+from tests.servers.cluster_server import PROXIES, ClusterServer
+from tests.servers.launch import wait_until
+from tests.servers.platform_image import NAME, PlatformImage
+from tests.servers.program import SCRIPTS
+
+DEPLOY = SCRIPTS.parent.parent / "deploy" / "kubernetes"
+EMBEDDED = DEPLOY / "overlays" / "embedded"
+USER = 10001
+POD = "retrain-0"
+TOKEN = "a-token-for-tests-only"
+LIMIT_S = 120
+WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/{space}/workflows"
+
+
+class Installed:
+    """One platform in one namespace. `place` is a folder of this machine: the overlay, and the pod's volume."""
+
+    def __init__(self, cluster: ClusterServer, image: PlatformImage, place: Path, space: str) -> None:
+        self.cluster = cluster
+        self.space = space
+        self._place = place
+        self._image = image
+        self._data = place / "data"
+        self._data.mkdir(parents=True)
+        os.chown(self._data, USER, USER)  # a folder of the node is not given to the pod's group
+
+    def apply(self, *, settings: dict[str, str] | None = None, patches: list[dict[str, Any]] | None = None) -> None:
+        """`kubectl apply -k`. `settings`: files beside retrain.yaml, or in its place."""
+        folder = self._place / "overlay"
+        folder.mkdir(exist_ok=True)
+        for name, text in (settings or {}).items():
+            (folder / name).write_text(text)
+        (folder / "volume.yaml").write_text(yaml.safe_dump(self._volume()))
+        overlay = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": self.space,
+            "resources": [os.path.relpath(EMBEDDED, folder.resolve()), "volume.yaml"],
+            "images": [{"name": NAME, "newTag": self._image.tag}],
+            "configMapGenerator": [
+                {"name": "retrain-settings", "behavior": "merge", "files": sorted(settings or {}),
+                 "options": {"disableNameSuffixHash": True}}
+            ],
+            "patches": [_json_patch("StatefulSet", [_NO_CLASS]), *(patches or [])],
+        }  # fmt: skip
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+        self.kubectl("apply", "-k", str(folder))
+
+    def secret(self, name: str, **values: str) -> None:
+        words = [f"--from-literal={key}={value}" for key, value in values.items()]
+        self.kubectl("create", "secret", "generic", name, *words)
+
+    def kubectl(self, *words: str, said: str | None = None) -> str:
+        """Run kubectl in the namespace; what it printed. `said` is its stdin."""
+        program = self.cluster.home / "bin" / "kubectl"
+        command = [str(program), "--kubeconfig", str(self.cluster.kubeconfig), "-n", self.space, *words]
+        done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
+        return done.stdout
+
+    def retrain(self, *words: str) -> Any:
+        """A command in the pod; its JSON."""
+        return json.loads(self.kubectl("exec", POD, "--", "retrain", *words, "-o", "json"))
+
+    def pod(self) -> Any:
+        return self.cluster.ask("GET", f"/api/v1/namespaces/{self.space}/pods/{POD}")
+
+    def ready(self, *, other_than: str = "") -> Any:
+        """Wait for a pod that is Ready, and is not the one with this uid; the pod."""
+        path = f"/api/v1/namespaces/{self.space}/pods/{POD}"
+        return self.cluster.until(path, lambda pod: pod and pod["metadata"]["uid"] != other_than and _ready(pod), POD)
+
+    def workflows(self) -> list[Any]:
+        return self.cluster.ask("GET", WORKFLOWS.format(space=self.space))["items"]
+
+    def send(self, path: str, body: Any, *, service: str = "retrain", port: int = 7300, **headers: str) -> Answer:
+        """POST to a Service, as a client in the cluster does; status 0: nobody has answered."""
+        found = self.cluster.ask("GET", f"/api/v1/namespaces/{self.space}/services/{service}")
+        given = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}", **headers}
+        url = f"http://{found['spec']['clusterIP']}:{port}{path}"
+        request = urllib.request.Request(url, json.dumps(body).encode(), given, method="POST")
+        try:
+            with urllib.request.build_opener(PROXIES).open(request, timeout=10) as answer:
+                return Answer(answer.status, answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.read().decode())
+        except OSError as error:
+            return Answer(0, str(error))
+
+    def until(self, met: Callable[[], object], what: str) -> None:
+        try:
+            wait_until(lambda: bool(met()), what)
+        except RuntimeError as error:
+            raise AssertionError(f"{error}\n{self.kubectl('logs', POD, '--tail=40')}") from error
+
+    def _volume(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": self.space},
+            "spec": {
+                "capacity": {"storage": "10Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "claimRef": {"namespace": self.space, "name": f"data-{POD}"},
+                "hostPath": {"path": str(self._data), "type": "Directory"},
+            },
+        }
+
+    def remove(self) -> None:
+        """The namespace with all in it, and the volume; waits until the pod has left its folder."""
+        self.cluster.ask("DELETE", f"/api/v1/namespaces/{self.space}")
+        self.cluster.until(f"/api/v1/namespaces/{self.space}/pods/{POD}", lambda pod: pod is None, "the pod's end")
+        self.cluster.ask("DELETE", f"/api/v1/persistentvolumes/{self.space}")
+        shutil.rmtree(self._data, ignore_errors=True)
+
+
+@contextmanager
+def installation(cluster: ClusterServer, image: PlatformImage, place: Path) -> Generator[Installed]:
+    """Nothing installed yet; the namespace has the labels of the overlay."""
+    installed = Installed(cluster, image, place, f"f-{uuid.uuid4().hex[:8]}")
+    try:
+        yield installed
+    finally:
+        installed.remove()
+
+
+_NO_CLASS = {"op": "add", "path": "/spec/volumeClaimTemplates/0/spec/storageClassName", "value": ""}
+
+
+def _json_patch(kind: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"target": {"kind": kind}, "patch": json.dumps(operations)}
+
+
+def _ready(pod: Any) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

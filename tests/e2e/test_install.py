@@ -1,0 +1,133 @@
+"""The platform in a cluster, installed with kustomize: it runs there, under the strictest rules, and survives its pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.install_world import POD, TOKEN, Installed, installation
+
+if TYPE_CHECKING:
+    from tests.servers.cluster_server import ClusterServer
+    from tests.servers.platform_image import PlatformImage
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+
+SETTINGS = """
+server: {host: 0.0.0.0}
+pipelines: {engine: argo}
+shutdown_s: 20
+"""
+# The namespace takes no pod that could do more than this.
+SENSOR = """
+apiVersion: argoproj.io/v1alpha1
+kind: EventSource
+metadata: {name: door}
+spec:
+  webhook:
+    data: {port: "12000", endpoint: /data, method: POST}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Sensor
+metadata: {name: train}
+spec:
+  dependencies: [{name: data, eventSourceName: door, eventName: data}]
+  triggers:
+    - template:
+        name: train
+        argoWorkflow:
+          operation: submit
+          source:
+            resource:
+              apiVersion: argoproj.io/v1alpha1
+              kind: Workflow
+              metadata: {generateName: train-}
+              spec:
+                entrypoint: main
+                securityContext:
+                  runAsNonRoot: true
+                  runAsUser: 10001
+                  seccompProfile: {type: RuntimeDefault}
+                templates:
+                  - name: main
+                    securityContext: {}
+                    container:
+                      image: busybox
+                      command: [sh, -c, "sleep 6; echo trained"]
+                      securityContext:
+                        allowPrivilegeEscalation: false
+                        capabilities: {drop: [ALL]}
+"""
+
+
+@pytest.fixture(scope="module")
+def node_image(argo_cluster: ClusterServer) -> PlatformImage:
+    from tests.servers import platform_image
+
+    return platform_image.on_cluster(argo_cluster)
+
+
+@pytest.fixture(scope="module")
+def installed(
+    argo_cluster: ClusterServer, node_image: PlatformImage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installed]:
+    with installation(argo_cluster, node_image, tmp_path_factory.mktemp("installed")) as world:
+        world.apply(settings={"retrain.yaml": SETTINGS, "train.yaml": SENSOR})
+        world.secret("retrain", token=TOKEN)
+        world.ready()
+        yield world
+
+
+def test_an_event_by_the_service_becomes_a_workflow_that_the_controller_finishes(installed: Installed) -> None:
+    before = len(installed.workflows())
+
+    answer = installed.send("/api/v1/events", _event("one"))
+
+    assert answer.taken, answer
+    installed.until(lambda: _phases(installed)[before:] == ["Succeeded"], "the workflow's end")
+    runs = installed.retrain("runs", "list")["items"]
+    assert [run["status"]["phase"] for run in runs][:1] == ["Succeeded"]
+
+
+def test_a_pod_that_is_deleted_in_the_middle_loses_nothing_and_does_nothing_twice(installed: Installed) -> None:
+    before = len(installed.workflows())
+    uid = installed.pod()["metadata"]["uid"]
+
+    assert installed.send("/api/v1/events", _event("two")).taken
+    installed.until(lambda: len(_phases(installed)) == before + 1, "the workflow")
+    installed.kubectl("delete", "pod", POD)
+    installed.ready(other_than=uid)
+
+    installed.until(lambda: _phases(installed)[before:] == ["Succeeded"], "the workflow's end")
+    installed.until(lambda: len(_ends(installed)) == before + 1, "the end of the run, told once")
+
+
+def test_a_pod_that_is_killed_as_soon_as_it_has_acknowledged_an_event_acts_on_it_once(installed: Installed) -> None:
+    before = len(installed.workflows())
+    uid = installed.pod()["metadata"]["uid"]
+
+    answers = [installed.send("/api/v1/events", _event(f"kill-{n}")) for n in range(5)]
+    installed.kubectl("delete", "pod", POD, "--grace-period=0", "--force")
+    installed.ready(other_than=uid)
+
+    taken = sum(answer.taken for answer in answers)
+    assert taken == 5
+    installed.until(lambda: _phases(installed)[before:] == ["Succeeded"] * taken, "each workflow once")
+    installed.until(lambda: len(_ends(installed)) == before + taken, "each end told once")
+
+
+def _event(ident: str) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": ident, "source": "door", "subject": "data", "type": "data", "data": {"n": 1}}
+
+
+def _phases(installed: Installed) -> list[str]:
+    found = sorted(installed.workflows(), key=lambda one: one["metadata"]["creationTimestamp"])
+    return [one.get("status", {}).get("phase", "") for one in found]
+
+
+def _ends(installed: Installed) -> list[Any]:
+    """The events that say how runs ended."""
+    items = installed.retrain("events", "list", "--limit", "500")["items"]
+    return [one for one in items if one["type"] in {"run.succeeded", "run.failed", "run.error"}]
