@@ -30,8 +30,9 @@ format: setup  ## let ruff write
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schemas: setup  ## write docs/schemas anew, from the models
+schemas: setup  ## write docs/schemas and deploy/kubernetes/crds anew, from the models
 	@$(BIN)/python -m retrain.app.projects.schemas docs/schemas
+	@$(BIN)/python -m retrain.app.crds.writing deploy/kubernetes/crds
 
 bench: setup  ## measure, beside a peer or the physical limit, in one run
 	$(BIN)/python -m bench

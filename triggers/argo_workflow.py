@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, cast
@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from pipelines.host import control
 from pipelines.host.control import ResubmitOptions, Verb
-from pipelines.host.queue import RunRequest, submit
+from pipelines.host.queue import ENGINE, RunRequest, submit
+from pipelines.kubernetes.policy import check
 from retrain.errors import ConfigError, NotFound, Permanent, Refused
 from retrain.events import JsonValue
 from retrain.store import runs
@@ -80,12 +81,13 @@ class ArgoWorkflowTrigger:
             return self._resubmit(connection, wish, firing, now)
         if read_policy(firing.action.get("policy")) is not None:
             raise Permanent(f"policy.k8s goes with what makes a workflow, not with {operation}")
-        return self._ask(connection, wish, now)
+        return self._ask(connection, wish, firing, now)
 
     def _resubmit(self, connection: Connection, wish: Wish, firing: Firing, now: datetime) -> JsonValue | Later:
         run_id = run_id_of(firing.id)
         if runs.get(connection, run_id) is None:
             run = _named(connection, wish)
+            self._check(firing, run)
             prefix = (run.manifest.get("metadata") or {}).get("generateName") or f"{run.name}-"
             options = ResubmitOptions(
                 parameters=wish.parameters,
@@ -102,9 +104,10 @@ class ArgoWorkflowTrigger:
                 raise Permanent(f"the workflow cannot run: {error}") from error
         return judged(connection, run_id, firing, now)
 
-    def _ask(self, connection: Connection, wish: Wish, now: datetime) -> JsonValue:
+    def _ask(self, connection: Connection, wish: Wish, firing: Firing, now: datetime) -> JsonValue:
         chosen = [_named(connection, wish)] if wish.fits is None else _selected(connection, wish)
         for run in chosen:
+            self._check(firing, run)
             try:
                 if wish.operation == "retry":
                     control.retry(connection, run, wish.retry, now)
@@ -113,6 +116,10 @@ class ArgoWorkflowTrigger:
             except (Refused, ConfigError) as error:
                 raise Permanent(str(error)) from error
         return {"asked": wish.operation, "runs": [{"id": run.id, "name": run.name} for run in chosen]}
+
+    def _check(self, firing: Firing, run: RunRow) -> None:
+        if run.engine != "local":
+            check(firing.chosen, self._tools.allow, run.namespace)
 
 
 def record_run(
@@ -123,6 +130,7 @@ def record_run(
     Raises:
         Permanent: the workflow cannot run here, or has not become what the policy wants.
     """
+    _check_engine(submission, firing, tools)
     request = RunRequest(
         run_id=submission.run_id,
         firing_id=firing.id,
@@ -141,6 +149,13 @@ def record_run(
         # Most firings: nothing is to be waited for, so the run need not be looked at.
         return {"run": submission.run_id, "name": submission.manifest["metadata"]["name"]}
     return judged(connection, submission.run_id, firing, now)
+
+
+def _check_engine(submission: Submission, firing: Firing, tools: Tools) -> None:
+    """What goes to this machine's engine has no rights on a cluster; that it goes there, an event does not choose."""
+    if any(ENGINE in one.path or one.value.startswith(ENGINE) for one in firing.chosen):
+        metadata = cast("Mapping[str, Any]", submission.manifest["metadata"])
+        check(firing.chosen, tools.allow, str(metadata.get("namespace") or ""))
 
 
 def judged(connection: Connection, run_id: str, firing: Firing, now: datetime) -> JsonValue | Later:

@@ -60,7 +60,7 @@ class ClusterObjects:
         Raises:
             Permanent: the object has not become what the policy wants.
         """
-        found: dict[str, Any] | None = cast("Any", firing.action[CREATED])
+        found: dict[str, Any] | None = firing.action[CREATED]
         if found is None:
             return {"object": read_request(firing).name}
         metadata: Mapping[str, Any] = found["metadata"]

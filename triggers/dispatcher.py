@@ -31,7 +31,7 @@ from retrain.errors import Permanent, Transient
 from retrain.store import Store, firings
 from retrain.store.firings import FiringRow, FiringState
 from retrain.telemetry import meters
-from triggers.endings import take_back, write_endings
+from triggers.endings import stop_made, take_back, write_endings
 from triggers.lanes import Lanes
 from triggers.manifest_file import write_manifest
 from triggers.port import Firing, Opener, PreparedTrigger, StoreTrigger, Tools, Trigger, firing_of
@@ -78,6 +78,8 @@ class Dispatcher:
         self._storing: dict[str, StoreTrigger] = {}
         self._lanes = Lanes(self._settings.per_trigger, self._settings.in_all)
         self._held: set[str] = set()
+        self._preparing: set[str] = set()
+        self._unwanted: set[str] = set()
         self._writing = anyio.Semaphore(WRITERS)
         self._to_store: deque[Firing] = deque()
         self._to_record: list[Verdict] = []
@@ -113,7 +115,12 @@ class Dispatcher:
 
         Call `offer` after the commit, also with nothing, so that others hear of it at once. Runs on the writer thread.
         """
-        return take_back(connection, ids, self._clock.now(), self._storing)
+        wanted = list(ids)
+        # What is being prepared may be there already: it is recorded, and what it made is stopped then.
+        unwanted = self._preparing.intersection(wanted)
+        self._unwanted |= unwanted
+        rest = [one for one in wanted if one not in unwanted]
+        return take_back(connection, rest, self._clock.now(), self._storing)
 
     def offer(self, rows: Iterable[FiringRow]) -> None:
         """Act at once on what `enlist` returned. Call it after the commit, from the event loop."""
@@ -270,18 +277,26 @@ class Dispatcher:
 
     async def _prepare(self, firing: Firing) -> None:
         """Do what a firing needs that acts inside of a transaction, which must wait for no file and for no server."""
-        kind = self._storing[firing.kind]
         try:
             async with self._writing:
                 await write_manifest(self._store, self._tools.data, firing)
-            if isinstance(kind, PreparedTrigger) and kind.asks(firing):
-                firing = await kind.prepare(firing)
+            firing = await self._prepared(firing)
         except Exception as error:  # noqa: BLE001 - as in `_act`
+            self._preparing.discard(firing.id)
             self._record(failed(firing, firing.attempts + 1, error, self._clock.now()))
             return
         if self._taking:
             self._to_store.append(firing)
             self._store_ready.set()
+
+    async def _prepared(self, firing: Firing) -> Firing:
+        kind = self._storing[firing.kind]
+        if not isinstance(kind, PreparedTrigger) or not kind.asks(firing):
+            return firing
+        self._preparing.add(firing.id)
+        if await self._store.read(lambda c: firings.held(c, self._owner, [firing.id])):
+            return await kind.prepare(firing)
+        return firing  # it was cancelled before: whoever records it finds that out, too
 
     def _refuse(self, firing: Firing) -> None:
         known = ", ".join(sorted(self._kinds))
@@ -317,7 +332,10 @@ class Dispatcher:
         verdicts, topics = await self._write(lambda c: self._record_acts(c, batch, now))
         faults.point("trigger.after_act")
         self._notify({self._storing[firing.kind].topic for firing in batch} | topics)
-        self._held.difference_update(firing.id for firing in batch)
+        acted = {firing.id for firing in batch}
+        self._held -= acted
+        self._preparing -= acted
+        self._unwanted -= acted
         self._recorded(verdicts)
         await say(self._store, verdicts)
 
@@ -334,6 +352,8 @@ class Dispatcher:
         try:
             with connection.begin_nested():
                 result = self._storing[firing.kind].record(connection, firing, now)
+                if firing.id in self._unwanted:
+                    stop_made(connection, firing.id)
         except OperationalError:
             raise  # the store's trouble, not this firing's: the whole batch waits for it
         except Exception as error:  # noqa: BLE001 - as in `_act`; the savepoint has undone what it wrote

@@ -68,6 +68,12 @@ def tale_of_row(row: FiringRow, times: int = 0) -> Tale:
     )
 
 
+def stop_made(connection: Connection, firing_id: str) -> None:
+    """Ask the run that a firing has made to stop: the firing was taken back while it was made."""
+    for row in runs.of_firings(connection, [firing_id]):
+        runs.ask(connection, row.id, "stop")
+
+
 def take_back(
     connection: Connection, ids: Iterable[str], now: datetime, in_hand: Collection[str] = ()
 ) -> tuple[str, ...]:

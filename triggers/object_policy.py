@@ -8,7 +8,7 @@ and an object that is over is not waited for: it does not change any more.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from types import MappingProxyType
@@ -32,8 +32,8 @@ class LabelPolicy:
     labels: Mapping[str, str]
     backoff: Backoff
     error_on_timeout: bool
-    conditions: Mapping[str, str] = NONE
-    paths: Mapping[str, str] = NONE
+    conditions: Mapping[str, str] = field(default_factory=lambda: NONE)
+    paths: Mapping[str, str] = field(default_factory=lambda: NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Seen:
     labels: Mapping[str, str]
     since: datetime
     over: bool
-    object: Mapping[str, Any] = NONE
+    object: Mapping[str, Any] = field(default_factory=lambda: NONE)
 
 
 def read_policy(policy: JsonValue) -> LabelPolicy | None:

@@ -16,7 +16,10 @@ OURS = "retrain.dev/"
 
 
 def labels_of(run: RunRow) -> dict[str, str]:
-    """The labels that the Workflow object of a run has now."""
+    """The labels that the Workflow object of a run has now: on a cluster those that it was last seen with."""
+    if run.object is not None:
+        metadata: Any = run.object.get("metadata") or {}
+        return {name: str(value) for name, value in (metadata.get("labels") or {}).items()}
     written: Mapping[str, Any] = (run.manifest.get("metadata") or {}).get("labels") or {}
     labels = {**{name: str(value) for name, value in written.items()}, **run.labels, PHASE_LABEL: run.phase}
     if run.phase not in runs.OPEN:

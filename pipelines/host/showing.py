@@ -11,7 +11,13 @@ from retrain.store.runs import RunRow
 
 
 def workflow_object(row: RunRow, nodes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The object with its status, with nodes where they are given (as `runs.load_nodes` gives them)."""
+    """The object with its status, with nodes where they are given (as `runs.load_nodes` gives them).
+
+    Of a run on a cluster it is the object there, as it was last seen; one that is no Workflow has Argo's words over its
+    own status.
+    """
+    if row.object is not None:
+        return _seen(row, row.object, nodes)
     manifest = row.manifest
     status: dict[str, Any] = {
         "phase": row.phase,
@@ -39,6 +45,22 @@ def workflow_object(row: RunRow, nodes: Mapping[str, Any] | None = None) -> dict
         "kind": "Workflow",
         "metadata": metadata,
         "spec": spec,
+        "status": {name: value for name, value in status.items() if value is not None},
+    }
+
+
+def _seen(row: RunRow, found: Mapping[str, Any], nodes: Mapping[str, Any] | None) -> dict[str, Any]:
+    status: dict[str, Any] = dict(found.get("status") or {})
+    if row.engine != "argo" or "gone" in found:
+        status |= {"phase": row.phase, "startedAt": _stamp(row.started), "finishedAt": _stamp(row.finished)}
+        status |= {"message": row.message or None, "outputs": row.outputs}
+    if nodes:
+        status["nodes"] = nodes
+    return {
+        "apiVersion": row.manifest.get("apiVersion", "argoproj.io/v1alpha1"),
+        "kind": row.manifest.get("kind", "Workflow"),
+        "metadata": found.get("metadata") or {},
+        "spec": found.get("spec") or row.manifest.get("spec") or {},
         "status": {name: value for name, value in status.items() if value is not None},
     }
 

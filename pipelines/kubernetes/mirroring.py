@@ -159,6 +159,7 @@ def _after(row: RunRow, seen: Sighting, reading: Reading, *, again: bool) -> Run
         control=_control(spec),
         labels=labels,
         object=object_,
+        expires=None if again else row.expires,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import orjson
 
+from pipelines.kubernetes.kinds import kind_of
 from pipelines.kubernetes.kinds.port import Reading
 
 RUN = "retrain.dev/run"
@@ -48,6 +49,20 @@ class Sighting:
     def over(self) -> bool:
         """Nothing more comes of it, as far as it says."""
         return self.gone is not None or self.reading.over
+
+
+def of_event(event: Mapping[str, Any]) -> Sighting | None:
+    """What an event of a watch shows; None where it shows no object."""
+    found: Any = event.get("object")
+    if event.get("type") not in {"ADDED", "MODIFIED", "DELETED"} or not isinstance(found, dict):
+        return None
+    return sighting(cast("dict[str, Any]", found), "deleted" if event["type"] == "DELETED" else None)
+
+
+def sighting(found: Mapping[str, Any], gone: Gone | None = None) -> Sighting:
+    """An object as it was seen, read. One that says no more when it has ended just runs."""
+    kind = kind_of(found)
+    return Sighting(found, Reading("Running") if kind is None else kind.read(found), gone)
 
 
 def kept(found: Mapping[str, Any], spec: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _SERVERS = (
 
 def to_object(manifest: Mapping[str, Any], name: str, namespace: str, labels: Mapping[str, str]) -> dict[str, Any]:
     """The object to create. `labels` are ours, and win over those of the manifest."""
-    metadata = {key: value for key, value in _metadata(manifest).items() if key not in (*_SERVERS, "generateName")}
+    metadata = {key: value for key, value in _metadata(manifest).items() if key not in _SERVERS}
     known = {str(key): str(value) for key, value in (metadata.get("labels") or {}).items()}
     ours = {MANAGED_BY: "retrain", **labels}
     return {

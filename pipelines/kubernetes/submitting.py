@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import anyio
 from sqlalchemy import Connection
@@ -60,12 +61,15 @@ class Submitter:
         return len(rows)
 
     async def _submit(self, row: RunRow) -> None:
+        if row.control in runs.ENDING:
+            await self._end(row, f"Stopped with strategy '{row.control.capitalize()}'", Phase.Failed)
+            return
         try:
-            made = await self._creator.create(row.id, row.manifest, row.labels)
+            made = await self._creator.create(row.id, _wanted(row), row.labels)
         except Transient:
             raise
         except RetrainError as error:
-            await self._refuse(row, str(error))
+            await self._end(row, str(error), Phase.Error)
             return
         if made is not None:
             faults.point("cluster.before_place")
@@ -73,21 +77,29 @@ class Submitter:
             faults.point("cluster.after_place")
             self._store.signals.notify("runs")
 
-    async def _refuse(self, row: RunRow, reason: str) -> None:
+    async def _end(self, row: RunRow, reason: str, phase: Phase) -> None:
         now = self._clock.now()
-        if await self._store.write(lambda c: refuse(c, row.id, reason, now)):
-            log.warning("run.refused", run_id=row.id, reason=reason)
+        if await self._store.write(lambda c: end_unsubmitted(c, row.id, reason, phase, now)):
+            log.warning("run.not_submitted", run_id=row.id, reason=reason)
             for topic in ("outbox", "firings", "retention", "crons"):
                 self._store.signals.notify(topic)
 
 
-def refuse(connection: Connection, run_id: str, reason: str, now: datetime) -> bool:
-    """End a run as Error that the cluster does not take; False if it is over, or has been taken."""
+def _wanted(row: RunRow) -> dict[str, Any]:
+    """The Workflow of a row; suspended where somebody asked for that meanwhile."""
+    if row.control != "suspend":
+        return row.manifest
+    spec: Any = row.manifest.get("spec") or {}
+    return {**row.manifest, "spec": {**spec, "suspend": True}}
+
+
+def end_unsubmitted(connection: Connection, run_id: str, reason: str, phase: Phase, now: datetime) -> bool:
+    """End a run that the cluster never gets; False if it is over, or is there."""
     row = runs.get(connection, run_id)
     if row is None or row.phase not in runs.OPEN or row.object is not None:
         return False
-    elsewhere.reflect(connection, run_id, {"phase": str(Phase.Error), "message": reason, "finished": now})
-    outbox.add(connection, [failure(row, reason, Phase.Error, now, cause_of(connection, row))], now)
+    elsewhere.reflect(connection, run_id, {"phase": str(phase), "message": reason, "finished": now})
+    outbox.add(connection, [failure(row, reason, phase, now, cause_of(connection, row))], now)
     close(connection, row, now, succeeded=False)
-    count_run(row, str(Phase.Error), None, now)
+    count_run(row, str(phase), None, now)
     return True

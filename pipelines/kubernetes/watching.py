@@ -22,6 +22,8 @@ from retrain.store.elsewhere import Place
 
 OURS: Mapping[str, str] = {"labelSelector": f"{MANAGED_BY}=retrain,{RUN}"}
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
+AHEAD = "Too large resource version"
+"""What a server says to a version that it has not come to: it is another cluster, or was restored from a backup."""
 PAGE = 50
 """Objects of a page: an object of some hundred KiB takes eight times that in memory."""
 
@@ -59,10 +61,11 @@ class Watcher:
         while True:
             try:
                 await self._follow()
-            except Expired as error:
-                log.info("cluster.relist", place=str(self._place), reason=str(error))
-                self._version = ""
             except RetrainError as error:
+                if isinstance(error, Expired) or AHEAD in str(error):
+                    log.info("cluster.relist", place=str(self._place), reason=str(error))
+                    self._version = ""
+                    continue
                 self.trouble = str(error)
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**self._tries)
                 log.warning("cluster.away", place=str(self._place), reason=self.trouble, retry_in_s=wait_s)

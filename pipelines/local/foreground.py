@@ -21,6 +21,8 @@ from retrain.clock import Clock
 from retrain.errors import ConfigError
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+MAX_GENERATED = 58
+"""Characters of `generateName` that a name has: Kubernetes cuts it so, for 63 with the five letters."""
 """What Kubernetes makes generated names of: no vowels, no words."""
 
 Watch = Callable[[Decision], None]
@@ -54,7 +56,7 @@ def named(manifest: Mapping[str, Any], name: str | None) -> str:
         if any(c not in "abcdefghijklmnopqrstuvwxyz0123456789-." for c in chosen) or len(chosen) > 253:
             raise ConfigError(f"{chosen!r} is no name of a workflow: lower-case letters, digits, '-' and '.'")
         return chosen
-    prefix = metadata.get("generateName") or "workflow-"
+    prefix = str(metadata.get("generateName") or "workflow-")[:MAX_GENERATED]
     return prefix + "".join(secrets.choice(_LETTERS) for _ in range(5))
 
 

@@ -37,8 +37,9 @@ from pipelines.kubernetes.policy import Allow
 from retrain.app.access.minding import Ground as MindingGround
 from retrain.app.access.minding import minded
 from retrain.app.access.narrowing import seen_project, seen_promotions, seen_sensors, sees
-from retrain.app.access.spaces import Spaces
+from retrain.app.access.spaces import Spaces, space_of
 from retrain.app.actions import actions
+from retrain.app.admission.opening import open_admission
 from retrain.app.holding import announce, hold
 from retrain.app.keeping.ages import Ages
 from retrain.app.keeping.keeping import Keep, Keeping
@@ -79,6 +80,7 @@ from sensors.host.loop import SensorHost
 from sensors.host.settings import HostSettings
 from sensors.host.upkeep import Keep as DecisionsKept
 from triggers import Dispatcher, DispatchSettings, Tools
+from triggers.kube_objects import KubeObjects
 from triggers.settings import NetworkSettings
 
 log = structlog.get_logger()
@@ -92,7 +94,7 @@ DOOR = "retrain.web"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What `retrain up` was asked for. `project` and `data` are absolute. `watch`: the manifests are a cluster's objects,
+    """What `retrain up` was asked for. `project` and `data` are absolute. `watch`: manifests are a cluster's objects,
     and `project` has no more than the settings."""
 
     project: Path
@@ -252,7 +254,7 @@ async def open_ground(start: Start) -> AsyncGenerator[Ground]:
 class Platform:
     """All parts of one process, built from a project and not yet started."""
 
-    def __init__(  # noqa: PLR0913 - where all is put together
+    def __init__(
         self, start: Start, read: Read, kinds: Kinds, ground: Ground, port: int, operator: Operator | None = None
     ) -> None:
         project = read.project
@@ -271,6 +273,7 @@ class Platform:
         self._promoter = self._build_promoter()
         pipelines = start.settings.pipelines
         self._kubernetes = Kubernetes(start.settings.kubernetes, pipelines.engine, ground.store, ground.clock)
+        self._admission = open_admission(start.settings, start.data, self._kubernetes.cluster, ground.clock)
         self._dispatcher = self._build_dispatcher()
         self._sensors = self._build_sensors()
         telemetry = start.settings.telemetry
@@ -304,6 +307,8 @@ class Platform:
         await parts.start("measures", self._measures.run)
         await parts.start("outbox", self._outbox.run)
         await parts.start("keeping", self._keeping.run)
+        if self._admission is not None:
+            await parts.start("admission webhook", self._admission.run)
         if "runner" in roles:
             await parts.start("promoter", self._promoter.run)
             await parts.start("cluster", self._kubernetes.run)
@@ -404,11 +409,18 @@ class Platform:
             network=NetworkSettings(slack_url=services.slack_url, aws_url=services.aws_url),
             engine=self._start.settings.pipelines.engine,
             workflows=self._kubernetes.creator,
+            objects=KubeObjects(self._kubernetes.cluster, self._kubernetes.namespace),
             allow=Allow(self._start.settings.kubernetes.allow),
+            space_of=self._space_of,
         )
         many = self._start.settings.sensors.concurrency
         settings = DispatchSettings(per_trigger=many, in_all=4 * many)
         return Dispatcher(self._ground.store, self._owner, self._kinds.triggers, tools=tools, settings=settings)
+
+    def _space_of(self, sensor: str) -> str:
+        """The namespace of a sensor of a cluster; files say of each object where it is to be."""
+        item = self._compiled.get(sensor) if self._start.watch is not None else None
+        return space_of(item[0].document.body) if item is not None else ""
 
     def _promotion(self, name: str) -> Any:
         from retrain.errors import NotFound
@@ -510,6 +522,7 @@ class Platform:
         found.append(PartState("keeping", self._keeping.trouble is None, self._keeping.trouble))
         if self._tracing.wanted:
             found.append(PartState("traces", self._tracing.trouble is None, self._tracing.trouble))
+        found += [self._admission.state()] if self._admission is not None else []
         if "sensors" in roles:
             host = self._sensors.state()
             found.append(PartState("sensors", host.ready, host.waiting_for))

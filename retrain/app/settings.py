@@ -137,6 +137,23 @@ class KubernetesGroup(Group):
     """What events may choose of objects that they shape: namespace -> rule -> values, as globs."""
 
 
+class AdmissionGroup(Group):
+    """The validating webhook of a cluster: `lint` before an object is taken."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Where it is served, over TLS; None: it is not."""
+    host: str | None = None
+    """Of which address; None: as server.host."""
+    configuration: str = "retrain-admission"
+    """The ValidatingWebhookConfiguration that is told which certificate to trust."""
+    service: str = "retrain-admission"
+    """The Service by which the API server calls it, in this pod's namespace."""
+    names: tuple[str, ...] = ()
+    """Names and addresses that its certificate has instead of the Service's."""
+    secret: str | None = None
+    """The Secret, in this pod's namespace, where its keys are kept; None: a file of the data directory."""
+
+
 class TelemetryGroup(Group):
     """Traces. Their further variables are OpenTelemetry's own (`OTEL_*`)."""
 
@@ -172,6 +189,7 @@ class Settings(BaseSettings):
     triggers: TriggersGroup = TriggersGroup()
     pipelines: PipelinesGroup = PipelinesGroup()
     kubernetes: KubernetesGroup = KubernetesGroup()
+    admission: AdmissionGroup = AdmissionGroup()
     secrets: SecretsGroup = SecretsGroup()
     telemetry: TelemetryGroup = TelemetryGroup()
     shutdown_s: Seconds = 20.0

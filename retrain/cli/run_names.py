@@ -53,8 +53,10 @@ def get_run(client: Client, name: str) -> dict[str, Any]:
 
 
 def id_of(run: dict[str, Any]) -> str:
-    """The word by which the same run is found again."""
-    return str(run["metadata"].get("uid") or run["metadata"]["name"])
+    """The word by which the same run is found again: on a cluster its object has a uid of its own."""
+    metadata: dict[str, Any] = run["metadata"]
+    labels: dict[str, str] = metadata.get("labels") or {}
+    return str(labels.get("retrain.dev/run") or metadata.get("uid") or metadata["name"])
 
 
 def find(client: Client, words: dict[str, Any], most: int | None = None) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,7 @@ from retrain.kube.refusals import (
     Unreachable,
 )
 from retrain.kube.resources import Resource, path_of
+from retrain.kube.streams import Stream
 
 __all__ = [
     "AdmissionRefused",
@@ -36,6 +37,7 @@ __all__ = [
     "Patch",
     "QuotaExceeded",
     "Resource",
+    "Stream",
     "Unreachable",
     "cluster",
     "path_of",

@@ -15,6 +15,7 @@ from retrain.kube.connection import Connection, connection
 from retrain.kube.refusals import SAID, Expired, KindMissing
 from retrain.kube.requests import Request, answered, call, call_text, read_object
 from retrain.kube.resources import Resource, group_path, resources_in
+from retrain.kube.streams import Stream, open_stream
 
 PAGE = 500
 WATCH_S = 240
@@ -55,6 +56,10 @@ class Cluster:
     async def text(self, path: str, query: Mapping[str, str] = NONE) -> str:
         """What is at a path and is no object: a pod's log."""
         return await call_text(self._server, Request("GET", path, query))
+
+    async def stream(self, path: str, query: Mapping[str, str] = NONE) -> Stream:
+        """The same while it is still being written; whoever opens it closes it."""
+        return await open_stream(self._server, Request("GET", path, query, total_s=None))
 
     async def create(self, path: str, body: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         """A new object, as the server has stored it. `path` is that of all of its kind.

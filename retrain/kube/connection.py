@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 
+MOST = 1024
+"""Connections at once: each log that somebody follows holds one, and so does each watch."""
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -59,7 +61,7 @@ async def connection(kubeconfig: str) -> AsyncGenerator[Connection]:
     import aiohttp
 
     configuration, namespace = await anyio.to_thread.run_sync(_configuration, kubeconfig)
-    connector = aiohttp.TCPConnector(ssl=await anyio.to_thread.run_sync(_tls, configuration))
+    connector = aiohttp.TCPConnector(limit=MOST, ssl=await anyio.to_thread.run_sync(_tls, configuration))
     more: dict[str, Any] = {"proxy": configuration.proxy} if configuration.proxy else {}
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), **more) as session:
         yield Connection(session, configuration, str(configuration.host).rstrip("/"), namespace)

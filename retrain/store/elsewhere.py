@@ -16,8 +16,10 @@ CLUSTER = ("argo", "object")
 """Engines whose runs are objects of a cluster."""
 WORKFLOW = ("argoproj.io/v1alpha1", "Workflow")
 _OPEN = (runs.c.engine.in_(CLUSTER), runs.c.phase.in_(OPEN))
-_API_VERSION = func.json_extract(runs.c.manifest, "$.apiVersion")
-_KIND = func.json_extract(runs.c.manifest, "$.kind")
+_api_version = func.json_extract(runs.c.manifest, "$.apiVersion")
+_kind = func.json_extract(runs.c.manifest, "$.kind")
+_uid = func.json_extract(runs.c.object, "$.metadata.uid")
+_said = func.json_extract(runs.c.object, "$.status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An open run whose object is on the cluster."""
+    """An open run whose object is on the cluster. `uid`: that of the object."""
 
     run_id: str
     name: str
+    uid: str
 
 
 def unsubmitted(connection: Connection, most: int) -> list[RunRow]:
@@ -51,7 +54,7 @@ def places(connection: Connection) -> set[Place]:
     """Where the objects of open runs are."""
     there = (*_OPEN, runs.c.object.is_not(None))
     workflows = select(runs.c.namespace).where(*there, runs.c.engine == "argo").distinct()
-    others = select(_API_VERSION, _KIND, runs.c.namespace).where(*there, runs.c.engine == "object").distinct()
+    others = select(_api_version, _kind, runs.c.namespace).where(*there, runs.c.engine == "object").distinct()
     found = {Place(*WORKFLOW, namespace) for namespace in connection.execute(workflows).scalars()}
     return found | {Place(*row) for row in connection.execute(others)}
 
@@ -61,25 +64,25 @@ def open_at(connection: Connection, place: Place) -> list[Open]:
     return _chosen(connection, place)
 
 
-def unseen_at(connection: Connection, place: Place, before: datetime) -> list[Open]:
-    """Those of them that are older than that, and nothing was seen of them since they were made."""
-    return _chosen(connection, place, runs.c.started.is_(None), runs.c.created < before)
+def unheard_at(connection: Connection, place: Place, before: datetime, most: int) -> list[Open]:
+    """Some of them that are older than that, and nothing was heard of them since they were made."""
+    return _chosen(connection, place, _said == "{}", runs.c.created < before)[:most]
 
 
 def _chosen(connection: Connection, place: Place, *more: Any) -> list[Open]:
-    query = select(runs.c.id, runs.c.name)
+    query = select(runs.c.id, runs.c.name, _uid.label("uid"))
     here = (*_OPEN, runs.c.object.is_not(None), runs.c.namespace == place.namespace)
     if (place.api_version, place.kind) == WORKFLOW:
         query = query.where(*here, runs.c.engine == "argo", *more)
     else:
-        kind = (place.api_version == _API_VERSION, place.kind == _KIND)
+        kind = (_api_version == place.api_version, _kind == place.kind)
         query = query.where(*here, runs.c.engine == "object", *kind, *more)
-    return [Open(row.id, row.name) for row in connection.execute(query)]
+    return [Open(row.id, row.name, str(row.uid)) for row in connection.execute(query)]
 
 
 def known(connection: Connection, ids: Collection[str]) -> set[str]:
     """Which of these runs there are."""
-    return set(many(connection, ids))
+    return set(connection.execute(select(runs.c.id).where(runs.c.id.in_(list(ids)))).scalars())
 
 
 def reflect(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:

@@ -51,6 +51,14 @@ def of_owner(connection: Connection, owner: str) -> list[RequestRow]:
     return [RequestRow(row.id, row.run_id, row.body) for row in connection.execute(_HELD, {"holder": owner})]
 
 
+def of_engines(connection: Connection, engines: Sequence[str]) -> list[RequestRow]:
+    """The same of all runs that one of these works on and whose object is there."""
+    query = select(run_requests.c.id, run_requests.c.run_id, run_requests.c.body)
+    mine = (runs.c.engine.in_(engines), runs.c.object.is_not(None))
+    found = query.join(runs, runs.c.id == run_requests.c.run_id).where(*mine).order_by(run_requests.c.id)
+    return [RequestRow(row.id, row.run_id, row.body) for row in connection.execute(found)]
+
+
 def done(connection: Connection, ids: Sequence[int]) -> None:
     """Requests whose effect is kept by now."""
     connection.execute(delete(run_requests).where(run_requests.c.id.in_(list(ids))))

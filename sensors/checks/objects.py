@@ -1,4 +1,4 @@
-"""What is wrong with what a `k8s` trigger says of its object: how it is changed, when it has ended, what comes of it."""
+"""What is wrong with what a `k8s` trigger says of its object: how it is changed, when it has ended, what it gives."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from sensors.checks.filters import Where, compiles
 from sensors.checks.triggers import Scope
 from sensors.trigger_spec import K8s, K8sPolicy
 
-STRATEGIES = (
-    "application/merge-patch+json",
-    "application/json-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-)
+JSON = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+STRATEGIES = ("application/merge-patch+json", JSON, STRATEGIC, "application/apply-patch+yaml")
+FOREIGN = frozenset({"sparkoperator.k8s.io", "snapshot.storage.k8s.io", "metrics.k8s.io"})
 OURS = ("successCondition", "failureCondition", "outputs", "track")
 OUR_POLICY = ("conditions", "jsonPath")
 ENDS = ("successCondition", "failureCondition", "outputs")
@@ -88,18 +86,17 @@ def _reads(compiled: Callable[[str], object], text: str, at: Where) -> Iterator[
 
 
 def _check_resource(body: K8s, resource: dict[str, Any], at: Where) -> Iterator[Problem]:
+    if body.operation != "patch":
+        return
     group = str(resource.get("apiVersion") or "").rpartition("/")[0]
-    if body.patch_strategy == STRATEGIES[2] and body.operation == "patch" and "." in group and not _is_built_in(group):
+    if body.patch_strategy == STRATEGIC and not _is_built_in(group):
         message = f"Kubernetes knows strategic patches of its own kinds alone, and not of {group}; take {STRATEGIES[0]}"
         yield Problem((*at, "apiVersion"), "wrong-value", message)
-    if (
-        body.patch_strategy == STRATEGIES[1]
-        and body.operation == "patch"
-        and not isinstance(resource.get("patch"), list)
-    ):
-        if not any(one.dest.startswith("patch") for one in body.parameters):
-            yield Problem((*at, "patch"), "missing-field", "a JSON patch stands under patch, as a list of operations")
+    is_filled = isinstance(resource.get("patch"), list) or any(one.dest.startswith("patch") for one in body.parameters)
+    if body.patch_strategy == JSON and not is_filled:
+        yield Problem((*at, "patch"), "missing-field", "a JSON patch stands under patch, as a list of operations")
 
 
 def _is_built_in(group: str) -> bool:
-    return group.endswith(".k8s.io") and group not in {"sparkoperator.k8s.io", "snapshot.storage.k8s.io"}
+    """Whether a group is Kubernetes' own; some others end like those."""
+    return "." not in group or (group.endswith(".k8s.io") and group not in FOREIGN)

@@ -1,4 +1,4 @@
-"""A platform whose workflows run on a cluster that a test breaks: orders in, Workflows there, and what the two must agree on.
+"""A platform whose workflows run on a cluster that a test breaks: orders in, Workflows there, and what both must say.
 
 An order is a CloudEvent with an id of its own, which its sender repeats until it is acknowledged. A sensor submits one
 Workflow for each: a wait of a second and a step that is skipped, so no pod is needed.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,27 @@ spec:
           parameters:
             - {src: {dependencyName: order, dataKey: number}, dest: spec.arguments.parameters.0.value}
 """
-CRON = """\
+BINDING = """\
 apiVersion: argoproj.io/v1alpha1
-kind: CronWorkflow
-metadata: {name: tick}
+kind: WorkflowEventBinding
+metadata: {name: train}
 spec:
-  schedules: ["* * * * *"]
-  workflowSpec:
-    entrypoint: main
-    templates: [{name: main, suspend: {duration: "1"}}]
+  event: {selector: discriminator == "order"}
+  submit:
+    workflowTemplateRef: {name: train}
+    arguments: {parameters: [{name: number, valueFrom: {event: payload.number}}]}
 """
+TEMPLATE = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "WorkflowTemplate",
+    "metadata": {"name": "train"},
+    "spec": {
+        "entrypoint": "main",
+        "arguments": {"parameters": [{"name": "number"}]},
+        "templates": [{"name": "main", "suspend": {"duration": "1"}}],
+    },
+}
+"""What the binding submits: the cluster has it, too."""
 
 
 @dataclass
@@ -85,6 +96,11 @@ class ClusterWorld:
             raise Unreachable(f"the orders were not taken: {answer}")
         self.acknowledged.update(numbers)
 
+    def send_or_die(self, numbers: Sequence[int]) -> None:
+        """Send orders to a platform that dies of them, soon or late."""
+        with suppress(Unreachable):
+            self.send(numbers)
+
     def send_until_taken(self, numbers: Sequence[int]) -> None:
         """Send orders again and again until they are acknowledged."""
 
@@ -100,37 +116,67 @@ class ClusterWorld:
         """How many Workflows there are."""
         return len(self.lab.workflows(self.space))
 
-    def settled(self, count: int) -> bool:
-        """Whether `count` orders have gone the whole way, by the store."""
+    def running(self) -> int:
+        """How many of them run."""
+        return sum(phase == "Running" for phase in self._phases())
+
+    def all_over(self) -> bool:
+        """Whether all of them have ended."""
+        return set(self._phases()) <= {"Succeeded", "Failed", "Error"}
+
+    def _phases(self) -> list[str]:
+        return [(one.get("status") or {}).get("phase", "") for one in self.lab.workflows(self.space)]
+
+    def settled(self, count: int, firings: int) -> bool:
+        """Whether there are so many firings and `count` runs, and nothing is left to do, by the store."""
         ask = self.platform.rows
         (done,) = ask("SELECT count(*) FROM firings WHERE state = 'done'")[0]
         (runs,) = ask("SELECT count(*) FROM runs")[0]
         (open_,) = ask("SELECT count(*) FROM runs WHERE phase NOT IN ('Succeeded', 'Failed', 'Error')")[0]
         (untold,) = ask("SELECT count(*) FROM outbox")[0]
-        return done >= count and runs >= count and not open_ and not untold
+        return done >= firings and runs >= count and not open_ and not untold
 
-    def await_settled(self, count: int, timeout_s: float = 120.0) -> None:
-        """Wait until `count` orders have gone the whole way."""
+    def await_settled(self, count: int, firings: int | None = None, timeout_s: float = 120.0) -> None:
+        """Wait until `count` orders have gone the whole way, each by way of a firing where nothing else is said."""
 
         def over() -> bool:
-            return self.settled(count) or bool(self.platform.rows("SELECT 1 FROM deadletters"))
+            return self.settled(count, count if firings is None else firings) or bool(
+                self.platform.rows("SELECT 1 FROM deadletters")
+            )
 
-        self.platform.wait(over, f"{count} orders have gone the whole way", timeout_s)
+        try:
+            self.platform.wait(over, f"{count} orders have gone the whole way", timeout_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.progress()}") from error
+
+    def progress(self) -> str:
+        """How far everything is, for messages."""
+        ask = self.platform.rows
+        found = {
+            "firings": ask("SELECT state, count(*) FROM firings GROUP BY 1"),
+            "errors": ask("SELECT error, count(*) FROM firings WHERE state != 'done' GROUP BY 1"),
+            "runs": ask("SELECT phase, count(*) FROM runs GROUP BY 1"),
+            "dead letters": ask("SELECT kind, reason FROM deadletters LIMIT 5"),
+            "untold": ask("SELECT count(*) FROM outbox"),
+            "workflows": Counter(self._phases()),
+        }
+        return "\n".join(f"{name}: {value}" for name, value in found.items())
 
     def check_everything_once(self, count: int) -> None:
         """Every order has one firing, one Workflow, one run that says what the Workflow says, and one end."""
-        assert self.acknowledged == set(range(count)), "every order was acknowledged"
-        assert self.platform.items("deadletters") == []
         firings = self.platform.items("firings")
         assert len(firings) == count
-        objects = self.lab.workflows(self.space)
-        of_firings = once([one["metadata"]["labels"][FIRING] for one in objects])
+        of_firings = once([one["metadata"]["labels"][FIRING] for one in self.lab.workflows(self.space)])
         assert of_firings == {one["id"] for one in firings}
+        self.check_runs_once(count)
+
+    def check_runs_once(self, count: int) -> None:
+        """Every order has one Workflow, one run that says what the Workflow says, and one end."""
+        assert self.acknowledged == set(range(count)), "every order was acknowledged"
+        assert self.platform.items("deadletters") == []
+        objects = self.lab.workflows(self.space)
         numbers = once([one["spec"]["arguments"]["parameters"][0]["value"] for one in objects])
         assert numbers == {str(number) for number in range(count)}
-        self._check_runs(objects)
-
-    def _check_runs(self, objects: Sequence[Mapping[str, Any]]) -> None:
         rows = self.platform.rows("SELECT id, phase, object FROM runs")
         kept = {run_id: (phase, json.loads(body)["metadata"]["uid"]) for run_id, phase, body in rows}
         there = {one["metadata"]["labels"][RUN]: (one["status"]["phase"], one["metadata"]["uid"]) for one in objects}
@@ -143,10 +189,8 @@ class ClusterWorld:
 
 
 @contextmanager
-def cluster_world(
-    place: Path, lab: Lab, *, clock: str = "", documents: Mapping[str, str] | None = None
-) -> Generator[ClusterWorld]:
-    """A platform that is not started yet, and a namespace of its own, which stays. `clock` shifts the platform's time."""
+def cluster_world(place: Path, lab: Lab, documents: Mapping[str, str] | None = None) -> Generator[ClusterWorld]:
+    """A platform that is not started yet, and a namespace of its own, which stays."""
     space = f"orders-{uuid4().hex[:8]}"
     lab.api.make_namespace(space)
     kubeconfig = place / "kubeconfig"

@@ -1,7 +1,7 @@
 """The platform as `kubectl apply -k deploy/kubernetes/overlays/embedded` installs it on the machine's cluster.
 
-What differs from a cluster of one's own stands in an overlay that is written here: the namespace, the image of this work
-tree, and a folder of this machine as the volume, since there is no storage class.
+What differs from a cluster of one's own stands in overlays that are written here: the namespaces, the image of this
+work tree, and a folder of this machine as the volume, since there is no storage class.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,47 +36,67 @@ WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/{space}/workflows"
 
 
 class Installed:
-    """One platform in one namespace. `place` is a folder of this machine: the overlay, and the pod's volume."""
+    """One platform in the namespace `space`, at work in the namespace `work`.
+
+    `place` is a folder of this machine: the overlays, and the pod's volume.
+    """
 
     def __init__(self, cluster: ClusterServer, image: PlatformImage, place: Path, space: str) -> None:
         self.cluster = cluster
         self.space = space
+        self.work = f"{space}-ml"
         self._place = place
         self._image = image
         self._data = place / "data"
         self._data.mkdir(parents=True)
+        cluster.ask("POST", "/api/v1/namespaces", {"metadata": {"name": self.work}})
         os.chown(self._data, USER, USER)  # a folder of the node is not given to the pod's group
 
-    def apply(self, *, settings: dict[str, str] | None = None, patches: list[dict[str, Any]] | None = None) -> None:
-        """`kubectl apply -k`. `settings`: files beside retrain.yaml, or in its place."""
-        folder = self._place / "overlay"
-        folder.mkdir(exist_ok=True)
-        for name, text in (settings or {}).items():
-            (folder / name).write_text(text)
-        (folder / "volume.yaml").write_text(yaml.safe_dump(self._volume()))
-        overlay = {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "namespace": self.space,
-            "resources": [os.path.relpath(EMBEDDED, folder.resolve()), "volume.yaml"],
+    def apply(self, *, components: Sequence[str] = (), patches: Sequence[dict[str, Any]] = ()) -> None:
+        """`kubectl apply -k` of the definitions, the rights and the platform. `patches` are for the platform."""
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(DEPLOY / "crds"))
+        binding = [{"op": "replace", "path": "/subjects/0/namespace", "value": self.space}]
+        self._overlay("work", self.work, {"patches": [json_patch("RoleBinding", binding)]}, [DEPLOY / "work"])
+        platform = self._place / "platform"
+        platform.mkdir(exist_ok=True)
+        (platform / "retrain.yaml").write_text(self._settings())
+        (platform / "volume.yaml").write_text(yaml.safe_dump(self._volume()))
+        settings = {"name": "retrain-settings", "behavior": "merge", "files": ["retrain.yaml"]}
+        more = {
+            "components": [os.path.relpath(DEPLOY / "components" / one, platform.resolve()) for one in components],
             "images": [{"name": NAME, "newTag": self._image.tag}],
-            "configMapGenerator": [
-                {"name": "retrain-settings", "behavior": "merge", "files": sorted(settings or {}),
-                 "options": {"disableNameSuffixHash": True}}
-            ],
-            "patches": [_json_patch("StatefulSet", [_NO_CLASS]), *(patches or [])],
-        }  # fmt: skip
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-        self.kubectl("apply", "-k", str(folder))
+            "configMapGenerator": [{**settings, "options": {"disableNameSuffixHash": True}}],
+            "patches": [json_patch("StatefulSet", [_NO_CLASS]), *patches],
+        }
+        self._overlay("platform", self.space, more, [EMBEDDED, platform / "volume.yaml"])
+
+    def _overlay(self, name: str, space: str, more: dict[str, Any], resources: list[Path]) -> None:
+        folder = self._place / name
+        folder.mkdir(exist_ok=True)
+        paths = [os.path.relpath(one.resolve(), folder.resolve()) for one in resources]
+        overlay = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": space}
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, "resources": paths, **more}))
+        self.kubectl("apply", "-k", str(folder), space=space)
+
+    def _settings(self) -> str:
+        """Those of the base, with our namespace in the place of `ml`."""
+        given = yaml.safe_load((DEPLOY / "base" / "settings.yaml").read_text())["data"]["retrain.yaml"]
+        settings = yaml.safe_load(given)
+        assert settings["kubernetes"] == {"namespace": "ml"}
+        return yaml.safe_dump({**settings, "kubernetes": {"namespace": self.work}})
 
     def secret(self, name: str, **values: str) -> None:
         words = [f"--from-literal={key}={value}" for key, value in values.items()]
         self.kubectl("create", "secret", "generic", name, *words)
 
-    def kubectl(self, *words: str, said: str | None = None) -> str:
-        """Run kubectl in the namespace; what it printed. `said` is its stdin."""
+    def write(self, manifests: str) -> None:
+        """`kubectl apply` in the namespace where it works."""
+        self.kubectl("apply", "-f", "-", space=self.work, said=manifests)
+
+    def kubectl(self, *words: str, space: str = "", said: str | None = None) -> str:
+        """Run kubectl, in the platform's namespace unless `space` is another; what it printed. `said` is its stdin."""
         program = self.cluster.home / "bin" / "kubectl"
-        command = [str(program), "--kubeconfig", str(self.cluster.kubeconfig), "-n", self.space, *words]
+        command = [str(program), "--kubeconfig", str(self.cluster.kubeconfig), "-n", space or self.space, *words]
         done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
@@ -91,15 +111,28 @@ class Installed:
     def ready(self, *, other_than: str = "") -> Any:
         """Wait for a pod that is Ready, and is not the one with this uid; the pod."""
         path = f"/api/v1/namespaces/{self.space}/pods/{POD}"
-        return self.cluster.until(path, lambda pod: pod and pod["metadata"]["uid"] != other_than and _ready(pod), POD)
+        try:
+            return self.cluster.until(
+                path, lambda pod: pod and pod["metadata"]["uid"] != other_than and _ready(pod), POD
+            )
+        except RuntimeError as error:
+            raise AssertionError(f"{error}\n{self.story()}") from error
+
+    def story(self) -> str:
+        """What the pod has printed, and what the cluster says of it."""
+        program = [str(self.cluster.home / "bin" / "kubectl"), "--kubeconfig", str(self.cluster.kubeconfig)]
+        logs, events = ["-n", self.space, "logs", POD, "--tail=40"], ["get", "events", "-n"]
+        asked = (logs, [*logs, "--previous"], [*events, self.space], [*events, self.work])
+        said = (subprocess.run([*program, *words], capture_output=True, text=True) for words in asked)
+        return "\n".join(one.stdout + one.stderr for one in said)
 
     def workflows(self) -> list[Any]:
-        return self.cluster.ask("GET", WORKFLOWS.format(space=self.space))["items"]
+        return self.cluster.ask("GET", WORKFLOWS.format(space=self.work))["items"]
 
     def send(self, path: str, body: Any, *, service: str = "retrain", port: int = 7300, **headers: str) -> Answer:
         """POST to a Service, as a client in the cluster does; status 0: nobody has answered."""
         found = self.cluster.ask("GET", f"/api/v1/namespaces/{self.space}/services/{service}")
-        given = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}", **headers}
+        given = {"Content-Type": "application/cloudevents+json", "Authorization": f"Bearer {TOKEN}", **headers}
         url = f"http://{found['spec']['clusterIP']}:{port}{path}"
         request = urllib.request.Request(url, json.dumps(body).encode(), given, method="POST")
         try:
@@ -114,7 +147,7 @@ class Installed:
         try:
             wait_until(lambda: bool(met()), what)
         except RuntimeError as error:
-            raise AssertionError(f"{error}\n{self.kubectl('logs', POD, '--tail=40')}") from error
+            raise AssertionError(f"{error}\n{self.story()}") from error
 
     def _volume(self) -> dict[str, Any]:
         return {
@@ -131,8 +164,9 @@ class Installed:
         }
 
     def remove(self) -> None:
-        """The namespace with all in it, and the volume; waits until the pod has left its folder."""
-        self.cluster.ask("DELETE", f"/api/v1/namespaces/{self.space}")
+        """The namespaces with all in them, and the volume; waits until the pod has left its folder."""
+        for space in (self.work, self.space):
+            self.cluster.ask("DELETE", f"/api/v1/namespaces/{space}")
         self.cluster.until(f"/api/v1/namespaces/{self.space}/pods/{POD}", lambda pod: pod is None, "the pod's end")
         self.cluster.ask("DELETE", f"/api/v1/persistentvolumes/{self.space}")
         shutil.rmtree(self._data, ignore_errors=True)
@@ -151,7 +185,7 @@ def installation(cluster: ClusterServer, image: PlatformImage, place: Path) -> G
 _NO_CLASS = {"op": "add", "path": "/spec/volumeClaimTemplates/0/spec/storageClassName", "value": ""}
 
 
-def _json_patch(kind: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+def json_patch(kind: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
     return {"target": {"kind": kind}, "patch": json.dumps(operations)}
 
 

@@ -70,8 +70,11 @@ class Process:
 class Platform:
     """One platform in one folder, started and killed as often as a test likes."""
 
-    def __init__(self, place: Path, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, place: Path, *, environment: Mapping[str, str] | None = None, options: Sequence[str] = ()
+    ) -> None:
         self.place = place
+        self.options = list(options)
         self.project = place / "project"
         self.data = place / "state"
         self.log = place / "platform.log"
@@ -126,6 +129,7 @@ class Platform:
         if fault is not None:
             environment["RETRAIN_FAULT"] = fault
         words = [RETRAIN, "up", str(self.project), "--data", str(self.data), "--port", str(port), "-o", "json"]
+        words += self.options
         self.url = ""
         self.starts += 1
         with self.log.open("ab") as log:

@@ -25,7 +25,8 @@ from retrain.store.firings import FiringRow
 from retrain.store.runs import RunFilter, RunRow
 from triggers import Dispatcher, Tools
 from triggers.argo_workflow import open_argo_workflow
-from triggers.objects import MERGE, open_k8s
+from triggers.object_request import MERGE
+from triggers.objects import open_k8s
 
 pytestmark = pytest.mark.integration
 
@@ -285,47 +286,3 @@ async def test_what_the_local_engine_has_not_is_refused_by_name(desk: Desk, acti
 
     assert firing.state == "dead"
     assert said in (firing.error or "")
-
-
-class Cluster:
-    """A cluster of one namespace, in memory: what an implementation of `Objects` must do."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, dict[str, JsonValue]] = {}
-        self.calls: list[str] = []
-
-    async def create(self, body: Any) -> dict[str, JsonValue]:
-        self.calls.append("create")
-        name = body["metadata"]["name"]
-        made = {"uid": f"u{len(self.objects)}", "creationTimestamp": "2026-11-20T00:00:00Z"}
-        return self.objects.setdefault(name, {**body, "metadata": {**body["metadata"], **made}})
-
-    async def update(self, body: Any) -> dict[str, JsonValue]:
-        self.calls.append("update")
-        return await self.create(body)
-
-    async def patch(self, body: Any, content_type: str) -> dict[str, JsonValue]:
-        self.calls.append(f"patch {content_type}")
-        return await self.create(body)
-
-    async def delete(self, body: Any) -> None:
-        self.calls.append("delete")
-        self.objects.pop(body["metadata"]["name"], None)
-
-    async def get(self, body: Any) -> dict[str, JsonValue] | None:
-        return self.objects.get(body["metadata"]["name"])
-
-
-async def test_with_a_cluster_any_object_goes_there_under_a_name_that_its_firing_gives(desk: Desk) -> None:
-    cluster = Cluster()
-    body = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"generateName": "job-"}, "spec": {}}
-
-    made = await desk.act("k8s", Tools(objects=cluster), operation="create", resource=body)
-    await desk.act("k8s", Tools(objects=cluster), operation="delete", resource={**body, "metadata": {"name": "x"}})
-
-    (name,) = cluster.objects
-    assert made.result == {"object": name, "uid": "u0"}
-    assert name.startswith("job-")
-    labels = cluster.objects[name]["metadata"]["labels"]
-    assert labels["retrain.dev/firing"] == made.id
-    assert cluster.calls == ["create", "delete"]

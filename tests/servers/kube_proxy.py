@@ -8,12 +8,14 @@ asked, `done` what was spoiled.
 from __future__ import annotations
 
 import random
+import re
 import ssl
 import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +28,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from tests.servers.kube_server import KubeApi
 from tests.servers.launch import free_port
 
-How = Literal["refuse", "lose", "answer", "delay", "expire", "bookmarks"]
+How = Literal["refuse", "lose", "answer", "delay", "expire", "echo"]
+TIME, FORM = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "%Y-%m-%dT%H:%M:%SZ"
 HOPS = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host"})
 EXPIRED = orjson.dumps(
     {
@@ -50,7 +53,7 @@ class Spoil:
     `refuse`: the connection is reset before the server hears of it. `lose`: the server does it, and the connection is
     reset instead of the answer. `answer`: `status` (429, 500, 503 ...), with `Retry-After` where `after_s` says so; the
     server hears nothing. `delay`: `after_s` seconds before it is passed on. For watches: `expire` answers 410 in
-    the stream, `bookmarks` says each bookmark twice.
+    the stream, `echo` says each event twice, and then two bookmarks.
 
     Verbs are those of Kubernetes: get, list, watch, create, update, patch, delete.
     """
@@ -70,6 +73,8 @@ class KubeProxy:
     target: KubeApi
     port: int = 0
     spoils: tuple[Spoil, ...] = ()
+    skew: timedelta = timedelta()
+    """By how much the server's clock seems to be ahead: every time that it tells is shifted."""
     seen: Counter[str] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
     dice: random.Random = field(default_factory=lambda: random.Random(7))
@@ -126,7 +131,7 @@ class KubeProxy:
                     return _refusal(spoil)
                 case "delay":
                     await anyio.sleep(spoil.after_s)
-                case "lose" | "expire" | "bookmarks":
+                case "lose" | "expire" | "echo":
                     pass
         hows: set[How] = {one.how for one in spoils}
         try:
@@ -135,7 +140,7 @@ class KubeProxy:
             ) as answer:
                 if verb == "watch":
                     return await self._stream(request, answer, hows)
-                said = await answer.read()
+                said = self._shifted(await answer.read())
                 if "lose" in hows:
                     return _reset(request)
                 return web.Response(status=answer.status, body=said, headers=_passed(answer.headers))
@@ -154,15 +159,20 @@ class KubeProxy:
         self._watches[id(request)] = request
         try:
             async for line in answer.content:
-                await out.write(line)
-                if "bookmarks" in hows and b'"BOOKMARK"' in line[:40]:
-                    self.done["doubled"] += 1
-                    await out.write(line)
+                said = self._shifted(line)
+                await out.write(said + _bookmark(said) if "echo" in hows else said)
         except (ConnectionError, aiohttp.ClientError):
             return _reset(request)
         finally:
             del self._watches[id(request)]
         return out
+
+    def _shifted(self, said: bytes) -> bytes:
+        if not self.skew:
+            return said
+        return TIME.sub(
+            lambda found: (datetime.fromisoformat(found[0].decode()) + self.skew).strftime(FORM).encode(), said
+        )
 
     def _befalls(self, spoil: Spoil, verb: str, path: str) -> bool:
         return verb in spoil.verbs and spoil.part in path and self.dice.random() < spoil.share
@@ -220,6 +230,14 @@ def _verb(request: web.BaseRequest) -> str:
             return "watch"
         return "list" if "limit" in request.query or "resourceVersion" in request.query else "get"
     return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(request.method, "other")
+
+
+def _bookmark(line: bytes) -> bytes:
+    """An event again, and two bookmarks of where it is."""
+    found = orjson.loads(line)["object"]
+    body = {"apiVersion": found.get("apiVersion"), "kind": found.get("kind"), "metadata": {}}
+    body["metadata"]["resourceVersion"] = found.get("metadata", {}).get("resourceVersion")
+    return line + 2 * (orjson.dumps({"type": "BOOKMARK", "object": body}) + b"\n")
 
 
 def _passed(headers: object) -> dict[str, str]:

@@ -50,6 +50,12 @@ class Program:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def pid(self) -> int:
+        """Of the process that was started; the script has become the server where that is one process."""
+        assert self._process is not None, f"{self.name} does not run"
+        return self._process.pid
+
+    @property
     def output(self) -> Path:
         """What it has printed."""
         return self.data.with_name(f"{self.data.name}.log")

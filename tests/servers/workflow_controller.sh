@@ -16,7 +16,7 @@ start() {
   # Its page of health (port 6060) is another controller's where one runs; it says so and works on.
   export LEADER_ELECTION_DISABLE=true DEFAULT_REQUEUE_TIME=${ARGO_REQUEUE:-1s}
   exec "$cache/kubernetes/bin/workflow-controller" --kubeconfig="$kubeconfig" --executor-image=none --loglevel=info \
-    --qps="${ARGO_QPS:-20}" --burst="${ARGO_BURST:-30}"
+    --qps=200 --burst=300
 }
 
 "$@"

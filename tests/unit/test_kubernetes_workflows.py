@@ -68,7 +68,13 @@ def test_what_was_read_from_a_server_is_submitted_anew() -> None:
     made = to_object(manifest, "w-1", "ml", {"retrain.dev/firing": "f-1"})
 
     labels = {"a": "1", "app.kubernetes.io/managed-by": "retrain", "retrain.dev/firing": "f-1"}
-    assert made["metadata"] == {"name": "w-1", "namespace": "ml", "labels": labels, "annotations": {"b": "c"}}
+    assert made["metadata"] == {
+        "name": "w-1",
+        "generateName": "w-",
+        "namespace": "ml",
+        "labels": labels,
+        "annotations": {"b": "c"},
+    }
     assert made["spec"] == {"entrypoint": "main"}
     assert "status" not in made
 

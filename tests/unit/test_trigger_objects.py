@@ -15,7 +15,7 @@ from retrain.errors import Permanent
 from retrain.store.runs import RunRow
 from triggers import Firing
 from triggers.object_change import Change, check_labels, difference, merged, overlaid, patched, shown
-from triggers.objects import JSON, read_request
+from triggers.object_request import JSON, read_request
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SPEC = {"entrypoint": "main", "arguments": {"parameters": [{"name": "day", "value": "1"}]}}

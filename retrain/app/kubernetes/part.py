@@ -9,8 +9,7 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from pipelines.kubernetes.creating import Creator
-from pipelines.kubernetes.host import ClusterHost
-from pipelines.kubernetes.submitting import Submitter
+from pipelines.kubernetes.host import ClusterGround, ClusterHost
 from retrain.app.parts import PartState
 from retrain.app.settings import KubernetesGroup
 from retrain.clock import Clock
@@ -30,7 +29,8 @@ class Kubernetes:
         self._opening = anyio.Lock()
         self._opened: Cluster | None = None
         self.creator = Creator(store, self.cluster, self.namespace)
-        self._host = ClusterHost(store, clock, self.cluster, Submitter(store, clock, self.creator))
+        home = self.namespace if engine == "argo" else None
+        self._host = ClusterHost(ClusterGround(store, clock, self.cluster, self.creator, home))
 
     async def cluster(self) -> Cluster:
         """The connection; opened once.

@@ -184,6 +184,8 @@ def show_run(connection: Connection, name: str) -> Json:
     """A run as the Workflow object with Argo's whole status."""
     row = find_run(connection, name)
     shown = workflow(row, runs.load_nodes(connection, row.id))
+    if row.object is not None:
+        return shown  # as it is on the cluster, and nothing besides
     noted = shown["metadata"].get("annotations") or {}
     shown["metadata"]["annotations"] = {**noted, TRACE: _trace(connection, "run", row.id)}
     return shown
@@ -212,6 +214,8 @@ def find_run(connection: Connection, name: str) -> RunRow:
 def workflow(row: RunRow, nodes: Mapping[str, Any] | None) -> Json:
     """A run as the Workflow object that Argo's tools know; its own times to the microsecond."""
     found = workflow_object(row, nodes)
+    if row.object is not None:
+        return found
     times = {"startedAt": stamp(row.started), "finishedAt": stamp(row.finished)}
     status = {**found["status"], **{name: time for name, time in times.items() if time}}
     if nodes is not None:

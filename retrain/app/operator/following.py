@@ -104,7 +104,8 @@ class Follower:
         """Say it; the seconds to wait."""
         trouble = self._words(error)
         if trouble != self.trouble:
-            log.warning("operator.cannot_watch", resource=self.watched.resource, reason=trouble)
+            say = log.warning if self.watched.needed else log.info
+            say("operator.cannot_watch", resource=self.watched.resource, reason=trouble)
         self.trouble, self.lacking = trouble, isinstance(error, Denied | KindMissing)
         self.tried.set()
         self._failures += 1
@@ -114,7 +115,8 @@ class Follower:
     def _words(self, error: RetrainError) -> str:
         resource, within = self.watched.resource, f"in {self.namespace}" if self.namespace else "in all namespaces"
         if isinstance(error, KindMissing):
-            return f"{resource}: the cluster has no such kind; apply deploy/kubernetes/crds"
+            mend = "apply deploy/kubernetes/crds" if self.watched.needed else "it is passed over"
+            return f"{resource}: the cluster has no such kind; {mend}"
         if isinstance(error, Denied) and error.verb:
             return f"{resource}: the right to {error.verb} {error.resource}.{self.watched.group} {within} is lacking"
         return f"{resource}: {error}"

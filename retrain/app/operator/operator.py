@@ -280,7 +280,9 @@ class Operator:
         names = {self._names.internal(key.name, key.namespace): key for key in self._outlook.running if _fires(key)}
         ended = await self._fired.look(names)
         facts = await facts_of(told, self._bound.view, self._names, self._fired)
-        facts = {key: one for key, one in facts.items() if key.resource in self._told}
+        # What is taken in a moment is told then; what cannot be taken is told now.
+        waits = self._untaken is not None
+        facts = {key: one for key, one in facts.items() if key.resource in self._told and (waits or not one.pending)}
         found = [story for key, one in facts.items() for story in self._stories(key, one)]
         fired = (stories.of_firing(names[one.sensor], one) for one in ended if one.sensor in names)
         found += [one for one in fired if one is not None]

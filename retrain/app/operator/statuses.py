@@ -60,6 +60,11 @@ class Facts:
         """Whether something older than the newest version runs."""
         return self.runs is not None and self.runs.digest != self.standing.newest.digest
 
+    @property
+    def pending(self) -> bool:
+        """Whether the newest version is good, and still to be taken."""
+        return not self.errors and (self.runs is None or self.old)
+
 
 def status_of(facts: Facts, now: datetime) -> Status:
     """The status of an object; conditions that are as they were keep their time."""

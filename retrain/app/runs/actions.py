@@ -34,7 +34,7 @@ Request = Stop | Suspend | Resume | SetNodes
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """What does what is asked of runs. `cluster`: for those that a cluster works on; None: none is reached from here."""
+    """What does what is asked of runs. `cluster`: for those on a cluster; None: none is reached from here."""
 
     store: Store
     clock: Clock

@@ -1,0 +1,58 @@
+"""Does to runs on a cluster what was asked of them by way of the store: by triggers, by sensors that replace runs, by
+schedules. What people ask goes to the API server at once and does not come by here.
+"""
+
+from __future__ import annotations
+
+import anyio
+
+from pipelines.host.requests import request_of
+from pipelines.kubernetes.requests import ClusterRequests
+from retrain.errors import RetrainError, Transient
+from retrain.log import get_logger
+from retrain.store import Store, run_requests, runs
+from retrain.store.elsewhere import CLUSTER
+from retrain.store.run_requests import RequestRow
+
+TOPIC = "runs/obeying"
+POLL_S = 1.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
+
+log = get_logger()
+
+
+class Obedience:
+    """Works through the requests of open runs, oldest first."""
+
+    def __init__(self, store: Store, requests: ClusterRequests) -> None:
+        self._store = store
+        self._requests = requests
+        self.trouble: str | None = None
+        """Why nothing can be asked of the cluster now; None while it can."""
+
+    async def run(self) -> None:
+        """Obey until cancelled."""
+        tries = 0
+        while True:
+            try:
+                for request in await self._store.read(lambda c: run_requests.of_engines(c, CLUSTER)):
+                    await self._obey(request)
+                self.trouble, tries = None, 0
+                await self._store.signals.wait(TOPIC, POLL_S)
+            except Transient as error:
+                self.trouble = str(error)
+                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**tries)
+                log.warning("cluster.not_asked", reason=self.trouble, retry_in_s=wait_s)
+                tries += 1
+                await anyio.sleep(wait_s)
+
+    async def _obey(self, request: RequestRow) -> None:
+        row = await self._store.read(lambda c: runs.get(c, request.run_id))
+        if row is not None and row.object is not None:
+            try:
+                await self._requests.ask(row, request_of(request.body))
+            except Transient:
+                raise
+            except RetrainError as error:  # the answer is no, and stays no
+                log.warning("run.not_asked", run_id=row.id, asked=request.body.get("verb"), reason=str(error))
+        await self._store.write(lambda c: run_requests.done(c, [request.id]))

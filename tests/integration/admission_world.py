@@ -1,0 +1,192 @@
+"""A real API server that asks a webhook of ours, served by its own certificate on this machine."""
+
+from __future__ import annotations
+
+import urllib.error
+import uuid
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio import fail_after
+
+from retrain.app.admission.admission import Admission, Wanted
+from retrain.app.admission.certificates import Lives
+from retrain.app.admission.vaults import FileVault, SecretVault, Vault
+from retrain.clock import SystemClock
+from retrain.kube import Cluster, cluster
+from tests.servers.kube_server import KubeApi
+from tests.servers.launch import free_port
+
+GROUPS = (("argoproj.io", "v1alpha1", ("EventSource", "Sensor")), ("retrain.dev", "v1", ("Sensor", "Promotion")))
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def crd(group: str, version: str, kind: str) -> dict[str, Any]:
+    """As upstream's: no field is checked by the API server."""
+    plural = f"{kind.lower()}s"
+    shape = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": shape, "status": shape}}}
+    one = {"name": version, "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
+    names = {"plural": plural, "singular": kind.lower(), "kind": kind}
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [one]}
+    return {"metadata": {"name": f"{plural}.{group}"}, "spec": spec}
+
+
+def install(api: KubeApi) -> None:
+    """Make the kinds known, unless they are."""
+    for group, version, kinds in GROUPS:
+        for kind in kinds:
+            with allowing(409):
+                api.ask("POST", CRDS, crd(group, version, kind))
+
+
+@contextmanager
+def allowing(*codes: int) -> Iterator[None]:
+    """Answers that are as good as success."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        if error.code not in codes:
+            raise
+
+
+def configuration(name: str, url: str, namespace: str, **more: Any) -> dict[str, Any]:
+    """That of deploy/kubernetes, but by URL and for one namespace alone."""
+    rules = [
+        {
+            "apiGroups": [group],
+            "apiVersions": [version],
+            "operations": ["CREATE", "UPDATE"],
+            "resources": [f"{kind.lower()}s"],
+        }
+        for group, version, kinds in GROUPS
+        for kind in kinds
+    ]
+    one: dict[str, Any] = {
+        "name": "lint.retrain.dev",
+        "clientConfig": {"url": f"{url}/admission"},
+        "rules": rules,
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 10,
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        **more,
+    }
+    return {"metadata": {"name": name}, "webhooks": [one]}
+
+
+@dataclass
+class Asked:
+    """What the API server said: its answer, or its refusal, and what it warned of."""
+
+    body: dict[str, Any]
+    warnings: list[str] = field(default_factory=list[str])
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", ""))
+
+    @property
+    def made(self) -> bool:
+        return self.body.get("kind") != "Status"
+
+
+@dataclass
+class World:
+    """A namespace whose objects are reviewed."""
+
+    api: KubeApi
+    namespace: str
+    name: str
+    admission: Admission
+
+    def put(self, body: dict[str, Any], *, method: str = "POST", query: str = "", kind: str = "") -> Asked:
+        """Create an object, or change one."""
+        group, plural = body["apiVersion"], f"{body['kind'].lower()}s"
+        path = f"/apis/{group}/namespaces/{self.namespace}/{plural}"
+        path += f"/{body['metadata']['name']}" if method != "POST" else ""
+        return asked(self.api, method, f"{path}{query}", body, kind or "application/json")
+
+    def get(self) -> dict[str, Any]:
+        """The configuration as it is."""
+        return self.api.ask("GET", f"{WEBHOOKS}/{self.name}")
+
+    def change(self, path: str, value: Any) -> None:
+        """Something of the only webhook of the configuration."""
+        change = [{"op": "replace", "path": f"/webhooks/0/{path}", "value": value}]
+        self.api.ask("PATCH", f"{WEBHOOKS}/{self.name}", change, kind="application/json-patch+json")
+
+
+def asked(api: KubeApi, method: str, path: str, body: Any, kind: str) -> Asked:
+    """One request with the warnings of its answer."""
+    import json
+    import urllib.request
+
+    from tests.servers.kube_server import TOKEN
+
+    request = urllib.request.Request(f"https://{api.address}{path}", json.dumps(body).encode(), method=method)
+    request.add_header("Authorization", f"Bearer {TOKEN}")
+    request.add_header("Content-Type", kind)
+    try:
+        with urllib.request.urlopen(request, timeout=30, context=api.context()) as answer:
+            return Asked(json.load(answer), answer.headers.get_all("Warning") or [])
+    except urllib.error.HTTPError as error:
+        return Asked(json.load(error), error.headers.get_all("Warning") or [])
+
+
+@asynccontextmanager
+async def reviewed(
+    api: KubeApi, data: Path, *, lives: Lives | None = None, secret: str = "", look_s: float = 0.2, **webhook: Any
+) -> AsyncGenerator[World]:
+    """A webhook that runs, and a namespace whose objects it is asked about."""
+    ident = uuid.uuid4().hex[:8]
+    name = space = f"admission-{ident}"
+    port = free_port()
+    await anyio.to_thread.run_sync(install, api)
+    api.make_namespace(space)
+    api.ask("POST", WEBHOOKS, configuration(name, f"https://127.0.0.1:{port}", space, **webhook))
+    try:
+        with fail_after(120):
+            async with cluster(api.kubeconfig()) as server, anyio.create_task_group() as group:
+                wanted = Wanted(
+                    "127.0.0.1", port, name, "retrain-admission", ("127.0.0.1",), lives or Lives(), look_s, settle_s=1.0
+                )
+                made = Admission(wanted, _vault(server, data, secret), opened(server), SystemClock())
+                await group.start(made.run)
+                await until(lambda: made.waiting_for is None)
+                yield World(api, space, name, made)
+                group.cancel_scope.cancel()
+    finally:
+        api.ask("DELETE", f"{WEBHOOKS}/{name}")
+        api.ask("DELETE", f"/api/v1/namespaces/{space}")
+
+
+def opened(server: Cluster) -> Callable[[], Any]:
+    async def give() -> Cluster:
+        return server
+
+    return give
+
+
+def _vault(server: Cluster, data: Path, secret: str) -> Vault:
+    return SecretVault(opened(server), secret, "default") if secret else FileVault(data / "admission.json")
+
+
+async def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for a condition."""
+    with fail_after(seconds):
+        while not await anyio.to_thread.run_sync(true):
+            await anyio.sleep(0.1)
+
+
+def lives(seconds: float) -> Lives:
+    """So short that everything is made anew while a test looks on."""
+    return Lives(timedelta(seconds=3 * seconds), timedelta(seconds=seconds))
