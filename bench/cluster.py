@@ -6,6 +6,7 @@ cores while it looks at each Workflow, from all alike. The Workflows are suspend
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import anyio
 
 from bench.load import Load, post
 from bench.observer import Observer, observer
-from bench.world import World, platform
+from bench.world import World, started
 from pipelines.kubernetes.submission import path_to
 from retrain.kube import cluster
 from tests.servers.argo_events import ArgoEvents, argo_events
@@ -107,8 +108,8 @@ class Ours:
 
 
 @contextmanager
-def ours(kubeconfig: Path) -> Generator[Ours]:
-    """`retrain up` with the engine argo: a webhook, and a sensor that submits."""
+def ours(kubeconfig: Path, place: Path) -> Generator[Ours]:
+    """`retrain up` with the engine argo: a webhook, and a sensor that submits. What is in `place` already goes on."""
     port = free_port()
     hook = {"endpoint": ENDPOINT, "port": str(port), "method": "POST"}
     documents: list[Mapping[str, object]] = [
@@ -117,7 +118,10 @@ def ours(kubeconfig: Path) -> Generator[Ours]:
     ]
     os.environ.update(zip(SETTINGS, ("argo", str(kubeconfig), OURS), strict=True))
     try:
-        with platform(documents) as world:
+        project = place / "project"
+        project.mkdir(exist_ok=True)
+        (project / "all.yaml").write_text("\n---\n".join(map(json.dumps, documents)))
+        with started(project, place / "data", place / "log") as world:
             yield Ours(world, port)
     finally:
         for name in SETTINGS:

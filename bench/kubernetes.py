@@ -65,7 +65,11 @@ def _bare(kubeconfig: Path, rounds: int, paced: int, burst: int) -> Taken:
 
 
 def _ours(kubeconfig: Path, rounds: int, paced: int, burst: int) -> Taken:
-    with cluster.ours(kubeconfig) as made, cluster.watched(kubeconfig, cluster.OURS) as watching:
+    with (
+        tempfile.TemporaryDirectory(prefix="retrain-bench-ours-") as folder,
+        cluster.ours(kubeconfig, Path(folder)) as made,
+        cluster.watched(kubeconfig, cluster.OURS) as watching,
+    ):
         cluster.warm_up(made.port, watching)
         taken = [cluster.send(made.port, watching, paced, PACE, LIMIT_S) for _ in range(rounds)]
         before = memory_mb(made.world.pid)

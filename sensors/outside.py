@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, cast
 
+from pipelines.kubernetes.kinds import kind_of
 from retrain.events import OWN_SOURCE, Event, JsonValue
 from sensors.actions.render import Action
 from sensors.core.addresses import FIRING, SENSOR, TRIGGER
@@ -20,7 +22,19 @@ KINDS = frozenset({"argoWorkflow", "k8s"})
 
 def starts_run(action: Action) -> bool:
     """Whether a workflow runs once this has been carried out."""
-    return action.get("kind") in KINDS and action.get("operation") in STARTS
+    if action.get("kind") not in KINDS or action.get("operation") not in STARTS:
+        return False
+    return action.get("kind") != "k8s" or _is_followed(action)
+
+
+def _is_followed(action: Action) -> bool:
+    """Whether the object that it makes is a run: its end is known, or it says when it has come."""
+    resource: Any = action.get("resource")
+    if not isinstance(resource, Mapping) or action.get("track") is False:
+        return False
+    said = bool(action.get("successCondition") or action.get("failureCondition"))
+    body = {"apiVersion": "argoproj.io/v1alpha1", **cast("Mapping[str, Any]", resource)}
+    return said or kind_of(body) is not None
 
 
 def run_id(firing: str) -> str:

@@ -41,8 +41,13 @@ def amounts(template: Mapping[str, Any]) -> dict[str, float]:
 
     Init containers run before the others and are not added to them.
     """
+    return asked_by(_containers(template))
+
+
+def asked_by(containers: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """What these containers of a pod ask for together, in base amounts."""
     found: dict[str, float] = {}
-    for body in _containers(template):
+    for body in containers:
         asked: Mapping[str, Any] = body.get("resources") or {}
         for name, text in {**(asked.get("limits") or {}), **(asked.get("requests") or {})}.items():
             amount = quantity(text)

@@ -37,6 +37,7 @@ from retrain.store import run_requests, runs
 from retrain.store.runs import RunRow
 
 __all__ = ["COMPLETED_LABEL", "OURS", "PHASE_LABEL", "RESUBMITTED_LABEL", "VERBS", "Verb", "labels_of"]
+RETRY = "retry"
 _NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -119,6 +120,10 @@ def retry(connection: Connection, run: RunRow, options: RetryOptions, now: datet
         ConfigError: the node selector cannot be read, or a parameter is none of the workflow's.
     """
     choose = chooser(run.name, run.phase, options)
+    if run.engine != "local":
+        # Whoever works on the runs of a cluster does it there, and the row follows.
+        run_requests.put(connection, run.id, _body_of_retry(options))
+        return
     before = load(connection, run)
     kept = kept_after_reset(_nodes(before), before.edges, run.name, choose, reexpand=bool(options.parameters))
     manifest = with_known_parameters(run.manifest, options.parameters)
@@ -128,6 +133,21 @@ def retry(connection: Connection, run: RunRow, options: RetryOptions, now: datet
     if not runs.reopen(connection, run.id, **changes):
         raise Refused(f"{run.name} is not over; it can be retried once it has failed")
     runs.replace_nodes(connection, run.id, _bodies(kept))
+
+
+def _body_of_retry(options: RetryOptions) -> dict[str, Any]:
+    return {
+        "verb": RETRY,
+        "restart_successful": options.restart_successful,
+        "node_selector": options.node_selector,
+        "parameters": dict(options.parameters),
+        "depth": options.depth,
+    }
+
+
+def retry_asked(body: Mapping[str, Any]) -> RetryOptions | None:
+    """What `retry` has asked of whoever works on a cluster's runs; None: a request is another one."""
+    return RetryOptions(**{key: said for key, said in body.items() if key != "verb"}) if body["verb"] == RETRY else None
 
 
 def resubmit(connection: Connection, run: RunRow, options: ResubmitOptions, clock: Clock) -> str:

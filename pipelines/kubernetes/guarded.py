@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any, cast
 
 Path = tuple[str, ...]
@@ -123,10 +124,10 @@ def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Choice]:
 
     `MISSING` as `before` gives everything that is guarded in `after`.
     """
-    if before is after or before == after:
+    if before is after:  # most of an object is shared by both; to compare all of it would cost more than to walk
         return
-    if isinstance(after, Mapping):
-        yield from _of_mapping(_mapping(before), cast("Mapping[str, Any]", after), path)
+    if isinstance(after, dict):
+        yield from _of_mapping(_mapping(before), cast("dict[str, Any]", after), path)
     elif is_list(after):
         yield from _of_list(before if is_list(before) else (), after, path)
     if type(before) is not type(after):
@@ -136,12 +137,12 @@ def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Choice]:
 def _of_mapping(before: Mapping[str, Any], after: Mapping[str, Any], path: Path) -> Iterator[Choice]:
     for name in {**before, **after}:
         old, new = before.get(name, MISSING), after.get(name, MISSING)
-        if old is new or old == new:
+        if old is new:
             continue
         at = (*path, str(name))
         look = _guard(at)
         if look is not None:
-            yield from look(old, new, at)
+            yield from look(old, new, at) if old != new else ()
         elif new is MISSING:
             yield from _taken_away(old, at)
         else:
@@ -149,14 +150,14 @@ def _of_mapping(before: Mapping[str, Any], after: Mapping[str, Any], path: Path)
 
 
 def _of_list(before: Sequence[Any], after: Sequence[Any], path: Path) -> Iterator[Choice]:
-    for index in range(max(len(before), len(after))):
-        old, new = (one[index] if index < len(one) else MISSING for one in (before, after))
-        yield from differences(old, new, (*path, str(index)))
+    for index, (old, new) in enumerate(zip_longest(before, after, fillvalue=MISSING)):
+        if old is not new:
+            yield from differences(old, new, (*path, str(index)))
 
 
 def _taken_away(before: Any, path: Path) -> Iterator[Choice]:
     """Fields of `before` that took rights away, now that it is gone."""
-    for one in differences(MISSING, before, path) if isinstance(before, Mapping) or is_list(before) else ():
+    for one in differences(MISSING, before, path) if isinstance(before, dict) or is_list(before) else ():
         if one.rule in RESTRICTS:
             yield Choice(one.path, one.rule, "")
     yield from _lost_bounds(before, path)
@@ -164,10 +165,10 @@ def _taken_away(before: Any, path: Path) -> Iterator[Choice]:
 
 def _lost_bounds(before: Any, path: Path) -> Iterator[Choice]:
     """As `_taken_away`, for the values that nobody minds as long as they are there."""
-    if isinstance(before, Mapping):
+    if isinstance(before, dict):
         for name, value in cast("Mapping[str, Any]", before).items():
             at = (*path, str(name))
-            if value in HARMLESS.get(str(name).lower(), ()) and not isinstance(value, Mapping | list):
+            if value in HARMLESS.get(str(name).lower(), ()) and not isinstance(value, dict | list):
                 rule = FIELDS.get(str(name).lower(), Rule.SECURITY)
                 if rule in RESTRICTS:
                     yield Choice(".".join(at), rule, "")
@@ -237,7 +238,7 @@ def _one(_old: Any, new: Any, path: Path, rule: Rule) -> Iterator[Choice]:
 
 def _security(old: Any, new: Any, path: Path) -> Iterator[Choice]:
     """Field by field, so that a restriction alone may be chosen."""
-    if not isinstance(new, Mapping):
+    if not isinstance(new, dict):
         yield Choice(".".join(path), Rule.SECURITY, "" if new is MISSING else str(new))
         return
     before, after = _mapping(old), cast("Mapping[str, Any]", new)
@@ -246,7 +247,7 @@ def _security(old: Any, new: Any, path: Path) -> Iterator[Choice]:
         if was == now:
             continue
         at = (*path, str(name))
-        if str(name).lower() == "capabilities" and isinstance(now, Mapping):
+        if str(name).lower() == "capabilities" and isinstance(now, dict):
             yield from _security({} if was is MISSING else was, now, at)
         elif not (_harmless(str(name).lower(), now) or _restricts(str(name).lower(), was, now)):
             yield Choice(".".join(at), Rule.SECURITY, "" if now is MISSING else str(now))
@@ -295,12 +296,12 @@ def _marks(old: Any, new: Any, path: Path) -> Iterator[Choice]:
 
 
 def _harmless(name: str, value: Any) -> bool:
-    return not isinstance(value, Mapping | list) and value is not MISSING and value in HARMLESS.get(name, ())
+    return not isinstance(value, dict | list) and value is not MISSING and value in HARMLESS.get(name, ())
 
 
 def _text(rule: Rule, value: Any) -> str:
     """The name by which a value is allowed: of a reference the name of what it refers to."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         found = cast("Mapping[str, Any]", value)
         match rule:
             case Rule.HOST_PATH:
@@ -325,7 +326,7 @@ def is_ours(mark: str) -> bool:
 
 def is_list(value: Any) -> bool:
     """Whether it is a list of JSON."""
-    return isinstance(value, list | tuple)
+    return isinstance(value, list)
 
 
 def _entries(value: Any) -> Mapping[str, Any]:
@@ -334,4 +335,4 @@ def _entries(value: Any) -> Mapping[str, Any]:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

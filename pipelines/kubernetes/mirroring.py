@@ -64,7 +64,7 @@ class Mirror:
 
     def _write(self, connection: Connection, change: Change, outcome: Outcome, now: datetime) -> RunRow:
         row = change.after
-        written = outcome.written.get(row.id) or self._written.get(row.id)
+        written = outcome.written[row.id] if row.id in outcome.written else self._written.get(row.id)
         nodes = node_changes(None if written is None else written.nodes, change.reading)
         if nodes.whole:
             runs.replace_nodes(connection, row.id, nodes.bodies)
@@ -152,7 +152,7 @@ def _after(row: RunRow, seen: Sighting, reading: Reading, *, again: bool) -> Run
         row,
         phase=reading.phase,
         message=reading.message,
-        started=reading.started or (None if again else row.started),
+        started=reading.started or row.started,
         finished=reading.finished if reading.over else None,
         outputs=reading.outputs,
         pods=reading.pods or row.pods,
@@ -171,11 +171,14 @@ def _control(spec: Mapping[str, Any]) -> str | None:
 
 def _lost(reading: Reading, seen: Sighting, now: datetime) -> Reading:
     """Deleted in the middle: there will never be an end to read."""
-    where = f"{seen.metadata.get('namespace')}/{seen.metadata.get('name')}"
-    kind = seen.object.get("kind") or "object"
-    message = (
-        f"the {kind} {where} was deleted from the cluster before it had ended; it was {reading.phase} when last seen"
-    )
+    what = f"the {seen.object.get('kind')} {seen.metadata.get('namespace')}/{seen.metadata.get('name')}"
+    if seen.gone == "deleted":
+        message = f"{what} was deleted from the cluster while it was {reading.phase}"
+    else:
+        message = (
+            f"{what} is not on the cluster any more: it was deleted, by somebody or by its ttlStrategy, while nobody "
+            f"watched, so its end is not known; it was {reading.phase} when it was last seen"
+        )
     return replace(reading, phase="Error", message=message, finished=now)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import anyio
 
+from pipelines.host.control import retry_asked
 from pipelines.host.requests import request_of
 from pipelines.kubernetes.requests import ClusterRequests
 from retrain.errors import RetrainError, Transient
@@ -50,7 +51,10 @@ class Obedience:
         row = await self._store.read(lambda c: runs.get(c, request.run_id))
         if row is not None and row.object is not None:
             try:
-                await self._requests.ask(row, request_of(request.body))
+                if (options := retry_asked(request.body)) is not None:
+                    await self._requests.retry(row, options)
+                else:
+                    await self._requests.ask(row, request_of(request.body))
             except Transient:
                 raise
             except RetrainError as error:  # the answer is no, and stays no

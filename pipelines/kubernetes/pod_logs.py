@@ -70,6 +70,9 @@ class Reader:
 
     def __init__(self, place: Place | None = None) -> None:
         self.place = place or Place()
+        self.told = 0
+        """How many lines it has given."""
+        self._first_ns = 0
         self.again()
         self._executor_spoke = False
 
@@ -78,6 +81,10 @@ class Reader:
         self._over = self.place.seen
         self._passed = Place(self.place.since, 0, self.place.floor)
         self._rest, self._inside, self._stamp_ns = b"", False, 0
+
+    def begin_here(self) -> None:
+        """What was written before the first line that was read is not meant, also after a cut."""
+        self.place.floor = self._first_ns
 
     def feed(self, part: bytes, *, last: bool = False) -> Iterator[LogLine]:
         """The lines that are complete now, and parts of those that are very long. `last`: nothing more comes."""
@@ -99,6 +106,7 @@ class Reader:
             text = self._text(line[start : start + LONGEST])
             self._inside = not whole
             if self._is_new() and not self._is_executors(text):
+                self.told += 1
                 yield LogLine(_moment(self._stamp_ns), "both", text, whole, self.place.number)
 
     def _text(self, piece: bytes) -> str:
@@ -111,6 +119,7 @@ class Reader:
     def _is_new(self) -> bool:
         if self._stamp_ns < self.place.floor:
             return False
+        self._first_ns = self._first_ns or self._stamp_ns
         if not self._over:
             self.place.note(self._stamp_ns)
             return True

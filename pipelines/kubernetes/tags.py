@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, cast
 
 import yaml
@@ -27,16 +28,15 @@ TEXTS = {Rule.POD_SPEC_PATCH, Rule.RESOURCE}
 
 def foreign_tags(before: Any, after: Any, path: tuple[str, ...] = ()) -> Iterator[Choice]:
     """Tags that an event brought with a value: Argo would fill them in, or run what stands in them."""
-    if before is after or before == after:
-        return
-    if isinstance(after, Mapping):
-        old = cast("Mapping[str, Any]", before) if isinstance(before, Mapping) else {}
-        for name, value in cast("Mapping[str, Any]", after).items():
-            yield from foreign_tags(old.get(name), value, (*path, str(name)))
+    if isinstance(after, dict):
+        old = cast("dict[str, Any]", before) if isinstance(before, dict) else {}
+        for name, value in cast("dict[str, Any]", after).items():
+            if (was := old.get(name)) is not value:
+                yield from foreign_tags(was, value, (*path, str(name)))
     elif is_list(after):
-        for index, value in enumerate(after):
-            was = before[index] if is_list(before) and index < len(before) else None
-            yield from foreign_tags(was, value, (*path, str(index)))
+        for index, (was, value) in enumerate(zip_longest(before if is_list(before) else (), after)):
+            if was is not value:
+                yield from foreign_tags(was, value, (*path, str(index)))
     elif isinstance(after, str) and "{{" in after:
         known = set(TAG.findall(before)) if isinstance(before, str) else set[str]()
         for tag in TAG.findall(after):
@@ -87,7 +87,7 @@ def _in_text(one: Choice, filled: str) -> Iterator[Choice]:
 
 def _valued(document: Any) -> Iterator[tuple[str, str]]:
     """Parameters and their values or defaults, at any depth."""
-    if isinstance(document, Mapping):
+    if isinstance(document, dict):
         found = cast("Mapping[str, Any]", document)
         name = found.get("name")
         if isinstance(name, str):
@@ -114,7 +114,7 @@ def _reached(document: Any, names: set[str]) -> set[str]:
 
 
 def _items(document: Any) -> Iterator[str]:
-    if isinstance(document, Mapping):
+    if isinstance(document, dict):
         for name, value in cast("Mapping[str, Any]", document).items():
             if name in {"withParam", "withItems", "withSequence"}:
                 yield str(value)

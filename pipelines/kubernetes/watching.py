@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from pipelines.kubernetes.creating import OpenCluster
-from pipelines.kubernetes.sightings import RUN
+from pipelines.kubernetes.sightings import RUN, newer
 from pipelines.kubernetes.submission import MANAGED_BY
 from retrain.errors import RetrainError
 from retrain.kube import Cluster, Expired
@@ -22,8 +22,6 @@ from retrain.store.elsewhere import Place
 
 OURS: Mapping[str, str] = {"labelSelector": f"{MANAGED_BY}=retrain,{RUN}"}
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
-AHEAD = "Too large resource version"
-"""What a server says to a version that it has not come to: it is another cluster, or was restored from a backup."""
 PAGE = 50
 """Objects of a page: an object of some hundred KiB takes eight times that in memory."""
 
@@ -52,6 +50,7 @@ class Watcher:
         self._cluster = cluster
         self._write = write
         self._version = version
+        self._is_known = False
         self._tries = 0
         self.trouble: str | None = None
         """Why nothing comes now; None while it would."""
@@ -61,11 +60,11 @@ class Watcher:
         while True:
             try:
                 await self._follow()
+            except Expired as error:
+                log.info("cluster.relist", place=str(self._place), reason=str(error))
+                self._version = ""
             except RetrainError as error:
-                if isinstance(error, Expired) or AHEAD in str(error):
-                    log.info("cluster.relist", place=str(self._place), reason=str(error))
-                    self._version = ""
-                    continue
+                self._is_known = False
                 self.trouble = str(error)
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**self._tries)
                 log.warning("cluster.away", place=str(self._place), reason=self.trouble, retry_in_s=wait_s)
@@ -75,8 +74,11 @@ class Watcher:
     async def _follow(self) -> None:
         cluster = await self._cluster()
         path = (await cluster.resource(self._place.api_version, self._place.kind)).at(self._place.namespace)
+        if self._version and not self._is_known:
+            await self._check(cluster, path)
         if not self._version:
             await self._list(cluster, path)
+        self._is_known = True
         async with aclosing(cluster.watch(path, OURS, self._version)) as stream:
             async for events in stream:
                 self.trouble, self._tries = None, 0
@@ -84,6 +86,12 @@ class Watcher:
                     self._version = _version(events[-1]) or self._version
                     seen = [one for one in events if one.get("type") != "BOOKMARK"]
                     await self._write(self._place, News(seen, self._version))
+
+    async def _check(self, cluster: Cluster, path: str) -> None:
+        """A server waits silently for a version that it has not come to: it is another one, or came from a backup."""
+        listed = await cluster.get(path, {**OURS, "limit": "1"})
+        if newer(self._version, (listed.get("metadata") or {}).get("resourceVersion")):
+            raise Expired(f"the server has not come to the version {self._version}: it is not the one that was watched")
 
     async def _list(self, cluster: Cluster, path: str) -> None:
         uids: set[str] = set()

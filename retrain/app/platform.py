@@ -48,6 +48,7 @@ from retrain.app.kubernetes import Kubernetes
 from retrain.app.operator.looking import View
 from retrain.app.operator.operator import Operator, Watch
 from retrain.app.operator.operator import Platform as OperatorsPlatform
+from retrain.app.operator.services import open_services
 from retrain.app.outbox import OutboxPublisher
 from retrain.app.parts import Parts, PartState, running
 from retrain.app.plain_errors import plainly
@@ -297,6 +298,8 @@ class Platform:
         if operator is not None:
             view = View(lambda: self.sources.states() if self.sources else [], self._sensing, self._promoter.state)
             operator.bind(OperatorsPlatform(self._kubernetes.cluster, self.take, self._refusals, view))
+            doors = open_services(start.settings.kubernetes, self._kubernetes.cluster, operator.moves)
+            operator.settlers["EventSource"] = doors.settle
 
     async def start_work(self, parts: Parts) -> None:
         """Start what works from the store alone, downstream first."""

@@ -135,6 +135,10 @@ class KubernetesGroup(Group):
     """Where runs without a namespace go; None: the namespace of the kubeconfig's context, or of this pod."""
     allow: dict[str, dict[Rule, tuple[str, ...]]] = {}
     """What events may choose of objects that they shape: namespace -> rule -> values, as globs."""
+    selector: dict[str, str] = {"app.kubernetes.io/name": "retrain"}
+    """The labels by which the Services of EventSources choose this pod."""
+    address: str | None = None
+    """This pod's address, for Services of EventSources in other namespaces, where labels do not reach."""
 
 
 class AdmissionGroup(Group):

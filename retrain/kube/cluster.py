@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
+import anyio
+
 from retrain.errors import Transient
 from retrain.kube.connection import Connection, connection
 from retrain.kube.refusals import SAID, Expired, KindMissing
@@ -18,6 +20,8 @@ from retrain.kube.resources import Resource, group_path, resources_in
 from retrain.kube.streams import Stream, open_stream
 
 PAGE = 500
+PAUSES_S = (0.2, 0.5, 1.0, 2.0)
+"""Seconds before a page is asked for once more, each time that it is."""
 WATCH_S = 240
 """Seconds after which the server ends a watch; the next one goes on from there."""
 MAX_LINE = 16 * 1024 * 1024
@@ -130,13 +134,25 @@ class Cluster:
         """
         more: dict[str, str] = {"limit": str(size)}
         while True:
-            body = await self.get(path, {**query, **more})
+            body = await self._page(path, {**query, **more})
             metadata = body.get("metadata") or {}
             kind = {"apiVersion": body.get("apiVersion"), "kind": str(body.get("kind", "")).removesuffix("List")}
             yield [{**kind, **item} for item in body.get("items") or ()], str(metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
                 return
             more["continue"] = str(metadata["continue"])
+
+    async def _page(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """A page, asked for a few times: where each tenth request fails, a list of 40 would never come to its end."""
+        for pause in PAUSES_S:
+            try:
+                return await self.get(path, query)
+            except Expired:
+                raise
+            except Transient as error:
+                asked: float | None = getattr(error, "after_s", None)
+                await anyio.sleep(max(pause, asked or 0.0))
+        return await self.get(path, query)
 
     async def watch(self, path: str, query: Mapping[str, str], version: str) -> AsyncGenerator[list[dict[str, Any]]]:
         """What has changed after a resourceVersion, as it comes: events, as many as are there. Ends after WATCH_S.

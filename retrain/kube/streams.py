@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from retrain.kube.connection import Connection
@@ -29,12 +30,17 @@ class Stream:
         Raises:
             Unreachable: the connection is cut.
         """
-        import aiohttp
-
-        try:
+        with _told_apart():
             return self._answer.content.read_nowait()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"the stream was cut: {str(error) or type(error).__name__}") from error
+
+    async def wait(self) -> bytes:
+        """What comes next; empty at the end.
+
+        Raises:
+            Unreachable: the connection is cut.
+        """
+        with _told_apart():
+            return await self._answer.content.readany()
 
     @property
     def ended(self) -> bool:
@@ -59,3 +65,13 @@ async def open_stream(server: Connection, request: Request) -> Stream:
     except BaseException:
         await stack.aclose()
         raise
+
+
+@contextmanager
+def _told_apart() -> Generator[None]:
+    import aiohttp
+
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unreachable(f"the stream was cut: {str(error) or type(error).__name__}") from error

@@ -34,7 +34,7 @@ def read_id(text: str | None) -> Mapping[str, int]:
     found: dict[str, int] = {}
     for one in text.split(",") if text else ():
         log, dot, place = one.partition(".")
-        if not (dot and len(log) == 10 and place.isascii() and place.isdigit() and len(place) < 16):
+        if not (dot and len(log) == 10 and place.isascii() and place.isdigit() and len(place) < 20):
             raise ConfigError(f"Last-Event-ID {one[:40]!r} is none that a line of a log had")
         found[log] = int(place)
     return found

@@ -129,10 +129,10 @@ class Installed:
     def workflows(self) -> list[Any]:
         return self.cluster.ask("GET", WORKFLOWS.format(space=self.work))["items"]
 
-    def send(self, path: str, body: Any, *, service: str = "retrain", port: int = 7300, **headers: str) -> Answer:
+    def send(self, path: str, body: Any, *, service: str = "retrain", space: str = "", port: int = 7300) -> Answer:
         """POST to a Service, as a client in the cluster does; status 0: nobody has answered."""
-        found = self.cluster.ask("GET", f"/api/v1/namespaces/{self.space}/services/{service}")
-        given = {"Content-Type": "application/cloudevents+json", "Authorization": f"Bearer {TOKEN}", **headers}
+        found = self.cluster.ask("GET", f"/api/v1/namespaces/{space or self.space}/services/{service}")
+        given = {"Content-Type": "application/cloudevents+json", "Authorization": f"Bearer {TOKEN}"}
         url = f"http://{found['spec']['clusterIP']}:{port}{path}"
         request = urllib.request.Request(url, json.dumps(body).encode(), given, method="POST")
         try:

@@ -108,13 +108,9 @@ def letters(lab: Lab, platform: Platform) -> dict[str, dict[str, Any]]:
     answer = platform.emit(*(event(file.stem, yaml.safe_load(file.read_text())["event"]) for file in HOSTILE))
     assert answer.taken, answer
 
-    def all_there() -> dict[str, dict[str, Any]] | None:
-        found = {one["origin"].partition("/")[0]: one for one in platform.items("deadletters")}
-        return found if len(found) >= len(HOSTILE) else None
-
-    found = platform.wait(all_there, f"{len(HOSTILE)} dead letters")
+    platform.wait(lambda: len(platform.items("deadletters")) >= len(HOSTILE), f"{len(HOSTILE)} dead letters")
     assert made_there(lab) == before
-    return found
+    return {one["origin"].partition("/")[0]: one for one in platform.items("deadletters")}
 
 
 def made_there(lab: Lab) -> dict[str, list[str]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
+import urllib.request
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,41 +22,12 @@ from retrain.app.admission.certificates import Lives
 from retrain.app.admission.vaults import FileVault, SecretVault, Vault
 from retrain.clock import SystemClock
 from retrain.kube import Cluster, cluster
-from tests.servers.kube_server import KubeApi
-from tests.servers.launch import free_port
+from tests.integration.operator_world import install
+from tests.servers.kube_server import TOKEN, KubeApi
+from tests.servers.launch import free_port, wait_until
 
 GROUPS = (("argoproj.io", "v1alpha1", ("EventSource", "Sensor")), ("retrain.dev", "v1", ("Sensor", "Promotion")))
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-
-def crd(group: str, version: str, kind: str) -> dict[str, Any]:
-    """As upstream's: no field is checked by the API server."""
-    plural = f"{kind.lower()}s"
-    shape = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": shape, "status": shape}}}
-    one = {"name": version, "served": True, "storage": True, "schema": schema, "subresources": {"status": {}}}
-    names = {"plural": plural, "singular": kind.lower(), "kind": kind}
-    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [one]}
-    return {"metadata": {"name": f"{plural}.{group}"}, "spec": spec}
-
-
-def install(api: KubeApi) -> None:
-    """Make the kinds known, unless they are."""
-    for group, version, kinds in GROUPS:
-        for kind in kinds:
-            with allowing(409):
-                api.ask("POST", CRDS, crd(group, version, kind))
-
-
-@contextmanager
-def allowing(*codes: int) -> Iterator[None]:
-    """Answers that are as good as success."""
-    try:
-        yield
-    except urllib.error.HTTPError as error:
-        if error.code not in codes:
-            raise
 
 
 def configuration(name: str, url: str, namespace: str, **more: Any) -> dict[str, Any]:
@@ -127,11 +100,6 @@ class World:
 
 def asked(api: KubeApi, method: str, path: str, body: Any, kind: str) -> Asked:
     """One request with the warnings of its answer."""
-    import json
-    import urllib.request
-
-    from tests.servers.kube_server import TOKEN
-
     request = urllib.request.Request(f"https://{api.address}{path}", json.dumps(body).encode(), method=method)
     request.add_header("Authorization", f"Bearer {TOKEN}")
     request.add_header("Content-Type", kind)
@@ -180,11 +148,9 @@ def _vault(server: Cluster, data: Path, secret: str) -> Vault:
     return SecretVault(opened(server), secret, "default") if secret else FileVault(data / "admission.json")
 
 
-async def until(true: Callable[[], bool], seconds: float = 60) -> None:
+async def until(true: Callable[[], bool], what: str = "it is so") -> None:
     """Wait for a condition."""
-    with fail_after(seconds):
-        while not await anyio.to_thread.run_sync(true):
-            await anyio.sleep(0.1)
+    await anyio.to_thread.run_sync(wait_until, true, what)
 
 
 def lives(seconds: float) -> Lives:

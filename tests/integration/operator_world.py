@@ -29,6 +29,11 @@ PLURALS = {
     "Secret": "secrets",
 }
 
+KINDS = (
+    *(("argoproj.io/v1alpha1", plural) for plural in ("eventsources", "sensors", "eventbus")),
+    *(("retrain.dev/v1", plural) for plural in ("eventsources", "sensors", "promotions")),
+)
+
 
 def base(api_version: str, namespace: str, plural: str) -> str:
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
@@ -90,16 +95,21 @@ def _established(api: KubeApi, path: str) -> bool:
 def namespace(api: KubeApi, stem: str = "op") -> Generator[Objects]:
     name = f"{stem}-{uuid.uuid4().hex[:8]}"
     api.make_namespace(name)
-    yield Objects(api, name)
-    api.ask("DELETE", f"/api/v1/namespaces/{name}")
+    try:
+        yield Objects(api, name)
+    finally:
+        # Nobody empties a namespace here: there is no controller.
+        for version, plural in KINDS:
+            api.ask("DELETE", base(version, name, plural))
+        api.ask("DELETE", f"/api/v1/namespaces/{name}")
 
 
-def platform(place: Path, kubeconfig: str, *options: str) -> Platform:
+def platform(place: Path, kubeconfig: str, *options: str, **variables: str) -> Platform:
     """A platform that takes its manifests from the server."""
     place.mkdir(parents=True, exist_ok=True)
     file = place / "kubeconfig"
     file.write_text(kubeconfig)
-    environment = {"RETRAIN_KUBERNETES_KUBECONFIG": str(file), "KUBECONFIG": ""}
+    environment = {"RETRAIN_KUBERNETES_KUBECONFIG": str(file), "KUBECONFIG": "", **variables}
     return Platform(place, environment=environment, options=["--kubernetes", *options])
 
 
@@ -107,10 +117,12 @@ def parts(running: Platform) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in running.get("/readyz")["parts"]}
 
 
-def post(port: int, endpoint: str, body: Any) -> bool:
+def post(port: int, endpoint: str, body: Any, token: str = "") -> bool:
     """Call a webhook on a port of its own; whether it has taken the event."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{endpoint}", json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return 200 <= answer.status < 300

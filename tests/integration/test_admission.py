@@ -52,13 +52,15 @@ async def test_what_can_never_work_is_refused_in_the_words_of_lint(kube_api: Kub
 
 async def test_every_error_is_said_at_once_each_with_its_path(kube_api: KubeApi, tmp_path: Path) -> None:
     body = impossible()
-    body["spec"]["dependencies"][0]["filters"] = {"data": [{"path": "x", "type": "strnig", "value": ["a"]}]}
+    body["spec"]["dependencies"][0]["filters"] = {
+        "data": [{"path": "x", "type": "string", "value": ["("]}]
+    }
 
     async with reviewed(kube_api, tmp_path) as world:
         lines = (await put(world, body)).message.splitlines()
 
         assert len(lines) == 2
-        assert any("spec.dependencies[0].filters.data[0].type: " in line for line in lines)
+        assert any("spec.dependencies[0].filters.data[0].value" in line for line in lines)
 
 
 async def test_a_change_is_reviewed_too_and_one_that_says_the_same_is_let_through(
@@ -119,7 +121,7 @@ async def test_its_certificate_and_its_authority_are_renewed_while_it_is_asked(
     kube_api: KubeApi, tmp_path: Path
 ) -> None:
     """With `failurePolicy: Fail` a review that could not be trusted for a moment would be an error."""
-    async with reviewed(kube_api, tmp_path, lives=lives(20)) as world:
+    async with reviewed(kube_api, tmp_path, lives=lives(9)) as world:
         vault = FileVault(tmp_path / "admission.json")
         first = await vault.load()
         assert first is not None

@@ -3,6 +3,7 @@
 #   kubeapi.sh install                         the program of cluster.sh; nothing if it is there
 #   kubeapi.sh start PORT DATADIR ETCD [PEERS] in the foreground, on loopback; ready when /readyz is answered 200
 # Without PEERS its etcd is one that runs on the port ETCD already (etcd.sh).
+# KUBEAPI_FLAGS are further flags for the server.
 # DATADIR holds tls.crt, tls.key (the server's) and tokens.csv (who may ask); see kube_server.py.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,7 +24,7 @@ start() {
     --service-account-issuer=https://tests --service-account-key-file="$data/accounts.key" \
     --service-account-signing-key-file="$data/accounts.key" --service-cluster-ip-range=10.96.0.0/16 \
     --authorization-mode=RBAC --disable-admission-plugins=ServiceAccount --endpoint-reconciler-type=none \
-    --shutdown-delay-duration=0s
+    --shutdown-delay-duration=0s ${KUBEAPI_FLAGS:-}
 }
 
 "$@"

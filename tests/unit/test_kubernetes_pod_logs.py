@@ -105,7 +105,7 @@ def test_a_request_asks_for_what_is_missing() -> None:
     place = Place(since=1_795_000_000, seen=4)
 
     assert asked("main", Place(), follow=False) == {"container": "main", "timestamps": "true"}
-    assert asked("main", place, follow=True)["sinceTime"] == "2026-11-18T13:46:40Z"
+    assert asked("main", place, follow=True)["sinceTime"] == "2026-11-18T11:06:40Z"
     assert asked("main", place, follow=True, since=datetime(2026, 11, 19, tzinfo=UTC))["sinceTime"] == (
         "2026-11-19T00:00:00Z"
     )

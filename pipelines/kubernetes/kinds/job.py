@@ -8,6 +8,9 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/ (v1.33).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pipelines.kubernetes.kinds.asked import Amounts, of_pods, used
 from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Reading, Remove
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
@@ -24,7 +27,8 @@ from pipelines.kubernetes.kinds.status import (
 
 def read(found: Object) -> Reading:
     """What a Job says."""
-    return with_nodes(found, _whole(found))
+    reading = _whole(found)
+    return with_nodes(found, replace(reading, resources=used(_asked(found), reading)))
 
 
 def _whole(found: Object) -> Reading:
@@ -41,6 +45,12 @@ def _whole(found: Object) -> Reading:
         return Reading("Pending", SUSPENDED, pods=pods)
     message = f"{failed} of its pods failed" if failed else ""
     return Reading("Running" if started else "Pending", message, started, pods=pods)
+
+
+def _asked(found: Object) -> Amounts:
+    spec = spec_of(found)
+    at_once, in_all = count(spec.get("parallelism")) or 1, count(spec.get("completions"))
+    return of_pods(spec.get("template"), min(at_once, in_all) if in_all else at_once)
 
 
 def stop(found: Object) -> Change:

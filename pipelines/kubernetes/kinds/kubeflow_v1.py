@@ -8,9 +8,10 @@ Source: pkg/apis/kubeflow.org/v1/common_types.go of kubeflow/training-operator v
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines.kubernetes.kinds.asked import Amounts, of_pods, together, used
 from pipelines.kubernetes.kinds.port import Change, Control, Kind, Merge, Object, Reading, Remove, Verb
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
@@ -39,7 +40,9 @@ NAMES = {
 
 def read(found: Object) -> Reading:
     """What a training job says, with its replicas as parts."""
-    return with_nodes(found, _whole(found), [one.part for one in _replicas(found)])
+    reading, replicas = _whole(found), _replicas(found)
+    reading = replace(reading, resources=together(used(one.asked, reading) for one in replicas))
+    return with_nodes(found, reading, [one.part(reading) for one in replicas])
 
 
 def _whole(found: Object) -> Reading:
@@ -67,11 +70,12 @@ class _Replicas:
     active: int
     succeeded: int
     failed: int
+    asked: Amounts
 
-    @property
-    def part(self) -> Part:
+    def part(self, reading: Reading) -> Part:
         phase = phase_of_pods(self.active, self.succeeded, self.failed)
-        return Part(self.name, phase, f"{self.active + self.succeeded}/{self.wanted} pods")
+        there = f"{self.active + self.succeeded}/{self.wanted} pods"
+        return Part(self.name, phase, there, used(self.asked, reading))
 
 
 def _replicas(found: Object) -> list[_Replicas]:
@@ -82,7 +86,8 @@ def _replicas(found: Object) -> list[_Replicas]:
 
 def _of_type(name: str, spec: Mapping[str, Any], state: Mapping[str, Any]) -> _Replicas:
     active, succeeded, failed = (count(state.get(word)) for word in ("active", "succeeded", "failed"))
-    return _Replicas(name, count(spec.get("replicas")) or 1, active, succeeded, failed)
+    wanted = count(spec.get("replicas")) or 1
+    return _Replicas(name, wanted, active, succeeded, failed, of_pods(spec.get("template"), wanted))
 
 
 def _pods(found: Object) -> str:

@@ -8,9 +8,16 @@ Source: ray-operator/apis/ray/v1/rayjob_types.go and rayjob_controller.go of ray
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pipelines.kubernetes.kinds.asked import Amounts, of_pods, together, used
 from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Phase, Reading, Remove
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
+    count,
+    items,
     mapping,
     metadata_of,
     spec_of,
@@ -35,7 +42,19 @@ BAD = ("FAILED", "STOPPED")
 
 def read(found: Object) -> Reading:
     """What a RayJob says."""
-    return with_nodes(found, _whole(found))
+    reading = _whole(found)
+    return with_nodes(found, replace(reading, resources=used(_asked(found), reading)))
+
+
+def _asked(found: Object) -> Amounts:
+    cluster = mapping(spec_of(found).get("rayClusterSpec"))
+    head = of_pods(mapping(cluster.get("headGroupSpec")).get("template"), 1)
+    groups = items(cluster.get("workerGroupSpecs"))
+    return together([head, *(of_pods(one.get("template"), _workers(one)) for one in groups)])
+
+
+def _workers(group: Mapping[str, Any]) -> int:
+    return count(group.get("replicas")) * (count(group.get("numOfHosts")) or 1)
 
 
 def _whole(found: Object) -> Reading:

@@ -6,7 +6,7 @@ Nothing here raises: a status is another program's, and what cannot be read coun
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -120,6 +120,7 @@ class Part:
     name: str
     phase: Phase
     message: str = ""
+    used: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
 
 def phase_of_pods(active: int, succeeded: int, failed: int) -> Phase:
@@ -132,23 +133,23 @@ def phase_of_pods(active: int, succeeded: int, failed: int) -> Phase:
 
 
 def with_nodes(found: Object, reading: Reading, parts: Sequence[Part] = ()) -> Reading:
-    """The reading with its nodes: the object, and below it its parts."""
+    """The reading with its nodes: the object, and below it its parts. What was used stands with the pods."""
     name = word(metadata_of(found).get("name"))
     times = {"startedAt": to_rfc3339(reading.started), "finishedAt": to_rfc3339(reading.finished)}
     root = _node(name, name, "DAG" if parts else "Pod", reading.phase, reading.message)
     root |= times
     if reading.outputs:
         root["outputs"] = reading.outputs
+    if reading.resources and not parts:
+        root["resourcesDuration"] = dict(reading.resources)
     nodes = {name: root}
     for part in parts:
         key = f"{name}.{part.name}"
         nodes[key] = {**_node(key, part.name, "Pod", part.phase, part.message), **times, "boundaryID": name}
+        nodes[key] |= {"resourcesDuration": dict(part.used)} if part.used else {}
     if parts:
         root["children"] = [key for key in nodes if key != name]
-    return Reading(
-        reading.phase, reading.message, reading.started, reading.finished,
-        reading.outputs, nodes, reading.pods, reading.resources,
-    )  # fmt: skip
+    return replace(reading, nodes=nodes)
 
 
 def _node(key: str, name: str, kind: str, phase: Phase, message: str) -> dict[str, Any]:

@@ -9,9 +9,11 @@ Source: pkg/apis/trainer/v1alpha1/trainjob_types.go of kubeflow/trainer, 2026-08
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Reading, Remove
+from pipelines.kubernetes.kinds.asked import Amounts, of_container, used
+from pipelines.kubernetes.kinds.port import NOTHING, Change, Kind, Merge, Object, Reading, Remove
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
     Part,
@@ -29,10 +31,22 @@ from pipelines.kubernetes.kinds.status import (
     word,
 )
 
+TRAINER = "node"
+"""The job of a TrainJob that trains."""
+
 
 def read(found: Object) -> Reading:
     """What a TrainJob says, with its jobs as parts."""
-    return with_nodes(found, _whole(found), [_part(one) for one in _jobs(found)])
+    reading = _whole(found)
+    asked = used(_asked(found), reading)
+    # All but the trainer's own resources stand in its runtime, which nobody reads here.
+    parts = [_part(one, asked if one.get("name") == TRAINER else NOTHING) for one in _jobs(found)]
+    return with_nodes(found, replace(reading, resources=asked), parts)
+
+
+def _asked(found: Object) -> Amounts:
+    trainer = mapping(spec_of(found).get("trainer"))
+    return of_container(trainer.get("resourcesPerNode"), count(trainer.get("numNodes")) or 1)
 
 
 def _whole(found: Object) -> Reading:
@@ -62,9 +76,9 @@ def _jobs(found: Object) -> list[Mapping[str, Any]]:
     return [one for one in items(status_of(found).get("jobsStatus")) if word(one.get("name"))]
 
 
-def _part(job: Mapping[str, Any]) -> Part:
+def _part(job: Mapping[str, Any], asked: Amounts) -> Part:
     active, succeeded, failed = (count(job.get(state)) for state in ("active", "succeeded", "failed"))
-    return Part(word(job.get("name")), phase_of_pods(active, succeeded, failed))
+    return Part(word(job.get("name")), phase_of_pods(active, succeeded, failed), used=asked)
 
 
 def stop(_found: Object) -> Change:

@@ -9,9 +9,11 @@ Source: pkg/apis/batch/v1alpha1/job.go and pkg/apis/bus/v1alpha1 of volcano-sh/a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from pipelines.kubernetes.kinds.port import Change, Control, Kind, Object, Order, Phase, Reading
+from pipelines.kubernetes.kinds.asked import Amounts, of_pods, together, used
+from pipelines.kubernetes.kinds.port import NOTHING, Change, Control, Kind, Object, Order, Phase, Reading
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
     Part,
@@ -21,6 +23,7 @@ from pipelines.kubernetes.kinds.status import (
     mapping,
     metadata_of,
     phase_of_pods,
+    spec_of,
     status_of,
     time_of,
     with_nodes,
@@ -44,8 +47,16 @@ STATES: dict[str, tuple[Phase, str]] = {
 
 def read(found: Object) -> Reading:
     """What a job of Volcano says, with its tasks as parts."""
+    reading = _whole(found)
+    asked = {name: used(amounts, reading) for name, amounts in _asked(found).items()}
     tasks = mapping(status_of(found).get("taskStatusCount"))
-    return with_nodes(found, _whole(found), [Part(name, _task(body)) for name, body in tasks.items()])
+    parts = [Part(name, _task(body), used=asked.get(name, NOTHING)) for name, body in tasks.items()]
+    return with_nodes(found, replace(reading, resources=together(asked.values())), parts)
+
+
+def _asked(found: Object) -> dict[str, Amounts]:
+    tasks = items(spec_of(found).get("tasks"))
+    return {word(one.get("name")): of_pods(one.get("template"), count(one.get("replicas")) or 1) for one in tasks}
 
 
 def _task(body: Any) -> Phase:

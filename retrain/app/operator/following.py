@@ -23,6 +23,8 @@ log = structlog.get_logger()
 PAUSE_S = 1.0
 LONGEST_S = 30.0
 """Seconds between two attempts: the pause doubles with each failure."""
+BETWEEN_S = 0.1
+"""Seconds between two watches, one of which the server has ended."""
 
 
 class Sink(Protocol):
@@ -59,6 +61,7 @@ class Follower:
                 await self._follow(cluster)
             except Expired:
                 self._version = ""
+                await anyio.sleep(PAUSE_S)  # a server that always says so is not asked without end
             except RetrainError as error:
                 await anyio.sleep(self._failed(error))
 
@@ -71,6 +74,7 @@ class Follower:
                 self._well()
                 for event in batch:
                     self._take(event)
+        await anyio.sleep(BETWEEN_S)
 
     async def _list(self, cluster: Cluster, path: str) -> str:
         objects: list[Object] = []

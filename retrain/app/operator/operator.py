@@ -16,7 +16,7 @@ import anyio.to_thread
 import structlog
 from anyio.abc import TaskStatus
 
-from retrain.app.operator import stories
+from retrain.app.operator import ports, stories
 from retrain.app.operator.fired import Fired
 from retrain.app.operator.following import Follower
 from retrain.app.operator.judging import judge
@@ -100,6 +100,7 @@ class Operator:
         self._said: dict[str, Sequence[Said]] = {}
         self._changed = anyio.Event()
         self._turn = anyio.Lock()
+        self._moves: dict[ports.Which, ports.Moves] = {}
         self._untaken: str | None = None
         self._taken = False
 
@@ -121,6 +122,10 @@ class Operator:
 
     async def _open(self) -> Cluster:
         return await self._bound.open_cluster()
+
+    def moves(self) -> Mapping[ports.Which, ports.Moves]:
+        """The ports of EventSources that are served under other numbers."""
+        return self._moves
 
     # --- what the doors ask ------------------------------------------------------------------------------------------
 
@@ -227,8 +232,14 @@ class Operator:
         async with self._turn:
             if anew:
                 self._world.reconsider()
+            before = self._moves
             outlook, project, other_values = await self._settled(anew=anew)
-            if other_values or not self._taken or _verdicts(outlook) != _verdicts(self._outlook):
+            if (
+                other_values
+                or not self._taken
+                or before != self._moves
+                or _verdicts(outlook) != _verdicts(self._outlook)
+            ):
                 await self._bound.take(project)
                 self._taken = True
                 await self._kept.save(outlook.running)
@@ -245,7 +256,14 @@ class Operator:
             wanted = named_in((key.namespace, version) for key, version in outlook.running.items())
             other_values |= await self._values.read(wanted, anew=anew)
             secrets, configs = self._values.items("Secret"), self._values.items("ConfigMap")
-            project = replace(outlook.project, secrets=secrets, config_maps=configs)
+            self._moves = ports.moved(
+                [one.found for one in outlook.running.values() if one.found["kind"] == "EventSource"]
+            )
+            moves = {
+                str(key): self._moves[at] for key in outlook.running if (at := (key.namespace, key.name)) in self._moves
+            }
+            sources = ports.served(outlook.project.event_sources, moves)
+            project = replace(outlook.project, event_sources=sources, secrets=secrets, config_maps=configs)
             refused = await anyio.to_thread.run_sync(self._bound.refusals, project)
             found = [(key, refused[str(key)]) for key in outlook.running if str(key) in refused]
             if not found:

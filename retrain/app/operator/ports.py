@@ -1,16 +1,18 @@
 """Ports that several EventSources name. Each had a pod of its own in Argo Events; here one process serves all. Pure.
 
-Two may share a port as long as no request means both. Where one would, the younger object's port is served under another
-number, and its Service leads there: callers notice nothing. Which number follows from the objects alone.
+Two may share a port as long as no request means both. Where one would, the younger object's port is served under
+another number, and its Service leads there: callers notice nothing. Which number follows from the objects alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
 from retrain.app.operator.watched import Object
+from retrain.app.projects.catalog import Item, build
 
 FIRST, MANY = 12000, 1000
 """The ports that NetworkPolicies let through (deploy/kubernetes)."""
@@ -40,6 +42,16 @@ def moved(sources: Sequence[Object]) -> dict[Which, Moves]:
             taken[other] = dict(paths)
             found.setdefault(which, {})[port] = other
     return found
+
+
+def served(items: Iterable[Item], moves: Mapping[str, Moves]) -> tuple[Item, ...]:
+    """EventSources as they are served. `moves`: by the place of the document."""
+    return tuple(_served(item, moves[item.document.file]) if item.document.file in moves else item for item in items)
+
+
+def _served(item: Item, moves: Moves) -> Item:
+    made, _ = build(replace(item.document, body=rewritten(item.document.body, moves)))
+    return made or item
 
 
 def rewritten(body: Mapping[str, Any], moves: Mapping[int, int]) -> dict[str, Any]:

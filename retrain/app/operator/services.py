@@ -22,8 +22,10 @@ from retrain.app.operator.doors import (
     name_of,
     wanted,
 )
+from retrain.app.operator.ports import Moves, Which
 from retrain.app.operator.said import Said
 from retrain.app.operator.watched import Object
+from retrain.app.settings import KubernetesGroup
 from retrain.errors import NotFound, RetrainError
 from retrain.kube import AlreadyExists, Cluster, path_of
 
@@ -31,14 +33,8 @@ log = structlog.get_logger()
 
 CONDITION = "Service"
 SAYS_NOTHING = frozenset({"", "Ready"})
-Moved = Callable[[Sequence[Object]], Mapping[tuple[str, str], Mapping[int, int]]]
-"""Of EventSources (by namespace and name) the ports that are served elsewhere: the number that is written -> ours."""
-
-
-def nothing_moved(sources: Sequence[Object]) -> Mapping[tuple[str, str], Mapping[int, int]]:
-    """Every port is served as it is written."""
-    del sources
-    return {}
+Moved = Callable[[], Mapping[Which, Moves]]
+"""The ports that are served under other numbers than are written."""
 
 
 class Services:
@@ -48,7 +44,7 @@ class Services:
         self,
         open_cluster: Callable[[], Awaitable[Cluster]],
         where: Callable[[Cluster], Place],
-        moved: Moved = nothing_moved,
+        moved: Moved = dict,
     ) -> None:
         self._open = open_cluster
         self._where = where
@@ -57,7 +53,7 @@ class Services:
     async def settle(self, sources: Sequence[Object]) -> list[Said]:
         """Look at each, and put right what is not; what is to be said of them. Doing it again changes nothing."""
         server = await self._open()
-        place, moved = self._where(server), self._moved(sources)
+        place, moved = self._where(server), self._moved()
         said: list[Said] = []
         for source in sources:
             metadata = source["metadata"]
@@ -95,6 +91,15 @@ def _had(source: Object) -> bool:
     """Whether a Service was told of, and may be left over: not every source is asked for at every look."""
     conditions = (source.get("status") or {}).get("conditions") or ()
     return any(one.get("type") == CONDITION for one in conditions)
+
+
+def open_services(group: KubernetesGroup, open_cluster: Callable[[], Awaitable[Cluster]], moved: Moved) -> Services:
+    """As the settings say where this platform's pod is."""
+
+    def where(server: Cluster) -> Place:
+        return Place(server.namespace, group.selector, group.address or "")
+
+    return Services(open_cluster, where, moved)
 
 
 async def _do(server: Cluster, source: Object, asked: Wanted | None, act: Act) -> None:

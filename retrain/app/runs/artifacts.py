@@ -36,7 +36,7 @@ async def download(store: Store, artifacts: Artifacts, run: RunRow, node: str, n
         NotFound: the run has no such step, or the step no such artifact, or nothing lies there any more.
     """
     found = await store.read(lambda c: node_of(c, run, node))
-    artifact = artifact_of(found, name)
+    artifact = located(run, artifact_of(found, name))
     file = await anyio.to_thread.run_sync(artifacts.open, artifact, where_of(run, found))
     return Download(_file_name(artifact), _parts(file))
 
@@ -52,6 +52,18 @@ def where_of(run: RunRow, node: Mapping[str, Any]) -> ArtifactRun:
         repository=_repository(run.manifest),
         uid=run.id,
     )
+
+
+def located(run: RunRow, artifact: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An artifact with the place where it lies. Of a run on a cluster the controller has written into the run which
+    repository it is, and into the artifact no more than the key."""
+    status: Any = (run.object or {}).get("status") or {}
+    repository: Mapping[str, Any] = (status.get("artifactRepositoryRef") or {}).get("artifactRepository") or {}
+    for kind in ("s3", "gcs"):
+        if (there := repository.get(kind)) and (own := artifact.get(kind)):
+            place = {key: value for key, value in there.items() if key not in ("keyFormat", "keyPrefix")}
+            return {**artifact, kind: {**place, **own}}
+    return artifact
 
 
 def _repository(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:

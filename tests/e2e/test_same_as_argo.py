@@ -1,0 +1,217 @@
+"""Upstream's workflows on the real controller, by both ways that lead there, beside what this machine's engine makes of
+them and what the controller answered when its answers were recorded: four trees, and all are the same.
+
+RETRAIN_TABLE=FILE writes them down as a table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.platform_driver import RETRAIN, Platform
+from tests.servers.cluster_server import ClusterServer
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+CORPUS = SHARED / "corpus/argo-workflows"
+COMPARE = SHARED / "check/same_as_argo.py"
+"""Reduces a Workflow to what the controller answered of it, and compares."""
+NAMES = [
+    "arguments-parameters-from-configmap",
+    "arguments-parameters",
+    "cluster-workflow-template/workflow-template-ref-with-entrypoint-arg-passing",
+    "cluster-workflow-template/workflow-template-ref",
+    "continue-on-fail",
+    "dag-diamond",
+    "dag-targets",
+    "dag-task-level-timeout",
+    "default-pdb-support",
+    "dns-config",
+    "expression-destructure-json",
+    "expression-reusing-verbose-snippets",
+    "global-parameters-from-configmap-referenced-as-local-variable",
+    "global-parameters-from-configmap",
+    "hello-world",
+    "image-pull-secrets",
+    "init-container",
+    "loops",
+    "memoize-simple",
+    "node-selector",
+    "pod-metadata-wf-field",
+    "pod-resources-template-override",
+    "pod-spec-patch",
+    "pod-spec-yaml-patch",
+    "scripts-bash",
+    "step-level-timeout",
+    "steps",
+    "synchronization-mutex-wf-level",
+    "synchronization-wf-level",
+    "volumes-emptydir",
+    "workflow-template/hello-world",
+    "workflow-template/workflow-template-ref",
+]
+"""Those that were recorded, need busybox alone, keep no artifacts and are over soon."""
+AT_ONCE = 6
+OVER = ("Succeeded", "Failed", "Error")
+WAYS = {"run": "retrain run --engine argo", "get": "a sensor, then runs get", "here": "retrain run"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """What each way said of each workflow, and what the cluster has of those that ran there."""
+
+    said: Mapping[str, Mapping[str, dict[str, Any]]]
+    there: Mapping[str, Mapping[str, dict[str, Any]]]
+    folder: Path
+
+    def differing(self, way: str) -> dict[str, list[str]]:
+        """The workflows whose tree is not the recorded one, and what differs."""
+        answers = self.folder / way
+        stand_in = self.folder / f"{way}.sh"
+        stand_in.write_text(f'#!/bin/sh\nexec cat {answers}/"$(echo "$2" | sed "s#.*/examples/##; s#/#,#g")".json\n')
+        stand_in.chmod(0o755)
+        words = [sys.executable, str(COMPARE), "--retrain", str(stand_in), "-v", *(f"{name}.yaml" for name in NAMES)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        return _differences(done.stdout)
+
+
+def _differences(said: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in said.splitlines():
+        if line.startswith("      "):
+            found.setdefault(name, []).append(line.strip())
+        elif line.startswith("  "):
+            name = line.strip()
+            if not name.endswith("(the same tree)"):
+                found.setdefault(name, [])
+    return {name: lines for name, lines in found.items() if not name.endswith("(the same tree)")}
+
+
+def words_of(name: str) -> list[str]:
+    beside = ["--with", str(CORPUS / "examples"), "--with", str(CORPUS / "status/setup.yaml")]
+    return [RETRAIN, "run", str(CORPUS / "examples" / f"{name}.yaml"), *beside, "-o", "json"]
+
+
+def run(name: str, *more: str, **environment: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [*words_of(name), *more], capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
+    )
+    return json.loads(done.stdout) if done.stdout else {"status": {"phase": "", "message": done.stderr}}
+
+
+def sensor(number: int, name: str) -> dict[str, Any]:
+    workflow = next(yaml.safe_load_all((CORPUS / "examples" / f"{name}.yaml").read_text()))
+    trigger = {"template": {"name": "t", "argoWorkflow": {"source": {"resource": workflow}}}}
+    dependency = {"name": "d", "eventSourceName": "outside", "eventName": f"n{number}"}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Sensor",
+        "metadata": {"name": f"s{number}"},
+        "spec": {"dependencies": [dependency], "triggers": [trigger]},
+    }
+
+
+def by_events(platform: Platform) -> dict[str, dict[str, Any]]:
+    """Fire every sensor, wait for the ends, and ask for the runs."""
+    same = {"specversion": "1.0", "source": "outside", "type": "webhook", "data": {}}
+    assert platform.emit(*({**same, "id": f"e{n}", "subject": f"n{n}"} for n in range(len(NAMES)))).taken
+
+    def over() -> bool:
+        phases = [(run.get("status") or {}).get("phase") for run in platform.items("runs")]
+        return len(phases) == len(NAMES) and all(phase in OVER for phase in phases)
+
+    platform.wait(over, f"the ends of {len(NAMES)} runs", timeout_s=300)
+    of = {run["metadata"]["labels"]["retrain.dev/sensor"]: run["metadata"]["name"] for run in platform.items("runs")}
+    runs = [of[f"s{number}"] for number in range(len(NAMES))]
+    with ThreadPoolExecutor(2) as threads:
+        answers = threads.map(lambda run: json.loads(platform.command("runs", "get", run, "-o", "json")), runs)
+        return dict(zip(NAMES, answers, strict=True))
+
+
+@pytest.fixture(scope="module")
+def trees(argo_cluster: ClusterServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trees]:
+    if not COMPARE.exists():
+        pytest.skip("the controller's recorded answers are not on this machine")
+    folder = tmp_path_factory.mktemp("trees")
+    with argo_cluster.space("same") as space, argo_cluster.space("same-events") as events:
+        kubeconfig = str(argo_cluster.kubeconfig)
+        platform = Platform(folder / "platform", environment={"RETRAIN_KUBERNETES_KUBECONFIG": kubeconfig})
+        platform.write("retrain.yaml", yaml.safe_dump({"pipelines": {"engine": "argo"}, **in_space(events)}))
+        platform.write("sensors.yaml", yaml.safe_dump_all(sensor(n, name) for n, name in enumerate(NAMES)))
+
+        def on_the_cluster(name: str, namespace: str = space) -> dict[str, Any]:
+            return run(name, "--engine", "argo", "-n", namespace, KUBECONFIG=kubeconfig)
+
+        with platform, ThreadPoolExecutor(AT_ONCE) as threads:
+            on_the_cluster("hello-world", events)  # brings what must stand beside the others
+            asked = threads.submit(by_events, platform)
+            ran = list(threads.map(on_the_cluster, NAMES))
+            said = {"run": dict(zip(NAMES, ran, strict=True)), "get": asked.result()}
+            said["here"] = dict(zip(NAMES, threads.map(run, NAMES), strict=True))
+        there = {
+            way: {name: argo_cluster.ask("GET", path_of(answer)) for name, answer in said[way].items()}
+            for way in ("run", "get")
+        }
+    for name in ("cluster-workflow-template-print-message", "cluster-workflow-template-submittable"):
+        argo_cluster.ask("DELETE", f"/apis/argoproj.io/v1alpha1/clusterworkflowtemplates/{name}")
+    for way, answers in said.items():
+        (folder / way).mkdir()
+        for name, answer in answers.items():
+            (folder / way / f"{name.replace('/', ',')}.yaml.json").write_text(json.dumps(answer))
+    found = Trees(said, there, folder)
+    if table := os.environ.get("RETRAIN_TABLE"):
+        Path(table).write_text(as_table(found))
+    yield found
+
+
+def in_space(namespace: str) -> dict[str, Any]:
+    return {"kubernetes": {"namespace": namespace}}
+
+
+def path_of(workflow: dict[str, Any]) -> str:
+    metadata = workflow["metadata"]
+    return f"/apis/argoproj.io/v1alpha1/namespaces/{metadata['namespace']}/workflows/{metadata['name']}"
+
+
+def as_table(trees: Trees) -> str:
+    """Phase and number of nodes by each way, and whether the tree is the recorded one."""
+    differing = {way: trees.differing(way) for way in WAYS}
+    lines = ["| workflow | recorded | " + " | ".join(WAYS.values()) + " |", "|---|---|---|---|---|"]
+    for name in NAMES:
+        recorded = json.loads((CORPUS / "status" / f"{name}.yaml.json").read_text())
+        cells = [f"{recorded['phase']}, {len(recorded['nodes'])} nodes"]
+        for way in WAYS:
+            status = trees.said[way][name]["status"]
+            same = "same" if f"{name}.yaml" not in differing[way] else "**differs**"
+            cells.append(f"{status['phase']}, {len(status.get('nodes') or {})} nodes, {same}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_run_and_runs_get_say_is_what_the_cluster_has(name: str, trees: Trees) -> None:
+    for way in ("run", "get"):
+        said, there = trees.said[way][name], trees.there[way][name]
+
+        assert said["status"] == there["status"], WAYS[way]
+        assert said["spec"] == there["spec"], WAYS[way]
+        assert {key: there["metadata"].get(key) for key in said["metadata"]} == said["metadata"], WAYS[way]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_gives_the_trees_that_were_recorded(way: str, trees: Trees) -> None:
+    assert len(NAMES) >= 30
+    assert trees.differing(way) == {}
