@@ -15,7 +15,7 @@ import anyio
 
 from pipelines.kubernetes.creating import AT_ONCE, OpenCluster
 from pipelines.kubernetes.patching import merge_patch
-from retrain.errors import NotFound, Refused, Transient
+from retrain.errors import ConfigError, NotFound, Refused, Transient
 from retrain.kube import (
     AlreadyExists,
     Cluster,
@@ -57,6 +57,11 @@ class _Place:
     def one(self) -> str:
         return self.resource.at(self.namespace, self.name)
 
+    def fitted(self, body: Mapping[str, Any]) -> Object:
+        """The object as this place takes it: one without namespaces says none."""
+        metadata = {key: value for key, value in body["metadata"].items() if key != "namespace"}
+        return {**body, "metadata": {**metadata, **({"namespace": self.namespace} if self.resource.namespaced else {})}}
+
     @property
     def words(self) -> str:
         """What people call it."""
@@ -89,7 +94,7 @@ class KubeObjects:
                     return await self._apply(place, body, new)
                 if HOW[how] == "json":
                     return await self._patch_once(place, body.get("patch"), mark)
-                return await place.server.patch(place.one, body, HOW[how])
+                return await place.server.patch(place.one, place.fitted(body), HOW[how])
             except (KindMissing, NamespaceMissing):
                 raise
             except NotFound:
@@ -139,7 +144,7 @@ class KubeObjects:
         """Where the object is. What the server refuses meanwhile is said with what would help."""
         api_version, kind = str(body.get("apiVersion") or ""), str(body.get("kind"))
         metadata: Mapping[str, Any] = body.get("metadata") or {}
-        server = await self._cluster()
+        server = await self._connected(f"{kind} of {api_version}")
         try:
             resource = await server.resource(api_version, kind)
         except KindMissing as error:
@@ -152,9 +157,16 @@ class KubeObjects:
         except Denied as error:
             raise Denied(_with_rule(error, resource, namespace), error.verb, error.resource) from error
 
+    async def _connected(self, what: str) -> Cluster:
+        try:
+            return await self._cluster()
+        except ConfigError as error:
+            hint = "set kubernetes.kubeconfig, or let the sensor create a Workflow"
+            raise ConfigError(f"a {what} is an object of a cluster, and none is reached: {error}; {hint}") from error
+
     async def _create(self, place: _Place, body: Mapping[str, Any]) -> Object:
         try:
-            return await place.server.create(place.all, body)
+            return await place.server.create(place.all, place.fitted(body))
         except AlreadyExists:
             found = await place.server.get(place.one)
         if _label(found, FIRING) != _label(body, FIRING):
@@ -171,10 +183,10 @@ class KubeObjects:
         except (KindMissing, NamespaceMissing):
             raise
         except NotFound:
-            return await place.server.patch(place.one, new if new is not None else body, "apply")
+            return await place.server.patch(place.one, place.fitted(new if new is not None else body), "apply")
         labels: Mapping[str, Any] = found["metadata"].get("labels") or {}
         ours = {name: value for name, value in labels.items() if name.startswith(OURS)}
-        return await place.server.patch(place.one, _labelled(body, ours), "apply")
+        return await place.server.patch(place.one, _labelled(place.fitted(body), ours), "apply")
 
     async def _patch_once(self, place: _Place, steps: Any, mark: str) -> Object:
         """A JSON patch, which done twice is another: the object is told whose it was last."""

@@ -56,6 +56,7 @@ def _seen(row: RunRow, found: Mapping[str, Any], nodes: Mapping[str, Any] | None
         status |= {"message": row.message or None, "outputs": row.outputs}
     if nodes:
         status["nodes"] = nodes
+    status.setdefault("phase", row.phase)  # the controller has not seen it yet
     return {
         "apiVersion": row.manifest.get("apiVersion", "argoproj.io/v1alpha1"),
         "kind": row.manifest.get("kind", "Workflow"),

@@ -8,7 +8,9 @@ from typing import Any
 
 import anyio
 
+from pipelines.kubernetes.installed import Installed
 from pipelines.kubernetes.sightings import RUN, kept
+from pipelines.kubernetes.spelling import spelled
 from pipelines.kubernetes.submission import check_ours, path_to, to_object
 from retrain import faults
 from retrain.kube import AlreadyExists, Cluster
@@ -29,6 +31,7 @@ class Creator:
         self._cluster = cluster
         self.namespace = namespace
         self._room = anyio.CapacityLimiter(AT_ONCE)
+        self._installed = Installed()
 
     async def create(
         self, run_id: str, manifest: Mapping[str, Any], labels: Mapping[str, str]
@@ -52,14 +55,27 @@ class Creator:
     async def _put(self, manifest: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
         cluster = await self._cluster()
         metadata: Mapping[str, Any] = manifest["metadata"]
-        name, namespace = str(metadata["name"]), str(metadata.get("namespace") or await self.namespace())
-        body = to_object(manifest, name, namespace, labels)
-        faults.point("cluster.before_create")
-        try:
-            made = await cluster.create(path_to(namespace), body)
-        except AlreadyExists:
-            found = await cluster.get(path_to(namespace, name))
-            check_ours(found, body)
-            return {**found, "status": {}}  # what it says is not read here
-        faults.point("cluster.after_create")
-        return made
+        namespace = str(metadata.get("namespace") or await self.namespace())
+        body = to_object(manifest, str(metadata["name"]), namespace, labels)
+        await self._installed.check_template(cluster, body, namespace)
+        return await put(cluster, spelled(body, await self._installed.version(cluster, namespace)))
+
+
+async def put(cluster: Cluster, workflow: Mapping[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+    """A Workflow on a cluster, new or there already. Of one that was there the status is left out: whoever wants it
+    follows it.
+
+    Raises:
+        Refused: the one of its name is another one.
+        NotFound, ConfigError, Transient: as the server says it.
+    """
+    metadata = workflow["metadata"]
+    faults.point("cluster.before_create")
+    try:
+        made = await cluster.create(path_to(metadata["namespace"]), workflow, dry_run=dry_run)
+    except AlreadyExists:
+        found = await cluster.get(path_to(metadata["namespace"], metadata["name"]))
+        check_ours(found, workflow)
+        return {**found, "status": {}}
+    faults.point("cluster.after_create")
+    return made

@@ -7,11 +7,14 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.kubernetes.creating import put
 from pipelines.kubernetes.following import follow
+from pipelines.kubernetes.installed import Installed
 from pipelines.kubernetes.reading import unpacked
-from pipelines.kubernetes.submission import check_ours, path_to, terminated, to_object
+from pipelines.kubernetes.spelling import spelled
+from pipelines.kubernetes.submission import path_to, terminated, to_object
 from retrain.errors import NotFound, Refused, Transient
-from retrain.kube import AlreadyExists, Cluster, path_of
+from retrain.kube import Cluster, path_of
 
 NODE_ID = "workflows.argoproj.io/node-id"
 EXECUTORS = " argo=true"
@@ -46,13 +49,8 @@ async def submit(cluster: Cluster, run: ClusterRun, *, dry_run: bool = False) ->
     """
     for body in run.beside:
         await _apply(cluster, body, run.namespace, dry_run=dry_run)
-    wanted = run.wanted
-    try:
-        return await cluster.create(path_to(run.namespace), wanted, dry_run=dry_run)
-    except AlreadyExists:
-        found = await cluster.get(path_to(run.namespace, run.name))
-        check_ours(found, wanted)
-        return found
+    version = await Installed().version(cluster, run.namespace)
+    return await put(cluster, spelled(run.wanted, version), dry_run=dry_run)
 
 
 async def _apply(cluster: Cluster, body: Mapping[str, Any], namespace: str, *, dry_run: bool) -> None:

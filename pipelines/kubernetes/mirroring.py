@@ -65,7 +65,8 @@ class Mirror:
     def _write(self, connection: Connection, change: Change, outcome: Outcome, now: datetime) -> RunRow:
         row = change.after
         written = outcome.written[row.id] if row.id in outcome.written else self._written.get(row.id)
-        nodes = node_changes(None if written is None else written.nodes, change.reading)
+        known = None if written is None else written.nodes
+        nodes = node_changes(known, change.reading)
         if nodes.whole:
             runs.replace_nodes(connection, row.id, nodes.bodies)
         else:
@@ -80,7 +81,9 @@ class Mirror:
         if over and (change.before.phase in OPEN or change.again):
             close(connection, row, now, succeeded=row.phase == "Succeeded")
             outcome.ended.append(row)
-        outcome.written[row.id] = None if over else Written(change.version, digests(change.reading))
+        if change.reading.nodes is not None:
+            known = digests(change.reading)
+        outcome.written[row.id] = None if over else Written(known)
         return row
 
 

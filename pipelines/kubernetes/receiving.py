@@ -1,12 +1,13 @@
-"""Takes what the watches bring, writes it down, and keeps in mind what nobody knows yet.
+"""Takes what the watches bring and writes it down, with the resourceVersion that a place has come to.
 
-The resourceVersion that a place has come to is kept in the transaction of what it led to; as long as something of it is
-in memory only, an older one stays: after a crash it comes again.
+An object may be seen before its row is there. That it was is kept in mind for a while, so that its run need not wait
+for the next news; what a crash makes of that is found by `Looker.unheard`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy import Connection
 
 from pipelines.kubernetes.looking import Looker
 from pipelines.kubernetes.mirroring import Mirror, Outcome
-from pipelines.kubernetes.sightings import Sighting, of_event
+from pipelines.kubernetes.sightings import Sighting, newer, of_event
 from pipelines.kubernetes.watching import News
 from retrain import faults
 from retrain.clock import Clock
@@ -26,13 +27,23 @@ from retrain.store.elsewhere import Place
 
 OWNER = "kubernetes"
 """Whose checkpoints the resourceVersions are."""
-STRANGERS = 1000
-"""Objects of runs that nobody knows (yet) that are kept in mind; the newest ones."""
+STRANGERS = 10_000
+"""Objects of runs that nobody knows (yet) that are kept in mind: the newest ones, by their versions alone."""
 FOR = timedelta(minutes=1)
 """How long they are."""
 RETRY_S = 1.0
 
 log = get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stranger:
+    """An object without a row. `last`: what it was when it was deleted; None while it is there."""
+
+    place: Place
+    version: str
+    since: datetime
+    last: Sighting | None
 
 
 class Receiver:
@@ -44,7 +55,7 @@ class Receiver:
         self._looker = looker
         self._mirror = Mirror()
         self._turn = anyio.Lock()
-        self._strangers: dict[str, tuple[Place, Sighting, datetime]] = {}
+        self._strangers: dict[str, _Stranger] = {}
 
     async def version(self, place: Place) -> str:
         """Up to where everything of a place is written; empty where nobody knows.
@@ -60,7 +71,7 @@ class Receiver:
         """Write what has come of a watch or a list.
 
         Raises:
-            Transient: the server does not say what became of something that a list has not.
+            Transient: the store cannot be read now.
         """
         seen = [one for event in news.events if (one := of_event(event)) is not None]
         if news.listed is not None:
@@ -68,16 +79,15 @@ class Receiver:
         outcome = await self.keep(seen, place, news.version)
         now = self._clock.now()
         for one in outcome.strangers[-STRANGERS:]:
-            self._strangers[one.run_id] = place, one, now
+            self._strangers[one.run_id] = _Stranger(place, one.version, now, one if one.gone else None)
 
     async def keep(self, seen: Sequence[Sighting], place: Place | None = None, version: str = "") -> Outcome:
         """Write sightings, however long the store is away."""
         now = self._clock.now()
-        waits = any(place == where for where, _, _ in self._strangers.values())
 
         def work(connection: Connection) -> Outcome:
             outcome = self._mirror.keep(connection, seen, now)
-            if version and not waits and not outcome.strangers:
+            if version:
                 checkpoints.save(connection, OWNER, {str(place): {"version": version}})
             return outcome
 
@@ -100,11 +110,15 @@ class Receiver:
         if not self._strangers:
             return
         ids = list(self._strangers)
-        if there := await self._store.read(lambda c: elsewhere.known(c, ids)):
-            await self.keep([self._strangers[one][1] for one in there])
+        for run_id, version in (await self._store.read(lambda c: elsewhere.versions(c, ids))).items():
+            one = self._strangers.pop(run_id)
+            if one.last is not None:
+                await self.keep([one.last])
+            elif newer(one.version, version):
+                await self.keep(await self._looker.look(one.place, [run_id]))
         late = self._clock.now() - FOR
-        kept = {key: one for key, one in self._strangers.items() if key not in there and one[2] >= late}
-        self._strangers = dict(list(kept.items())[-STRANGERS:])
+        kept = [(key, one) for key, one in self._strangers.items() if one.since >= late]
+        self._strangers = dict(kept[-STRANGERS:])
 
     async def _patiently(self, work: Callable[[Connection], Outcome]) -> Outcome:
         while True:

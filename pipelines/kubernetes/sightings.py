@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import orjson
@@ -108,8 +108,7 @@ class NodeChanges:
 class Written:
     """What is written of an open run, as digests: little, for there may be thousands. `nodes` None: nobody knows."""
 
-    version: str = ""
-    nodes: dict[str, Digest] | None = field(default=None)
+    nodes: dict[str, Digest] | None = None
 
 
 def digests(reading: Reading) -> dict[str, Digest]:

@@ -16,12 +16,12 @@ from pipelines.kubernetes.creating import OpenCluster
 from pipelines.kubernetes.sightings import RUN, newer
 from pipelines.kubernetes.submission import MANAGED_BY
 from retrain.errors import RetrainError
-from retrain.kube import Cluster, Expired
+from retrain.kube import Busy, Cluster, Expired
 from retrain.log import get_logger
 from retrain.store.elsewhere import Place
 
 OURS: Mapping[str, str] = {"labelSelector": f"{MANAGED_BY}=retrain,{RUN}"}
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 PAGE = 50
 """Objects of a page: an object of some hundred KiB takes eight times that in memory."""
 
@@ -63,13 +63,21 @@ class Watcher:
             except Expired as error:
                 log.info("cluster.relist", place=str(self._place), reason=str(error))
                 self._version = ""
+                await self._pause(error)
             except RetrainError as error:
                 self._is_known = False
                 self.trouble = str(error)
-                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**self._tries)
-                log.warning("cluster.away", place=str(self._place), reason=self.trouble, retry_in_s=wait_s)
-                self._tries += 1
-                await anyio.sleep(wait_s)
+                wait_s = await self._pause(error)
+                log.warning("cluster.away", place=str(self._place), reason=self.trouble, waited_s=wait_s)
+
+    async def _pause(self, error: RetrainError) -> float:
+        """Wait the longer the more often nothing came; as long as the server asks for, where it does."""
+        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**self._tries)
+        self._tries += 1
+        if isinstance(error, Busy):
+            wait_s = max(wait_s, error.after_s or 0.0)
+        await anyio.sleep(wait_s)
+        return wait_s
 
     async def _follow(self) -> None:
         cluster = await self._cluster()
@@ -81,8 +89,9 @@ class Watcher:
         self._is_known = True
         async with aclosing(cluster.watch(path, OURS, self._version)) as stream:
             async for events in stream:
-                self.trouble, self._tries = None, 0
+                self.trouble = None
                 if events:
+                    self._tries = 0
                     self._version = _version(events[-1]) or self._version
                     seen = [one for one in events if one.get("type") != "BOOKMARK"]
                     await self._write(self._place, News(seen, self._version))
@@ -98,6 +107,7 @@ class Watcher:
         version = ""
         async with aclosing(cluster.pages(path, OURS, PAGE)) as pages:
             async for objects, version in pages:  # noqa: B007 - that of the last page is the list's
+                self._tries = 0
                 uids.update(str(one["metadata"].get("uid")) for one in objects)
                 if objects:
                     await self._write(self._place, News([{"type": "ADDED", "object": one} for one in objects]))

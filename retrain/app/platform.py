@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -45,6 +45,9 @@ from retrain.app.keeping.ages import Ages
 from retrain.app.keeping.keeping import Keep, Keeping
 from retrain.app.keeping.measures import Measures
 from retrain.app.kubernetes import Kubernetes
+from retrain.app.kubernetes.part import opened
+from retrain.app.operator.buses import OWN_BUS, InUse
+from retrain.app.operator.choosing_bus import choose
 from retrain.app.operator.looking import View
 from retrain.app.operator.operator import Operator, Watch
 from retrain.app.operator.operator import Platform as OperatorsPlatform
@@ -103,6 +106,7 @@ class Start:
     roles: frozenset[str]
     settings: Settings
     watch: Watch | None = None
+    bus: InUse = OWN_BUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +167,13 @@ def _check_door(settings: Settings) -> None:
 async def _serve(start: Start, read: Read, kinds: Kinds, ready: Callable[[str], None]) -> int:
     listener = bind(start.settings.server.host, start.settings.server.port)
     async with anyio.create_task_group() as group:
-        up = anyio.CancelScope()
-        await group.start(_watch_signals, up)
+        up, choosing = anyio.CancelScope(), anyio.CancelScope()
+        await group.start(_watch_signals, up, choosing)
+        with choosing:
+            start = await _with_bus_of_cluster(start)
+        if up.cancel_called:
+            group.cancel_scope.cancel()
+            return 0
         async with open_ground(start) as ground, running(start.settings.shutdown_s) as parts:
             operator = Operator(start.watch, ground.store, ground.clock) if start.watch is not None else None
             if operator is not None:
@@ -184,6 +193,16 @@ async def _serve(start: Start, read: Read, kinds: Kinds, ready: Callable[[str], 
     return 0
 
 
+async def _with_bus_of_cluster(start: Start) -> Start:
+    """With the bus that the cluster's EventBus names, where a cluster says what runs."""
+    if start.watch is None:
+        return start
+    async with opened(start.settings.kubernetes) as server:
+        choice = await choose(server, start.watch.namespace, start.data, start.settings.bus)
+    settings = start.settings.model_copy(update={"bus": choice.settings})
+    return replace(start, settings=settings, bus=choice.in_use)
+
+
 async def _bring_up(platform: Platform, parts: Parts, listener: socket) -> str:
     """Start everything; where the platform answers, once it can take events."""
     server = Server(import_module(DOOR).make_door(platform.services, platform.sources), listener)
@@ -195,7 +214,9 @@ async def _bring_up(platform: Platform, parts: Parts, listener: socket) -> str:
     return server.url
 
 
-async def _watch_signals(up: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+async def _watch_signals(
+    up: anyio.CancelScope, choosing: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
     """The first signal ends intake and lets work in hand finish; the second ends all at once, and loses nothing."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
@@ -204,6 +225,7 @@ async def _watch_signals(up: anyio.CancelScope, *, task_status: TaskStatus[None]
                 # What was acknowledged is on disk already; the next start goes on from there. The embedded bus and the
                 # steps notice by themselves that their platform is gone.
                 os._exit(128 + number)
+            choosing.cancel()
             up.cancel()
 
 
@@ -300,6 +322,7 @@ class Platform:
             operator.bind(OperatorsPlatform(self._kubernetes.cluster, self.take, self._refusals, view))
             doors = open_services(start.settings.kubernetes, self._kubernetes.cluster, operator.moves)
             operator.settlers["EventSource"] = doors.settle
+            operator.settlers["EventBus"] = start.bus.settle
 
     async def start_work(self, parts: Parts) -> None:
         """Start what works from the store alone, downstream first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ WORKFLOW = ("argoproj.io/v1alpha1", "Workflow")
 _OPEN = (runs.c.engine.in_(CLUSTER), runs.c.phase.in_(OPEN))
 _api_version = func.json_extract(runs.c.manifest, "$.apiVersion")
 _kind = func.json_extract(runs.c.manifest, "$.kind")
+_version = func.json_extract(runs.c.object, "$.metadata.resourceVersion")
 _uid = func.json_extract(runs.c.object, "$.metadata.uid")
 _said = func.json_extract(runs.c.object, "$.status")
 
@@ -80,9 +81,13 @@ def _chosen(connection: Connection, place: Place, *more: Any) -> list[Open]:
     return [Open(row.id, row.name, str(row.uid)) for row in connection.execute(query)]
 
 
-def known(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Which of these runs there are."""
-    return set(connection.execute(select(runs.c.id).where(runs.c.id.in_(list(ids)))).scalars())
+def versions(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Of these runs those that there are, with the resourceVersion that their objects were last seen with."""
+    found: dict[str, str] = {}
+    for start in range(0, len(ids), 500):
+        query = select(runs.c.id, _version.label("version")).where(runs.c.id.in_(ids[start : start + 500]))
+        found |= {row.id: str(row.version or "") for row in connection.execute(query)}
+    return found
 
 
 def reflect(connection: Connection, run_id: str, values: Mapping[str, Any]) -> None:

@@ -113,9 +113,9 @@ class ClusterRuns:
     def until(self, name: str, phase: str) -> dict[str, Any]:
         """Wait until the run is in a phase; the run."""
 
-        def met() -> dict[str, Any] | None:
+        def met() -> dict[str, Any]:
             found = self.run(name)
-            return found if found["status"]["phase"] == phase else None
+            return found if found["status"]["phase"] == phase else {}
 
         return self.platform.wait(met, f"{name} is {phase}", LONG_S)
 
@@ -141,8 +141,8 @@ class ClusterRuns:
 
     def events(self, name: str) -> list[str]:
         """What was told of a run, oldest first."""
-        found = [one for one in self.platform.items("events") if (one.get("data") or {}).get("run", {}).get("name") == name]
-        return [str(one["id"]).partition(".")[2] for one in reversed(found)]
+        ours = [one for one in self.platform.items("events") if str(one.get("type")).startswith("dev.retrain.run.")]
+        return [str(one["id"]).partition(".")[2] for one in reversed(ours) if one["data"]["run"]["name"] == name]
 
 
 @contextmanager

@@ -119,8 +119,8 @@ def test_watches_that_are_cut_every_two_seconds_lose_nothing(world: ClusterWorld
 def test_all_orders_are_run_once_by_a_cluster_in_trouble(world: ClusterWorld, trouble: str) -> None:
     world.proxy.spoils = TROUBLES[trouble]
 
-    send_many(world, MANY, lambda: None)
-    hold(world, MANY)
+    world.send_until_taken(range(SOME))
+    hold(world, SOME)
 
     assert world.proxy.done.total() > 0, "there was trouble"
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import yaml
 from anyio import fail_after
 
 from retrain.app.admission.admission import Admission, Wanted
@@ -26,34 +27,17 @@ from tests.integration.operator_world import install
 from tests.servers.kube_server import TOKEN, KubeApi
 from tests.servers.launch import free_port, wait_until
 
-GROUPS = (("argoproj.io", "v1alpha1", ("EventSource", "Sensor")), ("retrain.dev", "v1", ("Sensor", "Promotion")))
+SHIPPED = Path(__file__).parents[2] / "deploy/kubernetes/components/admission/webhook.yaml"
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 
 def configuration(name: str, url: str, namespace: str, **more: Any) -> dict[str, Any]:
-    """That of deploy/kubernetes, but by URL and for one namespace alone."""
-    rules = [
-        {
-            "apiGroups": [group],
-            "apiVersions": [version],
-            "operations": ["CREATE", "UPDATE"],
-            "resources": [f"{kind.lower()}s"],
-        }
-        for group, version, kinds in GROUPS
-        for kind in kinds
-    ]
-    one: dict[str, Any] = {
-        "name": "lint.retrain.dev",
-        "clientConfig": {"url": f"{url}/admission"},
-        "rules": rules,
-        "failurePolicy": "Fail",
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-        "timeoutSeconds": 10,
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-        **more,
-    }
-    return {"metadata": {"name": name}, "webhooks": [one]}
+    """That of deploy/kubernetes, but by URL, for one namespace alone, and where a failure is not passed over."""
+    body: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())
+    (one,) = body["webhooks"]
+    one |= {"clientConfig": {"url": f"{url}/admission"}, "failurePolicy": "Fail", **more}
+    one["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    return {**body, "metadata": {"name": name}}
 
 
 @dataclass

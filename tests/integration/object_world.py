@@ -125,7 +125,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(server: KubeApi, path: Path, *, follow: bool = False, **more: Any) -> AsyncGenerator[World]:
+async def world(server: KubeApi, path: Path, /, *, follow: bool = False, **more: Any) -> AsyncGenerator[World]:
     """`follow`: with the host that follows objects to their end. `more`: who asks, as `kubeconfig` takes it."""
     space = f"objects-{uuid.uuid4().hex[:8]}"
     server.make_namespace(space)

@@ -6,7 +6,7 @@ import json
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,27 @@ def base(api_version: str, namespace: str, plural: str) -> str:
     return f"{root}/namespaces/{namespace}/{plural}"
 
 
+class Refusal(Exception):
+    """What the server answers instead of doing it."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code} {message}")
+        self.code = code
+
+
+def ask(api: KubeApi, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
+    """One request to the server; the answer's JSON.
+
+    Raises:
+        Refusal: it is refused.
+    """
+    try:
+        return api.ask(method, path, body, kind)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Refusal(error.code, str(json.load(error).get("message"))) from None
+
+
 class Objects:
     """The objects of one namespace, as kubectl handles them."""
 
@@ -52,14 +73,18 @@ class Objects:
         for name, value in fill.items():
             text = text.replace(f"${name}", str(value))
         for body in yaml.safe_load_all(text):
-            path = f"{base(body['apiVersion'], self.namespace, PLURALS[body['kind']])}/{body['metadata']['name']}"
-            self.api.ask("PATCH", f"{path}?fieldManager=kubectl&force=true", body, kind=APPLY)
+            self.put(body)
+
+    def put(self, body: Mapping[str, Any], query: str = "") -> Any:
+        """Apply one object."""
+        path = f"{base(body['apiVersion'], self.namespace, PLURALS[body['kind']])}/{body['metadata']['name']}"
+        return ask(self.api, "PATCH", f"{path}?fieldManager=kubectl&force=true{query}", body, kind=APPLY)
 
     def get(self, kind: str, name: str, api_version: str = "argoproj.io/v1alpha1") -> Any:
-        return self.api.ask("GET", f"{base(api_version, self.namespace, PLURALS[kind])}/{name}")
+        return ask(self.api, "GET", f"{base(api_version, self.namespace, PLURALS[kind])}/{name}")
 
     def delete(self, kind: str, name: str, api_version: str = "argoproj.io/v1alpha1") -> None:
-        self.api.ask("DELETE", f"{base(api_version, self.namespace, PLURALS[kind])}/{name}")
+        ask(self.api, "DELETE", f"{base(api_version, self.namespace, PLURALS[kind])}/{name}")
 
     def status(self, kind: str, name: str, api_version: str = "argoproj.io/v1alpha1") -> dict[str, Any]:
         return self.get(kind, name, api_version).get("status") or {}
@@ -69,7 +94,7 @@ class Objects:
 
     def told(self, name: str) -> list[dict[str, Any]]:
         """The Events on an object."""
-        found = self.api.ask("GET", f"{base('v1', self.namespace, 'events')}?fieldSelector=involvedObject.name={name}")
+        found = ask(self.api, "GET", f"{base('v1', self.namespace, 'events')}?fieldSelector=involvedObject.name={name}")
         return found["items"]
 
     def reasons(self, name: str) -> set[str]:
@@ -117,9 +142,9 @@ def parts(running: Platform) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in running.get("/readyz")["parts"]}
 
 
-def post(port: int, endpoint: str, body: Any, token: str = "") -> bool:
+def post(port: int, endpoint: str, body: Any, token: str = "", host: str = "127.0.0.1") -> bool:
     """Call a webhook on a port of its own; whether it has taken the event."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{endpoint}", json.dumps(body).encode())
+    request = urllib.request.Request(f"http://{host}:{port}{endpoint}", json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
     if token:
         request.add_header("Authorization", f"Bearer {token}")
@@ -128,12 +153,3 @@ def post(port: int, endpoint: str, body: Any, token: str = "") -> bool:
             return 200 <= answer.status < 300
     except OSError:  # not open yet, or it answers that it cannot now
         return False
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    """What the server answers to a call that it refuses: `422 spec.triggers: ...`; "" where it takes it."""
-    try:
-        call()
-    except urllib.error.HTTPError as error:
-        return f"{error.code} {json.load(error)['message']}"
-    return ""

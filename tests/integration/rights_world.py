@@ -74,7 +74,7 @@ class RightsWorld:
         """One that works in the namespace by the account's token."""
         place = self._place / name
         kubeconfig = self.lab.api.kubeconfig(self._token)
-        return platform(place, kubeconfig, "--namespace", WORK, RETRAIN_KUBERNETES_ADDRESS="127.0.0.1")
+        return platform(place, kubeconfig, "--namespace", WORK, RETRAIN_KUBERNETES_ADDRESS="10.1.2.3")
 
     def kubectl(self, *words: str, said: str | None = None) -> str:
         file = self._place / "kubeconfig"
@@ -87,10 +87,20 @@ class RightsWorld:
     def apply(self, manifests: str) -> None:
         self.kubectl("apply", "-n", WORK, "-f", "-", said=manifests.replace("$PORT", str(self.port)))
 
-    def service(self) -> Any:
-        """That of the EventSource `door`; None where there is none."""
-        found = self.lab.api.ask("GET", f"/api/v1/namespaces/{WORK}/services")["items"]
-        return next((one for one in found if one["metadata"]["name"] == "door-eventsource-svc"), None)
+    def ports(self) -> list[int]:
+        """Where the Service of the EventSource leads, by its slice; none once both are gone."""
+        paths = (f"/api/v1/namespaces/{WORK}/services", f"/apis/discovery.k8s.io/v1/namespaces/{WORK}/endpointslices")
+        services, slices = (self.lab.api.ask("GET", path)["items"] for path in paths)
+        if not slices:
+            return [one["spec"]["ports"][0]["targetPort"] for one in services]
+        return [port["port"] for one in slices for port in one["ports"]]
+
+    def begin(self, pod: str) -> None:
+        """What a kubelet says of a pod whose step runs; there is none here."""
+        state = {"name": "main", "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, "ready": True}
+        status = {"phase": "Running", "containerStatuses": [{**state, "image": "", "imageID": "", "restartCount": 0}]}
+        path = f"/api/v1/namespaces/{WORK}/pods/{pod}/status"
+        self.lab.api.ask("PATCH", path, {"status": status}, kind="application/merge-patch+json")
 
     def asked(self) -> Iterator[tuple[Right, bool]]:
         """Everything that the account has asked for up to now, and whether it was allowed."""

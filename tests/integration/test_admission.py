@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from retrain.app.admission.vaults import FileVault
 from tests.integration.admission_world import WEBHOOKS, World, lives, reviewed, until
+from tests.integration.operator_world import parts, platform
 from tests.servers.kube_server import KubeApi
 from tests.servers.launch import free_port
 
@@ -52,9 +54,7 @@ async def test_what_can_never_work_is_refused_in_the_words_of_lint(kube_api: Kub
 
 async def test_every_error_is_said_at_once_each_with_its_path(kube_api: KubeApi, tmp_path: Path) -> None:
     body = impossible()
-    body["spec"]["dependencies"][0]["filters"] = {
-        "data": [{"path": "x", "type": "string", "value": ["("]}]
-    }
+    body["spec"]["dependencies"][0]["filters"] = {"data": [{"path": "x", "type": "string", "value": ["("]}]}
 
     async with reviewed(kube_api, tmp_path) as world:
         lines = (await put(world, body)).message.splitlines()
@@ -174,3 +174,29 @@ async def test_while_the_webhook_is_down_objects_come_in_where_its_failure_is_ig
         await until(lambda: world.put(impossible()).made)
 
         assert not refused.made
+
+
+async def test_the_platform_serves_it_where_its_settings_say_so(kube_api: KubeApi, tmp_path: Path) -> None:
+    port = free_port()
+    async with reviewed(kube_api, tmp_path / "other") as world:
+        world.change("clientConfig/url", f"https://127.0.0.1:{port}/admission")
+        variables = {
+            "RETRAIN_ADMISSION_PORT": str(port),
+            "RETRAIN_ADMISSION_NAMES": '["127.0.0.1"]',
+            "RETRAIN_ADMISSION_CONFIGURATION": world.name,
+        }
+        # Two platforms would tell the API server to trust each their own authority.
+        world.admission.wanted = replace(world.admission.wanted, configuration="nobody")
+
+        def run() -> tuple[dict[str, Any], bool, Any]:
+            with platform(tmp_path / "up", kube_api.kubeconfig(), "--namespace", world.namespace, **variables) as up:
+                part = "admission webhook"
+                up.wait(lambda: parts(up)[part]["ready"] and not world.put(impossible()).made, "it reviews")
+                return parts(up)[part], world.put(sensor()).made, world.put(impossible())
+
+        state, good, bad = await anyio.to_thread.run_sync(run)
+
+        assert state["ready"]
+        assert good
+        assert "spec.triggers[0].template.conditions: unknown dependency 'nobody'" in bad.message
+        assert (tmp_path / "up" / ".retrain" / "admission.json").stat().st_mode & 0o777 == 0o600

@@ -147,7 +147,7 @@ async def test_the_same_run_that_is_there_already_is_followed(world: World) -> N
         row = await world.until_phase("w", "Succeeded")
 
     assert row.object is not None
-    assert row.object["metadata"]["uid"] == before["metadata"]["uid"]  # pyright: ignore[reportIndexIssue, reportCallIssue, reportArgumentType]
+    assert row.object["metadata"]["uid"] == before["metadata"]["uid"]
 
 
 def runs_without_object(connection: Any, run_id: str) -> None:

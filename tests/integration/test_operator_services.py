@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from retrain.app.operator.doors import BEFORE, SWITCH
 from tests.e2e.platform_driver import Platform
 from tests.integration.operator_world import Objects, install, namespace, platform, post
+from tests.servers.cluster_server import ClusterServer
 from tests.servers.kube_server import KubeApi
 from tests.servers.launch import free_port
 
@@ -54,8 +56,6 @@ def space(kube_api: KubeApi) -> Iterator[Objects]:
 
 def in_pod_of(space: Objects, kube_api: KubeApi) -> str:
     """A kubeconfig whose namespace is that of the objects, as a pod there would have it."""
-    import yaml
-
     config = yaml.safe_load(kube_api.kubeconfig())
     config["contexts"][0]["context"]["namespace"] = space.namespace
     return yaml.safe_dump(config)
@@ -205,3 +205,31 @@ def test_in_another_namespace_than_the_pods_an_endpoint_slice_leads_to_its_addre
     assert found["endpoints"][0]["addresses"] == ["10.1.2.3"]
     assert found["ports"] == [{"name": "web", "port": port, "protocol": "TCP"}]
     assert found["metadata"]["labels"]["kubernetes.io/service-name"] == "one-eventsource-svc"
+
+
+HOST = "10.244.0.1"
+"""Where pods and Services of the test cluster reach programs of this machine."""
+
+
+def test_a_call_to_the_service_comes_to_the_platform_by_the_clusters_own_network(
+    tmp_path: Path, cluster: ClusterServer
+) -> None:
+    """kube-proxy leads it: the Service's own port, then the EndpointSlice's."""
+    port = free_port()
+    variables = {
+        "RETRAIN_KUBERNETES_ADDRESS": HOST,
+        "RETRAIN_SERVER_HOST": HOST,
+        "RETRAIN_SERVER_TOKEN": "of-this-test",
+        "RETRAIN_PIPELINES_ENGINE": "local",
+    }
+    with cluster.space("doors") as space:
+        sources = f"/apis/argoproj.io/v1alpha1/namespaces/{space}/eventsources"
+        (body,) = yaml.safe_load_all(SOURCE.replace("$NAME", "one").replace("$PORT", str(port)))
+        cluster.ask("POST", sources, body)
+        there = f"/api/v1/namespaces/{space}/services/one-eventsource-svc"
+        with platform(tmp_path, cluster.kubeconfig.read_text(), "--namespace", space, **variables) as running:
+            service = cluster.until(there, bool, "the Service is made")
+            address = service["spec"]["clusterIP"]
+            running.wait(lambda: post(80, "/orders", {"by": "service"}, host=address), "the event is taken")
+            cluster.ask("DELETE", f"{sources}/one")
+            cluster.until(there, lambda found: found is None, "the Service goes with its EventSource")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from retrain.errors import ConfigError
 from retrain.store.firings import FiringState
 from retrain.store.runs import RunFilter, listing
 from tests.integration.object_world import MERGE, World, install, uninstall, world
+from tests.servers.kube_proxy import kube_proxy, spoil
 from tests.servers.kube_server import KubeApi
+from triggers.kube_objects import KubeObjects
 from triggers.object_request import APPLY, JSON, STRATEGIC
 
 pytestmark = pytest.mark.integration
@@ -170,6 +174,27 @@ async def test_a_deletion_takes_the_object_and_is_content_where_there_is_none(he
         await here.get("v1", "ConfigMap", "s")
 
 
+async def test_an_object_without_a_namespace_is_made_too(here: World) -> None:
+    name = f"c-{uuid.uuid4().hex[:8]}"
+    priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": 7}
+
+    made = await here.fire(priority)
+    changed = await here.fire({**priority, "metadata": {"name": name, "labels": {"a": "b"}}}, "update")
+    deleted = await here.fire(priority, "delete")
+
+    assert [one.state for one in (made, changed, deleted)] == [DONE] * 3, made.error
+
+
+async def test_without_a_cluster_it_is_said_what_to_do(tmp_path: Path) -> None:
+    async def none() -> Any:
+        raise ConfigError("there is no kubeconfig that can be read")
+
+    objects = KubeObjects(none, none)
+
+    with pytest.raises(ConfigError, match=r"a Job of batch/v1 is an object of a cluster.*set kubernetes\.kubeconfig"):
+        await objects.create({**a_job(name="train")})
+
+
 # ---- policy ----
 
 
@@ -291,3 +316,34 @@ def uninstall_if_there(here: World, name: str) -> None:
     known = json.dumps(here.server.ask("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"))
     if f'"{name}"' in known:
         uninstall(here.server, name)
+
+
+async def test_a_server_that_says_when_it_has_time_again_is_not_asked_before(kube_api: KubeApi, tmp_path: Path) -> None:
+    async with kube_proxy(kube_api) as proxy, world(kube_api, tmp_path, server=f"https://{proxy.address}") as here:
+        proxy.spoils = (spoil("answer", "create", status=429, after_s=40.0, part="/jobs"),)
+        row = await here.fire(a_job(name="train"), retryStrategy={"steps": 1})
+        asked = proxy.done["answer"]
+        proxy.spoils = ()
+        await here.hurry(row)
+        done = await here.until(row.id, lambda one: one.state == DONE)
+
+    assert asked == 1
+    assert (row.state, row.attempts) == (PENDING, 0)
+    assert "answers 429" in (row.error or "")
+    assert row.next_attempt is not None
+    assert row.next_attempt >= row.created + timedelta(seconds=40)
+    assert done.result["object"] == "train"
+
+
+async def test_an_answer_that_is_lost_makes_no_second_object(kube_api: KubeApi, tmp_path: Path) -> None:
+    async with kube_proxy(kube_api) as proxy, world(kube_api, tmp_path, server=f"https://{proxy.address}") as here:
+        proxy.spoils = (spoil("lose", "create", part="/jobs"),)
+        row = await here.fire(a_job(generateName="train-"))
+        proxy.spoils = ()
+        await here.hurry(row)
+        done = await here.until(row.id, lambda one: one.state == DONE)
+
+        listed = await here.cluster.get((await here.cluster.resource("batch/v1", "Job")).at(here.space))
+
+    assert row.state == PENDING
+    assert [one["metadata"]["name"] for one in listed["items"]] == [done.result["object"]]

@@ -138,7 +138,8 @@ BAD = {
     ),
     "a kind that changes nothing": (
         "apiVersion: argoproj.io/v1alpha1\nkind: EventBus\nmetadata: {name: default}\n",
-        "2:7: warning ignored-kind the bus is set by RETRAIN_BUS_URL, not by a document; this one changes nothing",
+        "2:7: warning ignored-kind files choose no bus, RETRAIN_BUS_URL does; "
+        "on a cluster its status says which it means",
     ),
     "a neighbour's kind": (
         "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: x}\n",

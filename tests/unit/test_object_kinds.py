@@ -321,6 +321,73 @@ def test_a_job_of_volcano(state: str, phase: str, message: str) -> None:
     assert (read.finished is not None) == read.over
 
 
+# ---- what they have used ----
+
+
+def a_template(gpus: int, containers: int = 1) -> dict[str, Any]:
+    one = {"name": "c", "resources": {"limits": {"nvidia.com/gpu": gpus}, "requests": {"cpu": "500m"}}}
+    return {"spec": {"containers": [one] * containers}}
+
+
+TWO_GPUS = {"template": a_template(2)}
+HOUR = {"startTime": START, "completionTime": END}
+USED: list[tuple[str, str, Any, Any, float]] = [
+    (
+        "batch/v1", "Job", {"parallelism": 4, "completions": 2, "template": a_template(1)},
+        {**HOUR, "conditions": [has("Complete")]}, 2,
+    ),
+    (
+        "kubeflow.org/v1", "PyTorchJob",
+        {"pytorchReplicaSpecs": {"Master": {"template": a_template(1)}, "Worker": {"replicas": 3, **TWO_GPUS}}},
+        {**HOUR, "conditions": [has("Failed")]}, 7,
+    ),
+    (
+        "ray.io/v1", "RayJob",
+        {
+            "rayClusterSpec": {
+                "headGroupSpec": {"template": a_template(0)},
+                "workerGroupSpecs": [{"replicas": 2, "numOfHosts": 2, "template": a_template(1, 2)}],
+            }
+        },
+        {"startTime": START, "endTime": END, "jobDeploymentStatus": "Complete"}, 8,
+    ),
+    (
+        "batch.volcano.sh/v1alpha1", "Job", {"tasks": [{"name": "w", "replicas": 2, "template": a_template(2)}]},
+        {
+            "state": {"phase": "Completed", "lastTransitionTime": END},
+            "conditions": [{"status": "Running", "lastTransitionTime": START}],
+        },
+        4,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("api", "kind", "spec", "status", "gpus"), USED, ids=[f"{one[0]} {one[1]}" for one in USED])
+def test_what_was_asked_for_is_counted_for_as_long_as_it_ran(
+    api: str, kind: str, spec: Any, status: Any, gpus: float
+) -> None:
+    read = reading(api, kind, status, spec)
+
+    assert read.resources["nvidia.com/gpu"] == gpus * 3600
+
+
+def test_a_train_job_counts_its_trainers_nodes() -> None:
+    trainer = {"numNodes": 4, "resourcesPerNode": {"limits": {"nvidia.com/gpu": 8}}}
+    status = {"conditions": [has("Complete")], "jobsStatus": [{"name": "node", "succeeded": 1}]}
+
+    read = reading("trainer.kubeflow.org/v1alpha1", "TrainJob", status, {"trainer": trainer})
+
+    assert read.resources == {"nvidia.com/gpu": 32 * 3660}  # from when it was made: its status has no start
+    assert read.nodes is not None
+    assert read.nodes["x.node"]["resourcesDuration"] == read.resources
+
+
+def test_nothing_is_counted_of_what_runs_yet() -> None:
+    read = reading("batch/v1", "Job", {"startTime": START, "active": 1}, {"template": a_template(1)})
+
+    assert read.resources == {}
+
+
 # ---- objects that say themselves when they end ----
 
 SUCCESS, FAILURE, OUTPUTS = (f"retrain.dev/{name}" for name in ("success-condition", "failure-condition", "outputs"))

@@ -64,7 +64,7 @@ def test_what_is_named_is_found_by_the_model() -> None:
 def test_of_sources_and_promotions_too() -> None:
     tls = {"caCertSecret": {"name": "ca", "key": "crt"}}
     kafka = {"url": "b:9092", "topic": "t", "partition": "0", "tls": tls}
-    source = {"apiVersion": "argoproj.io/v1alpha1", "kind": "EventSource", "metadata": {"name": "a"}}
+    source: dict[str, Any] = {"apiVersion": "argoproj.io/v1alpha1", "kind": "EventSource", "metadata": {"name": "a"}}
     source["spec"] = {"kafka": {"x": kafka}, "webhook": {"y": {"authSecret": {"name": "gate", "key": "token"}}}}
     password = {"secretKeyRef": {"name": "git", "key": "token"}}
     repo = {"url": "https://git.test/x.git", "credentials": {"token": password}}
@@ -112,11 +112,16 @@ def test_two_objects_never_have_one_name(one: tuple[str, str], other: tuple[str,
 
 @pytest.mark.parametrize("several", [False, True])
 def test_every_example_stays_a_document(several: bool) -> None:
-    models = {"Sensor": SensorDocument, "EventSource": EventSourceDocument, "Promotion": PromotionDocument}
+    models: dict[str, Any] = {
+        "Sensor": SensorDocument,
+        "EventSource": EventSourceDocument,
+        "Promotion": PromotionDocument,
+    }
     texts = (file.read_text().replace("${PORT}", "1") for file in sorted(EXAMPLES.rglob("*.yaml")))
     filled = (re.sub(r"\$\{[A-Z]+\}", "/x", text) for text in texts)
     found = [one for text in filled for one in load_text(text, "x")[0] if one.kind in models]
     assert found
     for one in found:
-        body: Any = {**one.body, "metadata": {**one.body["metadata"], "namespace": "ml"}}  # type: ignore[dict-item]
+        written: Any = one.body
+        body = {**written, "metadata": {**written["metadata"], "namespace": "ml"}}
         models[one.kind].model_validate(Names(several).settled(body, references(body, models[one.kind])))

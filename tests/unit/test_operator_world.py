@@ -173,7 +173,7 @@ def test_any_order_of_what_is_seen_gives_the_same_project(
 
 def _happen(seen: World, key: tuple[str, str, str], number: int, change: tuple[str, str]) -> None:
     (name, namespace, version), (what, word) = key, change
-    made = {"namespace": namespace, "version": version, "generation": number}
+    made: Object = {"namespace": namespace, "version": version, "generation": number}
     created = {"creationTimestamp": f"2026-01-0{1 + NAMES.index(name)}T00:00:00Z"}
     match what:
         case "good":

@@ -125,7 +125,7 @@ def test_an_object_without_them_is_looked_at_again_after_each_wait(now: float, a
     later = judge(POLICY, OPEN, {}, after(now))
 
     assert isinstance(later, Later)
-    assert (later.until, later.reason) == (after(again), "waits until x has phase=Succeeded")
+    assert (later.until, later.reason) == (after(again), "waits until x has label phase=Succeeded")
 
 
 def test_after_the_last_look_it_is_an_error_only_if_the_policy_says_so() -> None:

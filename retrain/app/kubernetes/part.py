@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
 import anyio.to_thread
@@ -68,6 +69,17 @@ class Kubernetes:
 
     def _kubeconfig(self) -> str:
         return _kubeconfig(self._settings)
+
+
+@asynccontextmanager
+async def opened(settings: KubernetesGroup) -> AsyncGenerator[Cluster]:
+    """A connection of one's own, for as long as the block runs; nothing is asked of the cluster yet.
+
+    Raises:
+        ConfigError: nothing says how the cluster is reached, or it cannot be read.
+    """
+    async with cluster(await anyio.to_thread.run_sync(_kubeconfig, settings)) as server:
+        yield server
 
 
 async def own_namespace(settings: KubernetesGroup) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
 from retrain.app.migrating.report import Gathered
 from retrain.app.migrating.surroundings import around
 from retrain.errors import ConfigError, NotFound
-from retrain.kube import Cluster, Denied, KindMissing, Resource, cluster
+from retrain.kube import Cluster, Denied, KindMissing, cluster
 from retrain.manifests import Document, Loaded, read_paths
 from retrain.manifests.objects import document_of
 
@@ -39,8 +39,7 @@ async def of_cluster(kubeconfig: str, namespace: str | None, *, everywhere: bool
     """The objects of one namespace (None: that of the context), or of all.
 
     Raises:
-        ConfigError: there is no cluster to ask, or it does not let us see the objects of Argo Events.
-        NotFound: the cluster has no such kinds: Argo Events is not installed there.
+        ConfigError: there is no cluster to ask, or it does not let us see the kinds of Argo Events, or lacks them.
         Transient: it cannot be reached.
     """
     async with cluster(kubeconfig) as server:
@@ -63,8 +62,11 @@ class Found:
     async def read(self) -> None:
         """Ask for all of it."""
         for kind in OURS:
-            async for one in self._all(ARGO, kind, self._where):
-                self._take(one)
+            try:
+                async for one in self._all(ARGO, kind, self._where):
+                    self._take(one)
+            except KindMissing as error:
+                raise ConfigError(f"the cluster has no {kind} of {ARGO}: Argo Events is not installed there") from error
         for kind in BESIDE:
             await self._beside(kind)
         for api, kind in AROUND:
@@ -103,15 +105,6 @@ class Found:
 
     async def _all(self, api: str, kind: str, where: str) -> AsyncIterator[dict[str, Any]]:
         resource = await self._server.resource(api, kind)
-        async for page, _ in self._server.pages(_path(resource, where), {}):
+        async for page, _ in self._server.pages(resource.at(where), {}):
             for one in page:
                 yield {**one, "apiVersion": api, "kind": kind}
-
-
-def _path(resource: Resource, where: str) -> str:
-    return resource.at(where)
-
-
-def kinds_of(documents: Sequence[Document]) -> list[str]:
-    """The kinds that there are, each once."""
-    return list(dict.fromkeys(one.kind for one in documents))

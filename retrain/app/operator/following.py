@@ -21,7 +21,7 @@ from retrain.kube import Busy, Cluster, Denied, Expired, KindMissing
 log = structlog.get_logger()
 
 PAUSE_S = 1.0
-LONGEST_S = 30.0
+LONGEST_S = 10.0
 """Seconds between two attempts: the pause doubles with each failure."""
 BETWEEN_S = 0.1
 """Seconds between two watches, one of which the server has ended."""

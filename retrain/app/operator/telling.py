@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import anyio
@@ -39,13 +40,18 @@ class _Written:
 
 @dataclass(slots=True)
 class Teller:
-    """What was told to the cluster. `trouble`: why nothing can be told now."""
+    """What was told to the cluster."""
 
     open_cluster: Callable[[], Awaitable[Cluster]]
     book: Book
-    trouble: str | None = None
+    _troubles: dict[str, str] = field(default_factory=dict[str, str])
     _written: dict[Key, _Written] = field(default_factory=dict[Key, _Written])
     _counted: dict[Which, datetime] = field(default_factory=dict[Which, datetime])
+
+    @property
+    def trouble(self) -> str | None:
+        """Why something cannot be told now."""
+        return next((self._troubles[what] for what in sorted(self._troubles)), None)
 
     async def tell(self, facts: Mapping[Key, Facts], now: datetime) -> None:
         """Write what has changed, as far as it is time for it."""
@@ -57,18 +63,20 @@ class Teller:
             return
         try:
             cluster = await self.open_cluster()
-            limit = anyio.CapacityLimiter(AT_ONCE)
-            failed: list[RetrainError] = []
-            async with anyio.create_task_group() as group:
-                for key, status in statuses[:MANY]:
-                    work = self._write_status
-                    group.start_soon(_kept, failed, limit, work, cluster, facts[key].standing.newest.found, status, now)
-                for which, told in events[:MANY]:
-                    found = facts[which[0]].standing.newest.found
-                    group.start_soon(_kept, failed, limit, self._write_event, cluster, found, which, told, now)
         except RetrainError as error:
-            failed = [error]
-        self._note(failed)
+            self._note("the cluster", error)
+            return
+        self._note("the cluster", None)
+        limit = anyio.CapacityLimiter(AT_ONCE)
+        async with anyio.create_task_group() as group:
+            for key, status in statuses[:MANY]:
+                found = facts[key].standing.newest.found
+                work = partial(self._write_status, cluster, found, status, now)
+                group.start_soon(self._kept, limit, f"statuses of {key.resource}", work)
+            for which, told in events[:MANY]:
+                found = facts[which[0]].standing.newest.found
+                work = partial(self._write_event, cluster, found, which, told, now)
+                group.start_soon(self._kept, limit, "events", work)
 
     def add(self, stories: list[Story], now: datetime) -> None:
         """Events to tell."""
@@ -116,27 +124,29 @@ class Teller:
             pass  # the server has forgotten it, or its namespace is gone
         self.book.written(which, told)
 
-    def _note(self, failed: list[RetrainError]) -> None:
-        trouble = _words(failed[0]) if failed else None
-        if trouble is not None and trouble != self.trouble:
+    async def _kept(self, limit: anyio.CapacityLimiter, what: str, write: Callable[[], Awaitable[None]]) -> None:
+        async with limit:
+            try:
+                await write()
+            except RetrainError as error:
+                self._note(what, error)
+            else:
+                self._note(what, None)
+
+    def _note(self, what: str, error: RetrainError | None) -> None:
+        if error is None:
+            self._troubles.pop(what, None)
+            return
+        trouble = _words(what, error)
+        if trouble != self._troubles.get(what):
             log.warning("operator.cannot_tell", reason=trouble)
-        self.trouble = trouble
+        self._troubles[what] = trouble
 
 
-async def _kept(
-    failed: list[RetrainError], limit: anyio.CapacityLimiter, write: Callable[..., Awaitable[None]], *words: Any
-) -> None:
-    async with limit:
-        try:
-            await write(*words)
-        except RetrainError as error:
-            failed.append(error)
-
-
-def _words(error: RetrainError) -> str:
+def _words(what: str, error: RetrainError) -> str:
     if isinstance(error, Denied) and error.verb:
-        return f"statuses and events: the right to {error.verb} {error.resource} is lacking"
-    return f"statuses and events: {error}"
+        return f"{what}: the right to {error.verb} {error.resource} is lacking"
+    return f"{what}: {error}"
 
 
 def _bare(status: Mapping[str, Any]) -> Status:

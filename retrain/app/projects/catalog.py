@@ -39,11 +39,13 @@ class Kind:
     """The entry-point group whose kinds it may name."""
 
 
+NO_BUS = "files choose no bus, RETRAIN_BUS_URL does; on a cluster its status says which it means"
+
 KINDS: dict[tuple[str, str], Kind] = {
     # Kubernetes drops unknown fields of these two in silence; manifests that rely on it load.
     (ARGO, "EventSource"): Kind("eventsources.spec", "EventSourceDocument", unknown="warning"),
     (ARGO, "Sensor"): Kind("sensors.spec", "SensorDocument", unknown="warning"),
-    (ARGO, "EventBus"): Kind(note="the bus is set by RETRAIN_BUS_URL, not by a document; this one changes nothing"),
+    (ARGO, "EventBus"): Kind(note=NO_BUS),
     (OURS, "EventSource"): Kind("eventsources.spec", "EventSourceDocument", group=plugins.SOURCES),
     (OURS, "Sensor"): Kind("sensors.spec", "SensorDocument", group=plugins.TRIGGERS),
     (OURS, "Promotion"): Kind("deploy.spec", "PromotionDocument", group=plugins.GATES),

@@ -1,0 +1,107 @@
+"""At the start: which bus the cluster's EventBus means. Asked once; a running platform stays on its bus.
+
+While the cluster is away a platform goes on with the bus that it had: its own at once; another one is waited for, since
+what is in it must not be passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import orjson
+import structlog
+
+from retrain.app.operator.buses import Bus, InUse, chosen, settings_of
+from retrain.app.operator.watched import ARGO, Object
+from retrain.bus.settings import BusSettings
+from retrain.errors import ConfigError, NotFound, RetrainError
+from retrain.kube import Cluster, Denied, path_of
+
+log = structlog.get_logger()
+
+FILE = "bus-of-the-cluster.json"
+"""In the data directory: the bus that was used last, without its credentials."""
+PATIENCE_S = 10.0
+AGAIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The settings to open the bus with, and what is known of it."""
+
+    settings: BusSettings
+    in_use: InUse
+
+
+async def choose(server: Cluster, namespace: str, data: Path, settings: BusSettings) -> Choice:
+    """The bus to run on. `namespace`: the one that is watched, "" for all.
+
+    Raises:
+        ConfigError: the credentials of the bus that is named cannot be used.
+    """
+    if settings.url is not None:
+        return Choice(settings, InUse(Bus(settings.url), by_setting=True))
+    known = await anyio.to_thread.run_sync(_known, data / FILE)
+    while True:
+        try:
+            with anyio.fail_after(PATIENCE_S):
+                made = await _asked(server, namespace, settings)
+            await anyio.to_thread.run_sync(_remember, data / FILE, made.in_use.bus)
+            return made
+        except (TimeoutError, RetrainError) as error:
+            if isinstance(error, ConfigError) and not isinstance(error, Denied):
+                raise
+            if known.own:
+                log.warning("bus.cluster_not_asked", reason=str(error), used="the platform's own")
+                return Choice(settings, InUse())
+            log.warning("bus.waiting_for_cluster", reason=str(error) or "no answer", bus=known.url)
+        await anyio.sleep(AGAIN_S)
+
+
+async def _asked(server: Cluster, namespace: str, settings: BusSettings) -> Choice:
+    found = await _buses(server, namespace)
+    bus = chosen(found)
+    secret = await _secret(server, _home(found, bus), bus) if bus.secret else None
+    return Choice(settings_of(bus, secret, settings), InUse(bus))
+
+
+async def _buses(server: Cluster, namespace: str) -> list[Object]:
+    path = path_of(ARGO, "v1alpha1", "eventbus", namespace)
+    try:
+        return [one async for page, _ in server.pages(path, {}) for one in page]
+    except NotFound:
+        return []  # the CRD is not there yet
+
+
+def _home(found: list[Object], bus: Bus) -> str:
+    """The namespace of the EventBus that names a bus: its Secret is there, too."""
+    return next(str(one["metadata"]["namespace"]) for one in found if chosen([one]) == bus)
+
+
+async def _secret(server: Cluster, namespace: str, bus: Bus) -> str:
+    from base64 import b64decode
+
+    found = await server.get(path_of("", "v1", "secrets", namespace, bus.secret))
+    data: Mapping[str, Any] = found.get("data") or {}
+    if bus.key not in data:
+        raise NotFound(f"the secret {bus.secret!r} in {namespace} has no key {bus.key!r}, which the EventBus names")
+    return b64decode(str(data[bus.key])).decode()
+
+
+def _known(file: Path) -> Bus:
+    try:
+        return Bus(**orjson.loads(file.read_bytes()))
+    except (OSError, orjson.JSONDecodeError, TypeError):
+        return Bus()
+
+
+def _remember(file: Path, bus: Bus) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_suffix(".new")
+    beside.write_bytes(orjson.dumps(asdict(bus)))
+    beside.replace(file)
