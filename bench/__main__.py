@@ -13,8 +13,9 @@ from bench.report import draw
 MODULES = (
     *("bus", "webhook", "sources", "chain", "evaluation", "sensors", "joins"),
     *("spawn", "steps", "workflows", "artifacts", "promotion", "edits", "objects", "footprint", "page"),
+    *("kubernetes", "kubernetes_watch", "kubernetes_kills"),
 )
-LIMIT_S = 600
+LIMIT_S = 900
 
 
 def main() -> int:

@@ -34,6 +34,7 @@ OURS, BARE, PEER = "ours", "bare", "peer"
 ENDPOINT = "/orders"
 SETTINGS = ("RETRAIN_PIPELINES_ENGINE", "RETRAIN_KUBERNETES_KUBECONFIG", "RETRAIN_KUBERNETES_NAMESPACE")
 LISTENS_S = 60.0
+QUIET_S = 3.0
 PROGRAMS = {"kube": "kubeapi.sh", "workflow-controller": "argo.sh"}
 
 
@@ -180,7 +181,8 @@ def warm_up(port: int, watching: Observer) -> None:
         post(Load(port, ENDPOINT, 1, connections=1))
         if time.monotonic() > deadline:
             raise RuntimeError(f"nothing came of orders to port {port}")
-    watching.wait(100, 2.0)  # what comes of the other ones
+    while watching.wait(1, QUIET_S):  # what comes of the other ones
+        pass
 
 
 @contextmanager

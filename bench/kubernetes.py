@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import cluster
 from bench.report import Row, finish, percentile
-from bench.world import family, memory_mb
+from bench.world import cpu_s, family, memory_mb
 from tests.servers.kube_lab import Lab
 
 PACE = 20.0
@@ -38,6 +38,8 @@ class Taken:
     burst: cluster.Came
     before_mb: float = 0.0
     after_mb: float = 0.0
+    cpu_s: float = 0.0
+    """Seconds of processor for the burst, of all its processes."""
 
     def best(self, share: float) -> tuple[float, float]:
         """The best round's percentile, and the median of the rounds'."""
@@ -72,9 +74,9 @@ def _ours(kubeconfig: Path, rounds: int, paced: int, burst: int) -> Taken:
     ):
         cluster.warm_up(made.port, watching)
         taken = [cluster.send(made.port, watching, paced, PACE, LIMIT_S) for _ in range(rounds)]
-        before = memory_mb(made.world.pid)
+        before, used = memory_mb(made.world.pid), _cpu(made.world.pid)
         came = cluster.send(made.port, watching, burst, 0, LIMIT_S)
-        return Taken(taken, came, before, memory_mb(made.world.pid))
+        return Taken(taken, came, before, memory_mb(made.world.pid), _cpu(made.world.pid) - used)
 
 
 def _theirs(made: Lab, kubeconfig: Path, rounds: int, paced: int, burst: int) -> Taken:
@@ -85,13 +87,18 @@ def _theirs(made: Lab, kubeconfig: Path, rounds: int, paced: int, burst: int) ->
     ):
         cluster.warm_up(peer.source.port, watching)
         taken = [cluster.send(peer.source.port, watching, paced, PEERS_PACE, LIMIT_S) for _ in range(rounds)]
-        before = _memory(peer.source.pid, peer.sensor.pid)
+        pids = (peer.source.pid, peer.sensor.pid, peer.bus.pid)
+        before, used = _memory(*pids[:2]), _cpu(*pids)
         came = cluster.send(peer.source.port, watching, burst, 0, LIMIT_S)
-        return Taken(taken, came, before, _memory(peer.source.pid, peer.sensor.pid))
+        return Taken(taken, came, before, _memory(*pids[:2]), _cpu(*pids) - used)
 
 
 def _memory(*pids: int) -> float:
     return sum(memory_mb(one) for pid in pids for one in family(pid))
+
+
+def _cpu(*pids: int) -> float:
+    return sum(cpu_s(one) for pid in pids for one in family(pid))
 
 
 def _rows(bare: Taken, ours: Taken, theirs: Taken | None, burst: int) -> list[Row]:
@@ -109,6 +116,8 @@ def _rows(bare: Taken, ours: Taken, theirs: Taken | None, burst: int) -> list[Ro
     rows.append(Row(what, ours.burst.seconds, "s", bare.burst.seconds, "bare, 32 at once", BURST_S, at_least=False))
     if theirs is not None:
         rows.append(Row("the same beside Argo Events", ours.burst.seconds, "s", theirs.burst.seconds, "Argo Events"))
+    peers = None if theirs is None else 1e3 * theirs.cpu_s / burst
+    rows.append(Row("processor for each order of it", 1e3 * ours.cpu_s / burst, "ms", peers, "Argo Events"))
     grown = ours.after_mb - ours.before_mb
     peers = None if theirs is None else theirs.after_mb - theirs.before_mb
     rows.append(Row("the burst's growth of memory (RSS)", grown, "MB", peers, "Argo Events", 40, at_least=False))

@@ -73,6 +73,13 @@ def started(project: Path, data: Path, log: Path) -> Generator[World]:
             process.stdout.close()
 
 
+def kill(pid: int) -> None:
+    """`kill -9` a platform and all that descends from it, as a power cut would, and wait until it is gone."""
+    for one in family(pid):
+        os.kill(one, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 def _await_ready(port: int, begin: float) -> None:
     while time.perf_counter() - begin < LIMIT_S:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

@@ -1,5 +1,9 @@
 """The engine `argo`: workflows as objects of a Kubernetes cluster, where Argo's controller runs them.
 
-`submission` and `reading` are pure: what is put there, and what its status says. `following` watches a Workflow to its
-end, `foreground` does all of it for one run. Kubernetes itself is behind `retrain.kube`.
+Pure: what is put there (`submission`, `spelling`, `versions`, `policy`), what its status says (`reading`, `kinds/`), what
+of it is new (`sightings`, `mirroring`), what is changed there (`control_changes`, `retrying`, `resubmitting`).
+
+The host of a platform: `creating` and `submitting` put runs there, `watching`, `looking` and `receiving` follow all that
+are there, `obeying` and `requests` do what they are asked. `foreground` and `following` stay with one run to its end.
+Kubernetes itself is behind `retrain.kube`.
 """

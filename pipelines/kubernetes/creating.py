@@ -4,6 +4,7 @@ the one that was wanted."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from pipelines.kubernetes.sightings import RUN, kept
 from pipelines.kubernetes.spelling import spelled
 from pipelines.kubernetes.submission import check_ours, path_to, to_object
 from retrain import faults
+from retrain.errors import NotFound
 from retrain.kube import AlreadyExists, Cluster
 from retrain.store import Store, runs
 
@@ -51,6 +53,17 @@ class Creator:
         async with self._room:
             found = await self._put(manifest, {**labels, RUN: run_id})
         return kept(found, manifest.get("spec"))
+
+    async def withdraw(self, made: Mapping[str, Any]) -> None:
+        """Delete what was created for a run that was over by then.
+
+        Raises:
+            ConfigError, Transient: the server does not.
+        """
+        metadata = made["metadata"]
+        cluster = await self._cluster()
+        with suppress(NotFound):
+            await cluster.delete(path_to(metadata["namespace"], metadata["name"]), uid=metadata["uid"])
 
     async def _put(self, manifest: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
         cluster = await self._cluster()

@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 from sqlalchemy import Connection
 
+from pipelines.host import control
 from pipelines.host.control import ResubmitOptions, RetryOptions, resubmission, with_known_parameters
 from pipelines.host.queue import submit
 from pipelines.host.requests import verb_of
@@ -63,6 +64,12 @@ class ClusterRequests:
             NotFound: its object is gone.
             Transient: the API server is away.
         """
+        verb = verb_of(request)
+        if verb is not None and row.object is None:
+            # Whoever is to put it there hears of it, and may leave it.
+            await self._store.write(lambda c: control.ask(c, row, request))
+            self._store.signals.notify("runs")
+            return
         cluster = await self._open()
         path = await path_to_run(cluster, row)
         if row.engine == "object":
@@ -70,7 +77,7 @@ class ClusterRequests:
         else:
             change = partial(control_changes.asked, request=request, now=self._clock.now())
             await changed(cluster, path, row, change, nodes=control_changes.needs_nodes(request))
-        if (verb := verb_of(request)) is not None:
+        if verb is not None:
             await self._store.write(lambda c: elsewhere.reflect(c, row.id, {"control": CONTROL[verb]}))
             self._store.signals.notify("runs")
 

@@ -23,6 +23,7 @@ from retrain.store.runs import RunRow
 TOPIC = "runs/submitting"
 POLL_S = 1.0
 BATCH = 100
+"""Rows that are in hand at once; the creator says how many of them go to the server at a time."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 
 log = get_logger()
@@ -56,9 +57,19 @@ class Submitter:
 
     async def _submit_some(self) -> int:
         rows = await self._store.read(lambda c: elsewhere.unsubmitted(c, BATCH))
-        for row in rows:
-            await self._submit(row)
+        later: list[Transient] = []
+        async with anyio.create_task_group() as group:
+            for row in rows:
+                group.start_soon(self._settle, row, later)
+        if later:
+            raise later[0]
         return len(rows)
+
+    async def _settle(self, row: RunRow, later: list[Transient]) -> None:
+        try:
+            await self._submit(row)
+        except Transient as error:
+            later.append(error)
 
     async def _submit(self, row: RunRow) -> None:
         if row.control in runs.ENDING:
@@ -73,13 +84,15 @@ class Submitter:
             return
         if made is not None:
             faults.point("cluster.before_place")
-            await self._store.write(lambda c: elsewhere.place_object(c, row.id, made))
+            placed = await self._store.write(lambda c: elsewhere.place_object(c, row.id, made))
             faults.point("cluster.after_place")
             self._store.signals.notify("runs")
+            if not placed:  # somebody has ended the run meanwhile
+                await self._creator.withdraw(made)
 
     async def _end(self, row: RunRow, reason: str, phase: Phase) -> None:
         now = self._clock.now()
-        if await self._store.write(lambda c: end_unsubmitted(c, row.id, reason, phase, now)):
+        if await self._store.write(lambda c: refuse(c, row.id, reason, now, phase)):
             log.warning("run.not_submitted", run_id=row.id, reason=reason)
             for topic in ("outbox", "firings", "retention", "crons"):
                 self._store.signals.notify(topic)
@@ -93,7 +106,7 @@ def _wanted(row: RunRow) -> dict[str, Any]:
     return {**row.manifest, "spec": {**spec, "suspend": True}}
 
 
-def end_unsubmitted(connection: Connection, run_id: str, reason: str, phase: Phase, now: datetime) -> bool:
+def refuse(connection: Connection, run_id: str, reason: str, now: datetime, phase: Phase = Phase.Error) -> bool:
     """End a run that the cluster never gets; False if it is over, or is there."""
     row = runs.get(connection, run_id)
     if row is None or row.phase not in runs.OPEN or row.object is not None:

@@ -13,12 +13,16 @@ from pipelines.pictures.reading import OVER
 from retrain.cli.run_interrupts import Interrupts, how_far, interrupted, open_interrupts
 from retrain.cli.run_live import BAD, Echo, Steps, in_order, is_screen, open_tree, to_stderr
 from retrain.cli.run_logs import readable
+from retrain.cli.run_places import placed
 from retrain.cli.run_print import Look, print_run
 from retrain.errors import ConfigError, RetrainError
 
 if TYPE_CHECKING:
     from pipelines.kubernetes.foreground import ClusterRun
     from retrain.kube import Cluster
+    from retrain.manifests.document import Document
+
+    Documents = Sequence[tuple[Document, str]]
 
 LOG_LINES = 10
 LOCAL_ONLY = ("any_image", "gpus", "slots", "jobs", "keep", "data")
@@ -77,11 +81,11 @@ class _Driver:
         async with anyio.create_task_group() as group:
             try:
                 async with cluster() as opened:
-                    runs = runs_of(self._options, opened.namespace)
+                    runs, documents = runs_of(self._options, opened.namespace)
                     self.ahead = len(runs)
                     with anyio.CancelScope() as scope:
                         group.start_soon(self._attend, scope)
-                        await self._all(opened, runs)
+                        await self._all(opened, runs, documents)
                     if scope.cancelled_caught:
                         await self._cut_off(opened)
             except RetrainError as error:  # the group would wrap it
@@ -117,12 +121,16 @@ class _Driver:
         over = self._now["status"]["phase"] in OVER
         self._ended.append(self._now if over else interrupted(self._now))
 
-    async def _all(self, opened: Cluster, runs: Sequence[ClusterRun]) -> None:
+    async def _all(self, opened: Cluster, runs: Sequence[ClusterRun], documents: Documents) -> None:
         from pipelines.kubernetes.foreground import submit, watch_to_end
         from pipelines.kubernetes.reading import unpacked
+        from retrain.kube import Invalid
 
         for one in runs:
-            submitted = await submit(opened, one, dry_run=self._options["dry_run"])
+            try:
+                submitted = await submit(opened, one, dry_run=self._options["dry_run"])
+            except Invalid as error:
+                raise placed(error, documents) from error
             self.ahead -= 1
             if self._options["dry_run"]:
                 self._ended.append(unpacked(submitted))
@@ -165,8 +173,8 @@ class _Driver:
                     to_stderr(f"    {readable(line)}")
 
 
-def runs_of(options: Mapping[str, Any], namespace: str) -> list[ClusterRun]:
-    """What to run. `namespace`: where no manifest and no option says one.
+def runs_of(options: Mapping[str, Any], namespace: str) -> tuple[list[ClusterRun], Documents]:
+    """What to run, and the documents that it is of. `namespace`: where no manifest and no option says one.
 
     Raises:
         InvalidWorkflows, ConfigError: as for this machine's engine.
@@ -179,9 +187,12 @@ def runs_of(options: Mapping[str, Any], namespace: str) -> list[ClusterRun]:
     for note in run_files.notes([one.manifest for one in wanted], options["parameters"]):
         click.echo(f"note: {note}", err=True)
     beside = run_files.beside(project, options)
-    return [
+    runs = [
         ClusterRun(one.manifest, one.name, _namespace(one.manifest, options, namespace), {}, beside) for one in wanted
     ]
+    documents = run_files.documents(project, options)
+    # Those of programs come last, and have no place in a file.
+    return runs, [*zip(documents, [one.name for one in runs], strict=False), *run_files.documents_beside(project)]
 
 
 def _namespace(manifest: Mapping[str, Any], options: Mapping[str, Any], otherwise: str) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.local.foreground import LocalRun
     from retrain.app.projects.catalog import Item
     from retrain.app.projects.project import Project
+    from retrain.manifests.document import Document
 
 
 def load(options: Mapping[str, Any]) -> Project:
@@ -53,7 +54,7 @@ def wanted(project: Project, options: Mapping[str, Any]) -> list[LocalRun]:
 
     written = [one for file in options["files"] for one in _written_in_python(file)]
     files = {str(file) for file in options["files"]}
-    of_files = [item.document.body for item in project.workflows if _is_from(item, files)]
+    of_files = [document.body for document in documents(project, options)]
     found = [*of_files, *(one for one in written if one.get("kind") == "Workflow")]
     if not found:
         raise ConfigError(f"no Workflow in {', '.join(sorted(files))}{_instead(project, files)}")
@@ -63,8 +64,20 @@ def wanted(project: Project, options: Mapping[str, Any]) -> list[LocalRun]:
     catalog = Catalog.of([*beside, *(one for one in written if one.get("kind") != "Workflow")])
     bodies = [changed(body, options) for body in found]
     objects = (*project.config_maps, *project.secrets, *project.volume_claims)
-    documents = tuple(item.document.body for item in objects)
-    return [LocalRun(body, named(body, options["name"]), catalog, keep=True, documents=documents) for body in bodies]
+    around = tuple(item.document.body for item in objects)
+    return [LocalRun(body, named(body, options["name"]), catalog, keep=True, documents=around) for body in bodies]
+
+
+def documents(project: Project, options: Mapping[str, Any]) -> list[Document]:
+    """The documents of the workflows to run, in their order; those that a program defines have none."""
+    files = {str(file) for file in options["files"]}
+    return [item.document for item in project.workflows if _is_from(item, files)]
+
+
+def documents_beside(project: Project) -> list[tuple[Document, str]]:
+    """Those of the objects that stand beside the workflows, with their names."""
+    objects = (*project.config_maps, *project.secrets, *project.volume_claims, *project.workflow_templates)
+    return [(item.document, item.document.name) for item in objects]
 
 
 def beside(project: Project, options: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -95,8 +95,8 @@ def reflect(connection: Connection, run_id: str, values: Mapping[str, Any]) -> N
     connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
 
 
-def place_object(connection: Connection, run_id: str, found: Mapping[str, Any]) -> None:
-    """The object of a run is on the cluster now, as `RunRow.object` keeps it."""
+def place_object(connection: Connection, run_id: str, found: Mapping[str, Any]) -> bool:
+    """The object of a run is on the cluster now, as `RunRow.object` keeps it; False if the run is over by now."""
     namespace = found["metadata"]["namespace"]
-    mine = (runs.c.id == run_id, runs.c.object.is_(None))
-    connection.execute(update(runs).where(*mine).values(object=dict(found), namespace=namespace))
+    mine = (runs.c.id == run_id, runs.c.object.is_(None), runs.c.phase.in_(OPEN))
+    return connection.execute(update(runs).where(*mine).values(object=dict(found), namespace=namespace)).rowcount == 1

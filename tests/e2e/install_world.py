@@ -105,6 +105,10 @@ class Installed:
         """A command in the pod; its JSON."""
         return json.loads(self.kubectl("exec", POD, "--", "retrain", *words, "-o", "json"))
 
+    def sh(self, script: str) -> str:
+        """What a shell in the container prints."""
+        return self.kubectl("exec", POD, "--", "sh", "-c", script)
+
     def pod(self) -> Any:
         return self.cluster.ask("GET", f"/api/v1/namespaces/{self.space}/pods/{POD}")
 

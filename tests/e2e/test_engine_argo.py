@@ -209,6 +209,17 @@ def test_a_dry_run_is_checked_by_the_server_and_leaves_nothing(engine: Engine, t
     assert len(engine.object("")["items"]) == before
 
 
+def test_what_the_server_refuses_is_said_with_its_line(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(WAITS.replace("metadata: {name: waits}", "metadata: {name: waits, labels: {team: a b}}"))
+
+    done = engine.run(str(file), "--dry-run")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {file}:4:25: ")
+    assert "metadata.labels: Invalid value" in done.stderr
+
+
 def test_ctrl_c_ends_the_workflow_on_the_cluster(engine: Engine, tmp_path: Path) -> None:
     file = tmp_path / "waits.yaml"
     file.write_text(WAITS)

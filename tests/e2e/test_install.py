@@ -106,6 +106,52 @@ def test_a_pod_that_is_killed_as_soon_as_it_has_acknowledged_an_event_acts_on_it
     installed.until(lambda: len(_ends(installed)) == before + taken, "each end told once")
 
 
+def test_the_pod_can_do_nothing_that_it_does_not_need(installed: Installed) -> None:
+    status = dict(line.split(":\t") for line in installed.sh("cat /proc/1/status").splitlines())
+
+    assert status["Uid"].split() == ["10001"] * 4
+    assert status["CapEff"] == status["CapPrm"] == "0" * 16
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert installed.sh("touch /usr/bin/x /opt/retrain/x 2>&1 || true").count("Read-only file system") == 2
+    assert installed.sh("ls /var/run/secrets/kubernetes.io/serviceaccount").split() == ["ca.crt", "namespace", "token"]
+
+
+def test_its_namespace_takes_no_pod_that_could_do_more(installed: Installed) -> None:
+    container = {"name": "x", "image": "busybox", "securityContext": {"privileged": True}}
+    pod = {"metadata": {"name": "greedy"}, "spec": {"containers": [container]}}
+
+    with pytest.raises(AssertionError, match=r'403 .*violates PodSecurity \\"restricted'):
+        installed.cluster.ask("POST", f"/api/v1/namespaces/{installed.space}/pods", pod)
+
+
+def test_a_signal_ends_it_in_good_order_and_it_comes_back(installed: Installed) -> None:
+    installed.sh("kill -TERM 1")
+
+    def ended(pod: Any) -> Any:
+        return pod["status"]["containerStatuses"][0]["lastState"].get("terminated")
+
+    pods = f"/api/v1/namespaces/{installed.space}/pods/{POD}"
+    pod = installed.cluster.until(pods, lambda pod: pod and ended(pod), "the container's end")
+    assert ended(pod)["exitCode"] == 0
+    installed.until(lambda: installed.pod()["status"]["containerStatuses"][0]["ready"], "the next container")
+
+
+def test_its_node_can_be_drained(installed: Installed) -> None:
+    uid = installed.ready()["metadata"]["uid"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": POD}}
+
+    installed.cluster.ask("POST", f"/api/v1/namespaces/{installed.space}/pods/{POD}/eviction", eviction)
+
+    installed.ready(other_than=uid)
+
+
+def test_a_backup_can_be_taken_out_of_the_pod(installed: Installed) -> None:
+    installed.sh("retrain backup create /tmp/backup.tar.gz --data /var/lib/retrain")
+
+    said = installed.sh("retrain backup verify /tmp/backup.tar.gz --whole")  # exit status 0, else it is no back-up
+    assert " runs, " in said
+
+
 def _send(installed: Installed) -> Answer:
     """To the Service that the platform has made for the EventSource, named as Argo Events names it."""
     service = f"/api/v1/namespaces/{installed.work}/services/door-eventsource-svc"

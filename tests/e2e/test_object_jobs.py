@@ -154,3 +154,18 @@ def test_a_job_is_suspended_resumed_and_stopped(jobs: Jobs) -> None:
     assert jobs.cluster.ask("GET", path) is not None
     told = jobs.platform.rows("SELECT subject, count(*) FROM events WHERE subject LIKE 'run.%' GROUP BY 1")
     assert dict(told) == {"run.started": 1, "run.failed": 1}
+
+
+def test_a_job_makes_room_for_the_next_one_where_that_replaces_it(jobs: Jobs) -> None:
+    jobs.platform.write("train.yaml", TRAIN.replace("onConflict: queue", "onConflict: replace"))
+    jobs.platform.stop()
+    jobs.platform.start()
+    jobs.order(1, "sleep 300")
+    jobs.platform.wait(lambda: jobs.phases() == ["Running"], "the first Job runs", 120)
+
+    jobs.order(2, "true")
+
+    jobs.platform.wait(lambda: jobs.phases() == ["Failed", "Succeeded"], "the second one has taken its place", 120)
+    first, second = sorted(jobs.jobs(), key=lambda one: one["metadata"]["creationTimestamp"])
+    assert any(one["reason"] == "DeadlineExceeded" for one in first["status"]["conditions"])
+    assert second["status"]["succeeded"] == 1

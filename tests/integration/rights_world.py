@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,6 +95,28 @@ class RightsWorld:
             return [one["spec"]["ports"][0]["targetPort"] for one in services]
         return [port["port"] for one in slices for port in one["ports"]]
 
+    def said_on(self, name: str) -> str:
+        """What stands on an EventSource."""
+        path = f"/apis/argoproj.io/v1alpha1/namespaces/{WORK}/eventsources/{name}"
+        return json.dumps(self.lab.api.ask("GET", path).get("status"))
+
+    def wipe(self, group: str, resource: str) -> str:
+        """Take the status off all objects of a kind: it is to be written anew."""
+        version = "v1alpha1" if group == "argoproj.io" else "v1"
+        path = f"/apis/{group}/{version}/namespaces/{WORK}/{resource}"
+        for one in self.lab.api.ask("GET", path)["items"]:
+            merge = "application/merge-patch+json"
+            self.lab.api.ask("PATCH", f"{path}/{one['metadata']['name']}/status", {"status": None}, kind=merge)
+        return ""
+
+    def remove(self, group: str, resource: str) -> str:
+        """Delete the Service of the EventSource, or its slice."""
+        root = f"/apis/{group}/v1" if group else "/api/v1"
+        path = f"{root}/namespaces/{WORK}/{resource}"
+        for one in self.lab.api.ask("GET", path)["items"]:
+            self.lab.api.ask("DELETE", f"{path}/{one['metadata']['name']}")
+        return ""
+
     def begin(self, pod: str) -> None:
         """What a kubelet says of a pod whose step runs; there is none here."""
         state = {"name": "main", "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, "ready": True}
@@ -114,17 +136,21 @@ class RightsWorld:
             yield right, event["annotations"]["authorization.k8s.io/decision"] == "allow"
 
     @contextmanager
-    def without(self, right: Right) -> Generator[None]:
-        """The Role with all but this, and the account as long as the block lasts."""
-        self._put([less for rule in self._rules for less in _less(rule, right)], right, allowed=False)
+    def without(self, *taken: Right) -> Generator[None]:
+        """The Role with all but these, for as long as the block lasts."""
+        rules: list[Any] = self._rules
+        for right in taken:
+            rules = [less for rule in rules for less in _less(rule, right)]
+        self._put(rules, taken, allowed=False)
         try:
             yield
         finally:
-            self._put(self._rules, right, allowed=True)
+            self._put(self._rules, taken, allowed=True)
 
-    def _put(self, rules: list[Any], right: Right, *, allowed: bool) -> None:
+    def _put(self, rules: list[Any], those: Sequence[Right], *, allowed: bool) -> None:
         self.lab.api.ask("PATCH", ROLE, {"rules": rules}, kind="application/merge-patch+json")
-        wait_until(lambda: self.may(right) == allowed, f"{right}: {allowed}")
+        for right in those:
+            wait_until(lambda: self.may(right) == allowed, f"{right}: {allowed}")  # noqa: B023 - called at once
 
     def may(self, right: Right) -> bool:
         """What the server answers when asked whether the account may."""

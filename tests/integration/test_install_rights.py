@@ -5,7 +5,14 @@ Measured by the API server's own audit log, on a server with Argo's controller a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -32,6 +39,18 @@ spec:
   webhook:
     data: {port: "$PORT", endpoint: /data, method: POST, authSecret: {name: door, key: token}}
 """
+FOLLOWED = [
+    *(("argoproj.io", one) for one in ("eventsources", "sensors", "eventbus")),
+    *(("retrain.dev", one) for one in ("eventsources", "sensors", "promotions")),
+]
+WATCHED = [*FOLLOWED, ("argoproj.io", "workflows"), ("argoproj.io", "workflowtemplates")]
+SLICES = "discovery.k8s.io"
+QUIET = {Right("", "pods", "list"), Right("argoproj.io", "workflowtemplates", "get")}
+"""Without them less is known beforehand: which Argo it is, and that a template is missing, which Argo says later."""
+PAUSE_S = 1.0
+"""Between two attempts to do what is not allowed."""
+Provoke = Callable[[], str]
+"""Does what needs a right; what is answered."""
 MANIFESTS = """
 apiVersion: v1
 kind: Secret
@@ -118,6 +137,104 @@ def test_the_role_is_what_a_platform_at_work_asks_for_no_more_and_no_less(world:
 
     assert {right for right, allowed in asked.items() if not allowed} - OPTIONAL == set()
     assert set(rights()) - asked.keys() == set()
+
+
+def test_a_right_to_look_that_is_taken_away_is_missed_at_the_start(world: RightsWorld) -> None:
+    platform = world.platform("blind")
+    for verb in ("list", "watch"):
+        taken = [Right(group, resource, verb) for group, resource in WATCHED]
+        with world.without(*taken), platform:
+            _until_all_named(platform, taken, lambda: "")
+
+
+def test_each_right_to_act_that_is_taken_away_is_missed_by_name(world: RightsWorld) -> None:
+    world.apply(DOOR)
+    with world.platform("less") as platform:
+        platform.wait(lambda: post(world.port, "/data", {"n": 1}, "a-token-for-tests"), "the event")
+        runs = platform.wait(lambda: _phases(platform, "Running", least=2), "two runs")
+        world.begin(runs[0])
+        acts: set[Right] = set()
+        for right, provoke in _acts(world, platform, *runs):
+            with world.without(right):
+                _until_all_named(platform, [right], provoke)
+            provoke()  # with all rights again: what was left undone is done
+            acts.add(right)
+
+    looks = {Right(group, resource, verb) for group, resource in WATCHED for verb in ("list", "watch")}
+    assert looks | acts | QUIET == set(rights())
+
+
+def _acts(world: RightsWorld, platform: Platform, run: str, other: str) -> Iterator[tuple[Right, Provoke]]:
+    """Each right but those to look, and what needs it. In this order: what is done is done when it is allowed again."""
+    ports = count(12001)
+
+    def ask(method: str, path: str, name: str = run) -> Provoke:
+        return lambda: str(platform.send(method, f"/api/v1/runs/{name}{path}", {} if method == "POST" else None))
+
+    def fire() -> str:
+        post(world.port, "/data", {"n": 2}, "a-token-for-tests")
+        return json.dumps(platform.items("firings"))
+
+    def change() -> str:
+        world.apply(DOOR.replace("targetPort: $PORT", f"targetPort: {next(ports)}"))
+        return world.said_on("door")
+
+    def close() -> str:
+        world.apply(DOOR.replace("service: {", "# service: {"))
+        return world.said_on("door")
+
+    def reload() -> str:
+        os.kill(platform.pid, signal.SIGHUP)
+        return ""
+
+    yield Right("", "pods/log", "get"), ask("GET", "/logs")
+    yield Right("", "pods", "get"), ask("GET", "/logs")
+    yield Right("argoproj.io", "workflows", "create"), fire
+    yield Right("argoproj.io", "workflows", "get"), ask("POST", "/stop")
+    yield Right("argoproj.io", "workflows", "patch"), ask("POST", "/stop", other)
+    platform.wait(lambda: {run, other} <= {*_phases(platform, "Failed", least=2)}, "their end")
+    yield Right("", "pods", "delete"), ask("POST", "/retry")
+    yield Right("argoproj.io", "workflows", "delete"), ask("DELETE", "", other)
+    for group, resource in FOLLOWED:
+        yield Right(group, f"{resource}/status", "patch"), partial(world.wipe, group, resource)
+    yield Right("", "events", "create"), change
+    yield Right("", "events", "patch"), change
+    yield Right("", "secrets", "get"), reload
+    yield Right("", "configmaps", "get"), reload
+    for resource in (("", "services"), (SLICES, "endpointslices")):
+        yield Right(*resource, "get"), change
+        yield Right(*resource, "patch"), change
+        yield Right(*resource, "create"), lambda resource=resource: f"{world.remove(*resource)}{change()}"
+        yield Right(*resource, "delete"), close
+        change()
+
+
+def _until_all_named(platform: Platform, taken: list[Right], provoke: Provoke) -> None:
+    """Wait until the platform has said of each right that it is lacking: in its log, in /readyz, or as an answer."""
+    log = platform.log.read_text()
+    start = len(log) if taken[0].verb not in {"list", "watch"} else 0
+    told: list[str] = []
+    due = 0.0
+
+    def lacking() -> list[Right]:
+        nonlocal due
+        if time.monotonic() >= due:
+            told.append(provoke())
+            due = time.monotonic() + PAUSE_S
+        said = "".join([platform.log.read_text()[start:], json.dumps(platform.get("/readyz")["parts"]), *told])
+        return [right for right in taken if not _named(right, said)]
+
+    try:
+        platform.wait(lambda: not lacking(), "each right is named")
+    except AssertionError as error:
+        names = ", ".join(map(str, lacking()))
+        raise AssertionError(f"nothing was said of {names}: {error}; told: {told[-1][:500]}") from error
+
+
+def _named(right: Right, said: str) -> bool:
+    what = rf"{re.escape(right.resource)}(\.{re.escape(right.group)})?"
+    words = rf"right to {right.verb} {what} |cannot {right.verb} resource \W*{re.escape(right.resource)}\W"
+    return re.search(words, said) is not None
 
 
 def _work(world: RightsWorld, platform: Platform) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator_world import Objects, install, namespace
+from tests.integration.operator_world import Objects, install, namespace, platform, post
 from tests.servers.kube_server import KubeApi
+from tests.servers.launch import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -139,3 +140,43 @@ def test_who_may_not_look_is_told_which_right_is_lacking(kube_api: KubeApi, spac
 
     assert done.returncode == 2
     assert "401" in done.stderr
+
+
+HOOKS = """\
+apiVersion: argoproj.io/v1alpha1
+kind: EventSource
+metadata: {name: hooks}
+spec:
+  webhook: {push: {port: "$PORT", endpoint: /push, method: POST}}
+"""
+SUSPENDED = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Sensor
+metadata: {name: train, annotations: {retrain.dev/mode: suspended}}
+spec:
+  dependencies: [{name: push, eventSourceName: hooks, eventName: push}]
+  triggers: [{template: {name: t, log: {}}}]
+"""
+
+
+def test_a_suspended_sensor_gathers_what_comes_and_acts_on_all_of_it_once_it_may(
+    kube_api: KubeApi, space: Objects, tmp_path: Path
+) -> None:
+    """What the plan stands on: from the switch of the Services on nobody loses an event, and nobody acts twice."""
+    port = free_port()
+    space.apply(HOOKS, PORT=port)
+    space.apply(SUSPENDED)
+    sensor = f"/apis/argoproj.io/v1alpha1/namespaces/{space.namespace}/sensors/train"
+    with platform(tmp_path, kube_api.kubeconfig(), "--namespace", space.namespace) as running:
+        running.wait(lambda: space.status("Sensor", "train").get("state") == "Suspended", "the sensor is suspended")
+        running.wait(lambda: post(port, "/push", {"n": 0}), "the first event is taken")
+        assert all(post(port, "/push", {"n": n}) for n in range(1, 5))
+        before = running.get("/api/v1/firings")["items"]
+        taken_away = {"metadata": {"annotations": {"retrain.dev/mode": None}}}
+        kube_api.ask("PATCH", sensor, taken_away, kind="application/merge-patch+json")
+        running.wait(lambda: len(running.get("/api/v1/firings")["items"]) >= 5, "it acts on what has gathered")
+        running.wait(lambda: space.status("Sensor", "train").get("state") == "Active", "the sensor is active")
+        after = running.get("/api/v1/firings")["items"]
+
+    assert before == []
+    assert len(after) == 5

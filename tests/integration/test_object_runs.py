@@ -76,7 +76,7 @@ def over(row: runs.RunRow) -> bool:
 async def test_an_object_is_followed_to_its_end(
     here: World, api: str, kind: str, spec: Any, good: Any, bad: Any
 ) -> None:
-    body = {"apiVersion": api, "kind": kind, "metadata": {"generateName": "train-"}, "spec": spec}
+    body: dict[str, Any] = {"apiVersion": api, "kind": kind, "metadata": {"generateName": "train-"}, "spec": spec}
     first, second = await here.fire(body), await here.fire(body)
 
     await here.say(api, kind, first.result["object"], good)
@@ -91,7 +91,12 @@ async def test_an_object_is_followed_to_its_end(
 
 
 async def test_the_best_trial_becomes_outputs(here: World) -> None:
-    body = {"apiVersion": "kubeflow.org/v1beta1", "kind": "Experiment", "metadata": {"name": "search"}, "spec": SEARCH}
+    body: dict[str, Any] = {
+        "apiVersion": "kubeflow.org/v1beta1",
+        "kind": "Experiment",
+        "metadata": {"name": "search"},
+        "spec": SEARCH,
+    }
     row = await here.fire(body)
 
     await here.say(body["apiVersion"], body["kind"], "search", {**TRAINED, "currentOptimalTrial": BEST})
@@ -102,8 +107,13 @@ async def test_the_best_trial_becomes_outputs(here: World) -> None:
 
 
 async def test_any_object_that_says_when_it_ends_is_a_run(here: World) -> None:
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "batch-"}, "data": {"state": "busy"}}
-    ends = {"successCondition": "data.state == done", "failureCondition": "data.state in (broken, lost)"}
+    body: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"generateName": "batch-"},
+        "data": {"state": "busy"},
+    }
+    ends: dict[str, Any] = {"successCondition": "data.state == done", "failureCondition": "data.state in (broken, lost)"}
     ends |= {"outputs": {"model": "{.data.model}"}}
     first, second = await here.fire(body, **ends), await here.fire(body, **ends)
     maps = await here.cluster.resource("v1", "ConfigMap")
@@ -119,7 +129,7 @@ async def test_any_object_that_says_when_it_ends_is_a_run(here: World) -> None:
 
 
 async def test_one_that_is_deleted_before_its_end_has_failed(here: World) -> None:
-    body = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "ray"}, "spec": {}}
+    body: dict[str, Any] = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "ray"}, "spec": {}}
     row = await here.fire(body)
     await here.say("ray.io/v1", "RayJob", "ray", {"startTime": START, "jobDeploymentStatus": "Running"})
     await here.run(row, lambda one: one.phase == "Running")
@@ -128,12 +138,17 @@ async def test_one_that_is_deleted_before_its_end_has_failed(here: World) -> Non
     run = await here.run(row, over)
 
     assert run.phase == "Error"
-    assert "was deleted from the cluster before it had ended" in run.message
+    assert "was deleted from the cluster" in run.message
 
 
 async def test_a_run_that_is_over_stays_so(here: World) -> None:
     """Katib takes an Experiment up again when its maxTrialCount is raised."""
-    body = {"apiVersion": "kubeflow.org/v1beta1", "kind": "Experiment", "metadata": {"name": "search"}, "spec": SEARCH}
+    body: dict[str, Any] = {
+        "apiVersion": "kubeflow.org/v1beta1",
+        "kind": "Experiment",
+        "metadata": {"name": "search"},
+        "spec": SEARCH,
+    }
     row = await here.fire(body)
     await here.say(body["apiVersion"], body["kind"], "search", TRAINED)
     await here.run(row, over)

@@ -72,7 +72,8 @@ def test_a_jetstream_that_is_there_is_the_bus_with_the_credentials_of_its_secret
 
     assert url in said["message"]
     assert "hunter22" not in running.last_lines(500)
-    assert not (tmp_path / ".retrain" / "bus").exists(), "no server of our own was started"
+    assert list(tmp_path.rglob("store.db")), "the data directory is below"
+    assert not list(tmp_path.rglob("bus")), "no server of our own was started"
 
 
 def test_what_argo_events_would_run_itself_is_the_platforms_own_bus_and_what_is_not_built_is_said(

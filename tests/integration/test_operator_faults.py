@@ -103,7 +103,7 @@ def test_a_server_that_forgets_is_listed_anew(tmp_path: Path, fragile: KubeApi, 
     """Each watch ends with 410 until the server remembers again; what is deleted meanwhile is found out."""
     with (
         proxied(fragile) as proxy,
-        platform(tmp_path, proxy.kubeconfig(), "--namespace", space.namespace) as running,
+        platform(tmp_path, proxy.kubeconfig, "--namespace", space.namespace) as running,
     ):
         space.apply(SENSOR)
         space.apply(SENSOR.replace("train", "other"))

@@ -31,7 +31,7 @@ def a_job(**metadata: Any) -> dict[str, Any]:
 
 
 def settings(name: str = "s", data: Any = None, **metadata: Any) -> dict[str, Any]:
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}}
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}}
     return body if data is None else {**body, "data": data}
 
 
@@ -209,7 +209,11 @@ async def test_a_policy_waits_for_labels_conditions_and_values(here: World) -> N
         }
     }
     install(here.server, "inferenceservices.serving.kserve.io")
-    body = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": "m"}}
+    body: dict[str, Any] = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "m"},
+    }
     row = await here.send({**body, "spec": {}}, policy=policy)
     waits = await here.until(row.id, lambda one: bool(one.error))
     path = (await here.cluster.resource(body["apiVersion"], body["kind"])).at(here.space, "m")

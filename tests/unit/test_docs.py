@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -235,7 +236,7 @@ def split(words: list[str]) -> tuple[str, click.Command, list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_every_command_that_is_named_in_a_sentence_is_there(page: Path) -> None:
-    for first, second in re.findall(r"`retrain ([a-z]+)(?: ([a-z]+))?", prose(page.read_text())):
+    for first, second in re.findall(r"`retrain ([a-z]+)(?: ([a-z][a-z-]*))?", prose(page.read_text())):
         name = f"retrain {first}" if f"retrain {first}" in LEAVES or not second else f"retrain {first} {second}"
         assert any(leaf == name or leaf.startswith(f"{name} ") for leaf in LEAVES), f"{page.name}: {name}"
 
@@ -264,6 +265,8 @@ def settings() -> Iterator[tuple[str, str, Any]]:
 def shown(default: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
+    if isinstance(default, dict | tuple):  # as the variable has it
+        return f"`{json.dumps(default)}`"
     return "none" if default is None else f"`{int(default) if isinstance(default, float) else default}`"
 
 

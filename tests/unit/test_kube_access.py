@@ -16,7 +16,6 @@ from retrain.kube import cluster
 from retrain.kube.plain_config import account_access, plain_access
 from tests.servers.certificates import Authority
 
-
 OPENS = """\
 import sys
 import anyio

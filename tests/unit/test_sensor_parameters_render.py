@@ -14,6 +14,7 @@ from sensors.actions.parameters import RenderError
 from sensors.actions.render import compile_trigger
 from sensors.filtering.content import Content
 from sensors.trigger_spec import Trigger
+from triggers.object_change import adjusted
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 EVENT = Event(
@@ -65,6 +66,27 @@ def test_an_object_is_filled_by_the_parameters_of_its_kind(kind: str, operation:
     assert (action["kind"], action["operation"]) == (kind, operation)
     assert action["resource"] == {"kind": "Workflow", "metadata": {"name": "w"}, "spec": {"n": 7}}
     assert source["resource"] == {"kind": "Workflow", "metadata": {"name": "w"}}
+
+
+def test_parameters_of_a_live_object_are_kept_for_whoever_has_it() -> None:
+    source = {"resource": {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "w"}}}
+    dest = "spec.template.spec.containers.0.image"
+    parameters = [{"src": A, "dest": dest, "operation": "append"}, {"src": N, "dest": "spec.replicas"}]
+    k8s = {"operation": "update", "liveObject": True, "source": source, "parameters": parameters}
+
+    action = render({"k8s": k8s})
+
+    assert action["live"] == [
+        {"dest": dest, "value": "b", "operation": "append"},
+        {"dest": "spec.replicas", "value": 7, "operation": "overwrite"},
+    ]
+    live = {
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "image": "a:"}, {"name": "d"}]}}}
+    }
+    assert adjusted(live, action["live"])["spec"] == {
+        "replicas": 7,
+        "template": {"spec": {"containers": [{"name": "c", "image": "a:b"}, {"name": "d"}]}},
+    }
 
 
 def test_a_triggers_own_parameters_change_whatever_stands_in_its_template() -> None:

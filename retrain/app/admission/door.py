@@ -20,8 +20,9 @@ log = structlog.get_logger()
 PATH = "/admission"
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of a review: it has the object twice, and an object 1.5 MB at most; JSON may write them longer."""
-TIME_S = 8.0
-"""Seconds for one review. What takes longer is answered with 503; the `failurePolicy` says what that means."""
+TIME_S = 4.5
+"""Seconds for one review, less than the API server waits. What takes longer is answered with 503, and the
+`failurePolicy` says what that means."""
 AT_ONCE = 2
 """Reviews that are worked on at the same time; the others wait, within their time."""
 

@@ -16,11 +16,9 @@ OPEN = "x-kubernetes-preserve-unknown-fields"
 INT_OR_STRING = "x-kubernetes-int-or-string"
 DEEPEST = 2
 """How often a definition may stand inside itself: deeper ones are left open."""
-_KEPT = frozenset(
-    {
-        *("minimum", "maximum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems"),
-        *("minProperties", "maxProperties", "enum", "required"),
-    }
+_KEPT = (
+    *("minimum", "maximum", "multipleOf", "minLength", "maxLength", "minItems", "maxItems"),
+    *("minProperties", "maxProperties", "enum", "required"),
 )
 _PYTHON = re.compile(r"\(\?|\\[ZA]|\\[dwsDWSbB]?\[\^|\\u")
 """What Go's regular expressions do not have, or read otherwise."""

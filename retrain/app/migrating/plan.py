@@ -40,6 +40,8 @@ class Scene:
     sensors: Sequence[Mapping[str, Any]]
     around: Sequence[Around]
     namespaces: Sequence[str]
+    refused: Sequence[str] = ()
+    """What cannot be taken over, by kind and name."""
 
     def roles(self, *roles: str) -> list[Around]:
         """What is of these roles."""
@@ -49,6 +51,7 @@ class Scene:
 def plan(scene: Scene) -> list[Step]:
     """The steps, in order; those that there is nothing to do for are left out."""
     steps = [
+        _mend(scene),
         _rights(scene),
         _hold_still(scene),
         _suspended(scene),
@@ -60,6 +63,13 @@ def plan(scene: Scene) -> list[Step]:
         _remove(scene),
     ]
     return [step for step in steps if step is not None]
+
+
+def _mend(scene: Scene) -> Step | None:
+    if not scene.refused:
+        return None
+    why = f"what follows holds once nothing is refused: {_listed(scene.refused)}"
+    return Step("Mend or replace what is refused", why)
 
 
 def _rights(scene: Scene) -> Step | None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
-from retrain.app.migrating.report import Gathered
+from retrain.app.migrating.report import BESIDE, Gathered
 from retrain.app.migrating.surroundings import around
 from retrain.errors import ConfigError, NotFound
 from retrain.kube import Cluster, Denied, KindMissing, cluster
@@ -15,8 +15,6 @@ from retrain.manifests.objects import document_of
 
 ARGO = "argoproj.io/v1alpha1"
 OURS = ("EventSource", "Sensor", "EventBus")
-BESIDE = ("WorkflowTemplate", "ClusterWorkflowTemplate")
-"""What sensors refer to: read for that alone, Argo Workflows goes on with them."""
 AROUND = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("v1", "Service"))
 UPSTREAM = "argo-events"
 """The namespace that Argo Events installs its controller in."""
@@ -67,7 +65,7 @@ class Found:
                     self._take(one)
             except KindMissing as error:
                 raise ConfigError(f"the cluster has no {kind} of {ARGO}: Argo Events is not installed there") from error
-        for kind in BESIDE:
+        for kind in sorted(BESIDE):
             await self._beside(kind)
         for api, kind in AROUND:
             await self._surroundings(api, kind)

@@ -15,6 +15,9 @@ from retrain.app.projects.project import project_of
 from retrain.events import JsonValue
 from retrain.manifests import Document, Loaded
 
+BESIDE = frozenset({"WorkflowTemplate", "ClusterWorkflowTemplate"})
+"""Read of a cluster for what refers to it; Argo Workflows goes on with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -68,7 +71,8 @@ def report(gathered: Gathered) -> Report:
     objects = [one for each in gathered.loaded for one in _judged(each, in_files=gathered.in_files)]
     documents = [document for each in gathered.loaded for document in each.documents]
     bodies = {kind: _bodies(documents, kind) for kind in ("EventSource", "Sensor")}
-    scene = Scene(bodies["EventSource"], bodies["Sensor"], gathered.around, gathered.namespaces)
+    refused = [f"{one.kind} {one.name}".strip() for one in objects if one.verdict is Verdict.REFUSED]
+    scene = Scene(bodies["EventSource"], bodies["Sensor"], gathered.around, gathered.namespaces, refused)
     argo = [one.kind for one in documents if one.api_version.startswith("argoproj.io/")]
     steps = plan(scene) if bodies["EventSource"] or bodies["Sensor"] else []
     return Report(tuple(objects), tuple(general(argo)), tuple(gathered.around), tuple(steps), tuple(gathered.remarks))
@@ -81,7 +85,7 @@ def _judged(loaded: Loaded, *, in_files: bool) -> Iterable[Judged]:
     of_each, rest = pair(documents, findings)
     yield from (unreadable(one) for one in rest)
     for document, found in zip(documents, of_each, strict=True):
-        if _ours(document):
+        if _ours(document) and (in_files or document.kind not in BESIDE):
             yield judge(document, found, in_files=in_files)
 
 

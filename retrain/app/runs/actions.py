@@ -110,7 +110,7 @@ def delete_action(retention: Retention, store: Store, clock: Clock, cluster: Ope
 
 
 async def _delete(doing: Doing, retention: Retention, run: RunRow) -> None:
-    if run.engine == "local":
+    if run.engine == "local" or run.object is None:
         await retention.delete(run)
         return
     await retention.check_deletable(run)
