@@ -13,7 +13,7 @@ from typing import Protocol, cast, runtime_checkable
 from sqlalchemy import Connection
 
 from deploy.spec import PromotionDocument
-from pipelines.kubernetes.guarded import Choice
+from pipelines.kubernetes.guarded_fields import Choice
 from pipelines.kubernetes.policy import Allow, from_json
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError, NotFound, Transient

@@ -6,46 +6,14 @@ those of Workflows, and whatever their capitals: a patch of a pod is read withou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from itertools import zip_longest
 from typing import Any, cast
 
+from pipelines.kubernetes.guarded_fields import FIELDS, HARMLESS, OURS, RESTRICTS, VOLUMES, Choice, Rule
+
 Path = tuple[str, ...]
-
-
-class Rule(StrEnum):
-    """What an event may not choose unless it is listed. The names are those of `kubernetes.allow`."""
-
-    SERVICE_ACCOUNT = "serviceAccountName"
-    TOKEN = "automountServiceAccountToken"  # noqa: S105 - the name of a field
-    HOST_PATH = "hostPath"
-    HOST = "host"
-    SECURITY = "securityContext"
-    POD_SPEC_PATCH = "podSpecPatch"
-    VOLUME = "volume"
-    SECRET = "secret"  # noqa: S105 - the name of a rule
-    CONFIG_MAP = "configMap"
-    NAMESPACE = "namespace"
-    KIND = "kind"
-    METADATA = "metadata"
-    TEMPLATE = "templateRef"
-    HOOKS = "hooks"
-    ARTIFACTS = "artifactRepositoryRef"
-    RESOURCE = "resource"
-    AGENT = "agent"
-    OPERATION = "operation"
-    TAG = "tag"
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What an event has chosen: the field, the rule that guards it, the value as a text ("" where it took it away)."""
-
-    path: str
-    rule: Rule
-    value: str
 
 
 class _Missing:
@@ -53,70 +21,6 @@ class _Missing:
 
 
 MISSING = _Missing()
-
-FIELDS: Mapping[str, Rule] = {
-    "serviceaccountname": Rule.SERVICE_ACCOUNT,
-    "serviceaccount": Rule.SERVICE_ACCOUNT,
-    "automountserviceaccounttoken": Rule.TOKEN,
-    "hostpath": Rule.HOST_PATH,
-    **dict.fromkeys(("hostnetwork", "hostpid", "hostipc", "hostport", "hostusers"), Rule.HOST),
-    **dict.fromkeys(("shareprocessnamespace", "runtimeclassname", "procmount"), Rule.HOST),
-    "podspecpatch": Rule.POD_SPEC_PATCH,
-    **dict.fromkeys(("secretkeyref", "secretref", "secretname", "imagepullsecrets"), Rule.SECRET),
-    **dict.fromkeys(("configmapkeyref", "configmapref", "configmap"), Rule.CONFIG_MAP),
-    **dict.fromkeys(("workflowtemplateref", "templateref"), Rule.TEMPLATE),
-    "hooks": Rule.HOOKS,
-    "artifactrepositoryref": Rule.ARTIFACTS,
-    **dict.fromkeys(("manifest", "manifestfrom"), Rule.RESOURCE),
-    "plugin": Rule.AGENT,
-    **dict.fromkeys(("ownerreferences", "finalizers"), Rule.METADATA),
-}
-"""Fields whose whole value is guarded, by their names in small letters."""
-
-HARMLESS: Mapping[str, tuple[Any, ...]] = {
-    "automountserviceaccounttoken": (False,),
-    **dict.fromkeys(("hostnetwork", "hostpid", "hostipc", "hostusers", "shareprocessnamespace"), (False,)),
-    "hostport": (0,),
-    **dict.fromkeys(("privileged", "allowprivilegeescalation"), (False,)),
-    **dict.fromkeys(("readonlyrootfilesystem", "runasnonroot"), (True,)),
-}
-"""Values that take rights away: anybody may choose them, and an event may not take them back."""
-
-RESTRICTS = frozenset({Rule.SECURITY, Rule.TOKEN, Rule.SERVICE_ACCOUNT})
-"""Rules of fields that are missed where they are taken away: what holds instead may be more."""
-
-VOLUMES = frozenset({"name", "emptydir", "persistentvolumeclaim", "ephemeral", "downwardapi", "image"})
-"""What a volume may be without bringing anything of the node's, or of a Secret or ConfigMap."""
-
-OURS = (
-    "retrain.dev/",
-    "workflows.argoproj.io/",
-    "app.kubernetes.io/managed-by",
-    "kubernetes.io/service-account.",
-    "pod-security.kubernetes.io/",
-    "container.apparmor.security.beta.kubernetes.io/",
-    "container.seccomp.security.alpha.kubernetes.io/",
-    "seccomp.security.alpha.kubernetes.io/",
-    "iam.amazonaws.com/",
-    "eks.amazonaws.com/",
-    "iam.gke.io/",
-    "azure.workload.identity/",
-    "vault.hashicorp.com/",
-)
-"""How labels and annotations begin by which a platform, or what hands out identities, knows its own."""
-
-OPAQUE = {"ConfigMap": ("data", "binaryData"), "Secret": ("data", "stringData")}
-"""Kind -> members whose names mean nothing to anybody."""
-
-RIGHTS = frozenset(
-    {
-        *("Namespace", "ServiceAccount", "Secret", "PersistentVolume", "Node"),
-        *("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy", "CertificateSigningRequest"),
-        *("CustomResourceDefinition", "APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"),
-        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityClass", "RuntimeClass"),
-    }
-)
-"""Kinds that are rights themselves: an event chooses nothing of them but what is in OPAQUE."""
 
 
 def differences(before: Any, after: Any, path: Path = ()) -> Iterator[Choice]:
@@ -218,7 +122,7 @@ def _resource(old: Any, new: Any, path: Path) -> Iterator[Choice]:
     before, after = _mapping(old), _mapping(new)
     for name, value in after.items():
         if value != before.get(name, MISSING):
-            yield Choice(".".join((*path, name)), Rule.RESOURCE, str(value))
+            yield Choice(".".join((*path, name)), Rule.RESOURCE, _plain(value))
 
 
 def _whole(_old: Any, new: Any, path: Path) -> Iterator[Choice]:
@@ -227,8 +131,11 @@ def _whole(_old: Any, new: Any, path: Path) -> Iterator[Choice]:
     if new is MISSING:
         if rule in RESTRICTS:
             yield Choice(".".join(path), rule, "")
+    elif rule is Rule.SECRET and is_list(new):
+        yield from (Choice(".".join(path), rule, _text(rule, one)) for one in new)
     elif not _harmless(name, new):
-        yield Choice(".".join(path), rule, _text(rule, new))
+        text = _text(rule, new)
+        yield Choice(".".join(path), rule, f"{path[-1]}={text}" if rule is Rule.HOST else text)
 
 
 def _one(_old: Any, new: Any, path: Path, rule: Rule) -> Iterator[Choice]:
@@ -239,7 +146,7 @@ def _one(_old: Any, new: Any, path: Path, rule: Rule) -> Iterator[Choice]:
 def _security(old: Any, new: Any, path: Path) -> Iterator[Choice]:
     """Field by field, so that a restriction alone may be chosen."""
     if not isinstance(new, dict):
-        yield Choice(".".join(path), Rule.SECURITY, "" if new is MISSING else str(new))
+        yield Choice(".".join(path), Rule.SECURITY, "" if new is MISSING else _plain(new))
         return
     before, after = _mapping(old), cast("Mapping[str, Any]", new)
     for name in {**before, **after}:
@@ -250,7 +157,7 @@ def _security(old: Any, new: Any, path: Path) -> Iterator[Choice]:
         if str(name).lower() == "capabilities" and isinstance(now, dict):
             yield from _security({} if was is MISSING else was, now, at)
         elif not (_harmless(str(name).lower(), now) or _restricts(str(name).lower(), was, now)):
-            yield Choice(".".join(at), Rule.SECURITY, "" if now is MISSING else str(now))
+            yield Choice(".".join(at), Rule.SECURITY, "" if now is MISSING else f"{name}={_plain(now)}")
 
 
 def _restricts(name: str, was: Any, now: Any) -> bool:
@@ -313,10 +220,13 @@ def _text(rule: Rule, value: Any) -> str:
             case Rule.ARTIFACTS:
                 return f"{found.get('configMap')}/{found.get('key')}"
             case _:
-                return str(found)
-    if is_list(value) and rule is Rule.SECRET:
-        return ",".join(str(_mapping(one).get("name")) for one in value)
-    return str(value)
+                return _plain(found)
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    """A text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def is_ours(mark: str) -> bool:

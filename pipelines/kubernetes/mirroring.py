@@ -18,10 +18,11 @@ from pipelines.host.announce import Moment, Tale, told
 from pipelines.host.counting import count_run
 from pipelines.host.labels import is_of_the_run
 from pipelines.host.saving import cause_of, close
+from pipelines.kubernetes import kinds
 from pipelines.kubernetes.kinds.port import Reading
 from pipelines.kubernetes.sightings import Sighting, Written, digests, folded, kept, newer, node_changes
 from retrain.store import elsewhere, outbox, runs
-from retrain.store.runs import OPEN, RETRIES, RunRow
+from retrain.store.runs import ENDING, OPEN, RETRIES, RunRow
 
 
 @dataclass(slots=True)
@@ -159,7 +160,7 @@ def _after(row: RunRow, seen: Sighting, reading: Reading, *, again: bool) -> Run
         finished=reading.finished if reading.over else None,
         outputs=reading.outputs,
         pods=reading.pods or row.pods,
-        control=_control(spec),
+        control=_control(spec) if row.engine == "argo" else _control_of_object(seen.object, reading),
         labels=labels,
         object=object_,
         expires=None if again else row.expires,
@@ -172,9 +173,19 @@ def _control(spec: Mapping[str, Any]) -> str | None:
     return "suspend" if spec.get("suspend") is True else None
 
 
+def _control_of_object(found: Mapping[str, Any], reading: Reading) -> str | None:
+    """What was asked of the object: an end for good, a suspension for as long as it has not begun again."""
+    asked = kinds.asked_of(found)
+    if asked in ENDING:
+        return asked
+    return _control(found.get("spec") or {}) or (asked if reading.phase == "Pending" else None)
+
+
 def _lost(reading: Reading, seen: Sighting, now: datetime) -> Reading:
     """Deleted in the middle: there will never be an end to read."""
     what = f"the {seen.object.get('kind')} {seen.metadata.get('namespace')}/{seen.metadata.get('name')}"
+    if seen.gone == "deleted" and (asked := kinds.asked_of(seen.object)) in ENDING:
+        return replace(reading, phase="Failed", message=f"{asked}: {what} was deleted", finished=now)
     if seen.gone == "deleted":
         message = f"{what} was deleted from the cluster while it was {reading.phase}"
     else:

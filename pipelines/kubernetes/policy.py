@@ -15,7 +15,8 @@ from posixpath import normpath
 from types import MappingProxyType
 from typing import Any, cast
 
-from pipelines.kubernetes.guarded import MISSING, OPAQUE, RIGHTS, Choice, Rule, differences, is_list
+from pipelines.kubernetes.guarded import MISSING, differences, is_list
+from pipelines.kubernetes.guarded_fields import OPAQUE, RIGHTS, Choice, Rule
 from pipelines.kubernetes.tags import chosen_arguments, foreign_tags, through_arguments
 from retrain.errors import Permanent
 
@@ -24,6 +25,8 @@ TOLD = 5
 """Choices that one refusal names."""
 SHOWN = 80
 """Characters of a value that a refusal shows."""
+
+ANYTHING = "*"
 
 Lists = Mapping[str, Mapping[Rule, Sequence[str]]]
 """Namespace -> rule -> values; all but the rules are globs."""
@@ -64,11 +67,12 @@ class Allow:
 
     def takes(self, choice: Choice, namespace: str) -> bool:
         """Whether an event may choose that for an object of this namespace."""
+        found = (rules.get(choice.rule, ()) for where, rules in self.lists.items() if fnmatchcase(namespace, where))
+        listed = [one for values in found for one in values]
+        if "{{" in choice.value and choice.rule is not Rule.TAG:
+            return ANYTHING in listed  # what it will be is not known: `/data/{{...}}` may lead anywhere
         value = normpath(choice.value) if choice.rule is Rule.HOST_PATH else choice.value
-        return any(
-            fnmatchcase(namespace, where) and any(fnmatchcase(value, one) for one in rules.get(choice.rule, ()))
-            for where, rules in self.lists.items()
-        )
+        return any(fnmatchcase(value, one) for one in listed)
 
 
 def check(chosen: Sequence[Choice], allow: Allow, namespace: str) -> None:

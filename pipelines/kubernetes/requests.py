@@ -153,10 +153,12 @@ class ClusterRequests:
         found = await _found(cluster, path, row)
         match kinds.change(found, verb):
             case Merge(body):
-                await cluster.patch(path, body)
+                await cluster.patch(path, kinds.noting(verb, body))
             case Remove():
+                await cluster.patch(path, kinds.noting(verb))
                 await cluster.delete(path, uid=found["metadata"]["uid"])
             case Order(body):
+                await cluster.patch(path, kinds.noting(verb))
                 resource = await cluster.resource(body["apiVersion"], body["kind"])
                 await cluster.create(resource.at(row.namespace), body)
 

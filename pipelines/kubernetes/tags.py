@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import yaml
 
-from pipelines.kubernetes.guarded import Choice, Rule, differences, is_list
+from pipelines.kubernetes.guarded import differences, is_list
+from pipelines.kubernetes.guarded_fields import Choice, Rule
 
 TAG = re.compile(r"\{\{.*?(?:\}\}|$)", re.DOTALL)
 _PARAMETER = re.compile(r"(?:workflow|inputs)\s*\.\s*parameters(?:\s*\.\s*([\w-]+)|\s*\[\s*['\"]([^'\"]*)['\"]\s*\])?")

@@ -21,9 +21,9 @@ from retrain.clock import Clock
 from retrain.errors import ConfigError
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""What Kubernetes makes generated names of: no vowels, no words."""
 MAX_GENERATED = 58
 """Characters of `generateName` that a name has: Kubernetes cuts it so, for 63 with the five letters."""
-"""What Kubernetes makes generated names of: no vowels, no words."""
 
 Watch = Callable[[Decision], None]
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipelines.artifacts.settings import ArtifactSettings
-from pipelines.kubernetes.guarded import Rule
+from pipelines.kubernetes.guarded_fields import Rule
 from retrain.app.access.access_settings import AccessGroup, base_url
 from retrain.bus.settings import DAY_S, BusSettings
 from retrain.errors import ConfigError

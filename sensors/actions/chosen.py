@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from pipelines.kubernetes.guarded import Choice, Rule, is_ours
+from pipelines.kubernetes.guarded import is_ours
+from pipelines.kubernetes.guarded_fields import Choice, Rule
 from pipelines.kubernetes.policy import Written, to_json
 from retrain.events import JsonValue
 

@@ -13,7 +13,7 @@ import yaml
 from tests.e2e.platform_driver import RETRAIN, Platform
 from tests.servers.cluster_server import ClusterServer
 
-LONG_S = 120.0
+LONG_S = 180.0
 """Pods come to life in seconds on an idle machine, and in many more on one that has much to do."""
 STEPS = """
 entrypoint: main
@@ -160,5 +160,7 @@ def cluster_runs(
         )
         for name, spec in workflows.items():
             platform.write(f"{name}.yaml", sensor(name, spec))
+        platform.launch()
+        platform.await_ready(LONG_S)
         with platform:
             yield ClusterRuns(platform, cluster, namespace)

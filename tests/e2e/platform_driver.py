@@ -30,7 +30,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -143,6 +143,16 @@ class Platform:
         if not line:
             raise AssertionError(f"the platform ended with {self.await_death()}:\n{self.last_lines(30)}")
         self.url = json.loads(line)["url"]
+
+    def is_ready_or_dead(self, timeout_s: float = PATIENCE_S) -> Literal["ready", "dead"]:
+        """Wait until it says where it is, or is killed before."""
+        line = self._line(timeout_s)
+        if not line:
+            code = self.await_death()
+            assert code == -signal.SIGKILL, f"it ended by itself with {code}:\n{self.last_lines(30)}"
+            return "dead"
+        self.url = json.loads(line)["url"]
+        return "ready"
 
     def _line(self, timeout_s: float) -> bytes:
         assert self._process is not None

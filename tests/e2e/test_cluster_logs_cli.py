@@ -58,7 +58,7 @@ def test_a_pod_that_is_collected_while_it_is_followed_is_read_to_its_end(world: 
     """`podGC` takes it away at once; what it said was read before, or is said to be gone."""
     name = world.submit("fails")
 
-    followed = world.command("logs", name, "--follow").splitlines()
+    followed = [line.removeprefix(f"{name}: ") for line in world.command("logs", name, "--follow").splitlines()]
 
     gone = f"(the pod {name} is gone from the cluster, and its log was not archived)"
     assert followed in (["first", "last"], [gone], ["first", "last", gone])
@@ -79,10 +79,12 @@ def test_the_page_shows_the_run_and_its_lines(world: ClusterRuns) -> None:
     world.until(name, "Succeeded")
     run_id = world.run(name)["metadata"]["labels"]["retrain.dev/run"]
 
-    shown = page(world, f"/runs/{run_id}")
+    shown = page(world, f"/ui/run?name={run_id}")
+    log = page(world, f"/ui/run/log?name={run_id}")
     told = page(world, f"/api/v1/runs/{run_id}/logs?grep=12")
 
     assert all(pod.partition("(")[0] in shown for pod in PODS)
+    assert all(f"{who} 12" in log for who in "abcdz")
     assert sorted(told.splitlines()) == sorted([*(f"{pod}: {pod[-2]} 12" for pod in PODS), "last: z 12"])
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.cluster_runs_world import LONG_S, NO_PODS, STEPS, WAITS, ClusterRuns, cluster_runs
 from tests.servers.cluster_server import ClusterServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 BYE = """
 entrypoint: main
@@ -57,7 +57,7 @@ def test_a_run_that_failed_is_retried_to_its_success(world: ClusterRuns) -> None
     assert step(run, "good")["finishedAt"] == step(failed, "good")["finishedAt"]
     assert step(run, "after")["phase"] == "Succeeded"
     assert "judging" in world.command("logs", name, "bad")
-    world.platform.wait(lambda: len(world.events(name)) == 3, "its second end is told")
+    world.platform.wait(lambda: len(world.events(name)) == 3, "its second end is told", LONG_S)
     assert world.events(name) == ["started", "failed", "succeeded.1"]
     assert (world.object(name) or {})["status"]["phase"] == "Succeeded"
 
@@ -160,7 +160,7 @@ def test_what_was_deleted_by_others_is_said(world: ClusterRuns) -> None:
     name = world.submit("steps")
     world.until(name, "Failed")
     world.cluster.ask("DELETE", world.path(name))
-    world.platform.wait(lambda: world.object(name) is None, "its object is gone")
+    world.platform.wait(lambda: world.object(name) is None, "its object is gone", LONG_S)
 
     done = world.done("retry", name)
 
@@ -190,7 +190,8 @@ def test_what_an_account_may_not_do_is_named(argo_cluster: ClusterServer, tmp_pa
             whole.until(name, "Failed" if verb == "logs" else "Running")
             assert whole.platform.stop() == 0
             (tmp_path / "kubeconfig").write_text(kubeconfig)
-            whole.platform.start()
+            whole.platform.launch()
+            whole.platform.await_ready(LONG_S)
 
             done = whole.done(verb, name)
 

@@ -114,6 +114,9 @@ class World:
         await self.store.write(lambda c: c.execute(update(tables.firings).where(mine).values(next_attempt=now)))
         self.store.signals.notify("firings")
 
+    async def connection(self) -> Cluster:
+        return self.cluster
+
     async def get(self, api: str, kind: str, name: str) -> dict[str, Any]:
         resource = await self.cluster.resource(api, kind)
         return await self.cluster.get(resource.at(self.space, name))

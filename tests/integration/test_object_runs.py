@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from pipelines.core.happenings import Resume, Stop, Suspend
+from pipelines.kubernetes.requests import ClusterRequests
+from retrain.clock import SystemClock
+from retrain.errors import Refused
 from retrain.store import runs
 from tests.integration.object_world import World, install, world
 from tests.servers.kube_server import KubeApi
@@ -113,7 +117,10 @@ async def test_any_object_that_says_when_it_ends_is_a_run(here: World) -> None:
         "metadata": {"generateName": "batch-"},
         "data": {"state": "busy"},
     }
-    ends: dict[str, Any] = {"successCondition": "data.state == done", "failureCondition": "data.state in (broken, lost)"}
+    ends: dict[str, Any] = {
+        "successCondition": "data.state == done",
+        "failureCondition": "data.state in (broken, lost)",
+    }
     ends |= {"outputs": {"model": "{.data.model}"}}
     first, second = await here.fire(body, **ends), await here.fire(body, **ends)
     maps = await here.cluster.resource("v1", "ConfigMap")
@@ -161,3 +168,28 @@ async def test_a_run_that_is_over_stays_so(here: World) -> None:
 
     assert (await here.run(row)).phase == "Succeeded"
     assert await here.told() == ["run.started", "run.succeeded"] * 2
+
+
+async def test_one_that_can_only_be_deleted_has_failed_when_it_is_stopped(here: World) -> None:
+    body: dict[str, Any] = {
+        "apiVersion": "trainer.kubeflow.org/v1alpha1",
+        "kind": "TrainJob",
+        "metadata": {"name": "t"},
+        "spec": {},
+    }
+    row = await here.fire(body)
+    await here.say(body["apiVersion"], "TrainJob", "t", {"jobsStatus": [{"name": "node", "active": 1}]})
+    running = await here.run(row, lambda one: one.phase == "Running")
+    requests = ClusterRequests(here.store, SystemClock(), here.connection)
+
+    await requests.ask(running, Suspend())
+    suspended = await here.run(row, lambda one: one.control == "suspend")
+    with pytest.raises(Refused, match="is no Workflow"):
+        await requests.ask(running, Resume(selector="name=x"))
+    await requests.ask(running, Stop("Stop"))
+    run = await here.run(row, over)
+
+    assert suspended.phase == "Pending"
+    assert (run.phase, run.control) == ("Failed", "stop")
+    assert run.message == f"stop: the TrainJob {here.space}/t was deleted"
+    assert await here.told() == ["run.started", "run.failed"]

@@ -9,7 +9,6 @@ cache=${RETRAIN_SERVERS:-${XDG_CACHE_HOME:-$HOME/.cache}/retrain-servers}
 home=$cache/platform-image
 base=$home/debian.tar
 suite=bookworm
-mirror=http://deb.debian.org/debian
 export DOCKER_HOST=unix://$home/engine/docker.sock DOCKER_BUILDKIT=1
 
 install() {
@@ -23,14 +22,19 @@ debian() {
   local root
   mkdir -p "$home"
   root=$(mktemp -d "$home/.root.XXXXXX")
-  debootstrap --variant=minbase "$suite" "$root" >"$home/debootstrap.log"
-  printf 'deb %s %s main\n' "$mirror" $suite "$mirror" $suite-updates "$mirror-security" $suite-security \
-    >"$root/etc/apt/sources.list"
+  debootstrap --variant=minbase "$suite" "$root" "$(mirrors | awk -v suite="$suite" '$2 == suite {print $1; exit}')" \
+    >"$home/debootstrap.log"
+  mirrors | awk '{print "deb", $1, $2, "main"}' >"$root/etc/apt/sources.list"
   rm -rf "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* \
     "$root"/usr/share/{doc,man,locale,info}/* "$root"/var/log/*.log "$root"/dev/*
   tar -C "$root" --sort=name --numeric-owner -cf "$base.new" .
   mv "$base.new" "$base"
   rm -rf "$root"
+}
+
+# Where this machine has its own Debian from: address and suite in each line.
+mirrors() {
+  apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' "Origin: Debian" | sort -u
 }
 
 build() {

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.kubernetes.guarded import FIELDS, Choice, Rule
+from pipelines.kubernetes.guarded_fields import FIELDS, Choice, Rule
 from pipelines.kubernetes.policy import Allow, Written, check, from_json
 from retrain.errors import Permanent
 from retrain.events import Event
@@ -139,6 +139,30 @@ def test_what_is_listed_for_the_namespace_may_be_chosen(namespace: str, value: s
 @pytest.mark.parametrize(("path", "taken"), [("/data/a", True), ("/data/../etc", False), ("/data//b/./c", True)])
 def test_a_host_path_is_where_it_leads(path: str, taken: bool) -> None:
     assert Allow({"ml": {Rule.HOST_PATH: ("/data/*",)}}).takes(Choice("p", Rule.HOST_PATH, path), "ml") is taken
+
+
+@pytest.mark.parametrize(("listed", "taken"), [("/data/*", False), ("*", True)])
+def test_where_a_value_leads_that_is_filled_later_nobody_knows(listed: str, taken: bool) -> None:
+    value = "/data/{{inputs.parameters.x}}"
+
+    assert Allow({"ml": {Rule.HOST_PATH: (listed,)}}).takes(Choice("p", Rule.HOST_PATH, value), "ml") is taken
+
+
+def test_each_of_several_secrets_must_be_listed() -> None:
+    pull = [put("pull", "spec.imagePullSecrets")]
+
+    chosen = from_json(rendered(argo(pull), {"pull": [{"name": "registry-a"}, {"name": "admin"}]})["chosen"])
+
+    assert [one.value for one in chosen] == ["registry-a", "admin"]
+
+
+def test_a_user_that_is_listed_is_not_a_group() -> None:
+    allow = Allow({"ml": {Rule.SECURITY: ("runAsUser=1000",)}})
+    context = [put("context", "spec.securityContext")]
+
+    chosen = from_json(rendered(argo(context), {"context": {"runAsUser": 1000, "runAsGroup": 1000}})["chosen"])
+
+    assert [allow.takes(one, "ml") for one in chosen] == [True, False]
 
 
 def test_a_refusal_names_field_rule_value_and_where_it_could_be_listed() -> None:

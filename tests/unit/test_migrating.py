@@ -146,6 +146,29 @@ def test_a_template_that_shapes_a_pod_differs_and_labels_alone_do_not() -> None:
     assert labelled.objects[0].verdict is Verdict.AS_IS
 
 
+def test_a_bus_that_is_not_built_is_refused_by_name() -> None:
+    kafka = {"apiVersion": ARGO, "kind": "EventBus", "metadata": {"name": "default"}, "spec": {"kafka": {"url": "k"}}}
+
+    made = judged(kafka)
+
+    assert made.refused
+    assert made.objects[0].notes[0].path == "spec.kafka"
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"), [({}, Verdict.DIFFERS), ({"service": {"ports": [{"port": 12000}]}}, Verdict.AS_IS)]
+)
+def test_a_port_that_two_sources_name_is_told_of_and_differs_where_no_service_of_ours_leads_there(
+    more: dict[str, Any], verdict: Verdict
+) -> None:
+    hook = {"webhook": {"a": {"endpoint": "/a", "port": "12000"}}}
+
+    made = judged(source("first", **hook), source("second", **hook, **more))
+
+    assert [one.verdict for one in made.objects] == [Verdict.AS_IS, verdict]
+    assert codes(made) == {"same-port": verdict}
+
+
 # --- facts ---------------------------------------------------------------------------------------------------------
 
 

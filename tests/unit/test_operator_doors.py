@@ -158,7 +158,7 @@ def bus(name: str = "default", **spec: Any) -> dict[str, Any]:
     return {"kind": "EventBus", "metadata": {"name": name, "namespace": "ml"}, "spec": spec}
 
 
-EXOTIC = {"jetstreamExotic": {"url": "nats://n:4222", "accessSecret": {"name": "s", "key": "k"}}}
+EXOTIC: dict[str, Any] = {"jetstreamExotic": {"url": "nats://n:4222", "accessSecret": {"name": "s", "key": "k"}}}
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_what_an_event_bus_means(spec: dict[str, Any], means: Bus | str) -> None
 
 
 def test_the_default_alone_chooses_and_only_where_there_is_one_choice() -> None:
-    other = {"jetstreamExotic": {"url": "nats://other:4222"}}
+    other: dict[str, Any] = {"jetstreamExotic": {"url": "nats://other:4222"}}
 
     assert chosen([bus(**EXOTIC), bus("second", **other)]) == Bus("nats://n:4222", "s", "k")
     assert chosen([bus(**EXOTIC), bus(**other)]) == Bus()
@@ -204,6 +204,13 @@ def test_credentials_are_read_as_argo_events_writes_them_and_never_shown() -> No
         with pytest.raises(ConfigError) as refused:
             credentials(wrong)
         assert "hunter22" not in str(refused.value)
+
+
+async def test_credentials_in_an_address_are_not_said() -> None:
+    (said,) = await InUse(Bus("nats://ann:hunter22@n:4222,nats://m:4222")).settle([bus(jetstream={})])
+
+    assert "hunter22" not in said.message
+    assert "n:4222" in said.message
 
 
 async def test_each_bus_is_told_what_it_came_to() -> None:

@@ -12,9 +12,11 @@ from retrain.app.operator.judging import judge
 from retrain.app.operator.naming import Names
 from retrain.app.operator.watched import Key
 from retrain.app.operator.world import World
+from retrain.app.projects import plugins
 
 ARGO, OURS = "argoproj.io/v1alpha1", "retrain.dev/v1"
 Object = dict[str, Any]
+INSTALLED = plugins.installed()
 
 
 def thing(kind: str, name: str, spec: Any, *, version: str = ARGO, namespace: str = "ml", **metadata: Any) -> Object:
@@ -39,7 +41,7 @@ def wrong(name: str = "train", **more: Any) -> Object:
 
 def world(*, several: bool = False) -> World:
     names = Names(several)
-    return World(lambda found: judge(found, names))
+    return World(lambda found: judge(found, names, INSTALLED))
 
 
 def shown(seen: World) -> dict[str, str]:

@@ -145,3 +145,27 @@ def test_an_unknown_field_is_found_at_its_line() -> None:
     assert model is None
     assert [(f.line, f.code) for f in findings] == [(20, "unknown-field")]
     assert "did you mean 'dataKey'?" in findings[0].message
+
+
+@pytest.mark.parametrize(("written", "mode"), [(None, "active"), ("suspended", "suspended"), ("shadow", "shadow")])
+def test_a_sensor_of_argo_events_has_its_mode_in_an_annotation_that_argo_events_does_not_read(
+    written: str | None, mode: str
+) -> None:
+    body = good()
+    body["apiVersion"] = "argoproj.io/v1alpha1"
+    body["metadata"]["annotations"] = {"retrain.dev/mode": written} if written else {}
+
+    sensor = Sensor(SensorDocument.model_validate(body))
+
+    assert sensor.mode == mode
+    assert (sensor.digest == Sensor(SensorDocument.model_validate({**body, "metadata": {"name": "s"}})).digest) is (
+        mode == "active"
+    )
+
+
+def test_a_mode_that_there_is_not_is_refused_in_the_annotation_too() -> None:
+    body = good()
+    body["apiVersion"] = "argoproj.io/v1alpha1"
+    body["metadata"]["annotations"] = {"retrain.dev/mode": "suspend"}
+
+    assert ("metadata.annotations['retrain.dev/mode']", "wrong-value", "error") in problems(body)

@@ -21,6 +21,7 @@ from pipelines.kubernetes.kinds import (
     workflow,
 )
 from pipelines.kubernetes.kinds.conditioned import (
+    annotations_of,
     conditioned,
     has_conditions,
     names_outputs,
@@ -53,7 +54,21 @@ _ALL = (
 KINDS: dict[tuple[str, str], Kind] = {(one.group, one.kind): one for one in _ALL}
 """(API group, kind) -> the kind."""
 
-__all__ = ["KINDS", "Change", "Kind", "Merge", "Order", "Phase", "Reading", "Remove", "Verb", "change", "kind_of"]
+__all__ = [
+    "KINDS",
+    "Change",
+    "Kind",
+    "Merge",
+    "Order",
+    "Phase",
+    "Reading",
+    "Remove",
+    "Verb",
+    "asked_of",
+    "change",
+    "kind_of",
+    "noting",
+]
 
 
 def kind_of(found: Mapping[str, Any]) -> Kind | None:
@@ -65,6 +80,21 @@ def kind_of(found: Mapping[str, Any]) -> Kind | None:
         conditioned(api_version, kind) if has_conditions(found) else KINDS.get((api_version.rpartition("/")[0], kind))
     )
     return with_outputs(known) if known is not None and names_outputs(found) else known
+
+
+ASKED = "retrain.dev/asked"
+"""The annotation of an object that says what was asked of its run last, so that whoever sees its end knows why."""
+
+
+def noting(verb: Verb, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The merge patch that notes on an object what is asked of it, with what else it changes."""
+    return {**(body or {}), "metadata": {"annotations": {ASKED: None if verb == "resume" else verb}}}
+
+
+def asked_of(found: Mapping[str, Any]) -> str | None:
+    """What was asked of an object's run last; None for nothing, or to go on."""
+    said = annotations_of(found).get(ASKED)
+    return said if isinstance(said, str) else None
 
 
 def change(found: Mapping[str, Any], verb: Verb) -> Change:

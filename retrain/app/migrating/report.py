@@ -11,6 +11,7 @@ from retrain.app.migrating.facts import Fact, Verdict
 from retrain.app.migrating.plan import Scene, Step, plan
 from retrain.app.migrating.surroundings import Around
 from retrain.app.migrating.verdicts import Judged, general, judge, pair, unreadable
+from retrain.app.operator.ports import Moves, Which, moved
 from retrain.app.projects.project import project_of
 from retrain.events import JsonValue
 from retrain.manifests import Document, Loaded
@@ -68,9 +69,10 @@ class Gathered:
 
 def report(gathered: Gathered) -> Report:
     """Judge what was read."""
-    objects = [one for each in gathered.loaded for one in _judged(each, in_files=gathered.in_files)]
     documents = [document for each in gathered.loaded for document in each.documents]
     bodies = {kind: _bodies(documents, kind) for kind in ("EventSource", "Sensor")}
+    moves = moved([one for one in bodies["EventSource"] if one["metadata"].get("name")])
+    objects = [one for each in gathered.loaded for one in _judged(each, moves, in_files=gathered.in_files)]
     refused = [f"{one.kind} {one.name}".strip() for one in objects if one.verdict is Verdict.REFUSED]
     scene = Scene(bodies["EventSource"], bodies["Sensor"], gathered.around, gathered.namespaces, refused)
     argo = [one.kind for one in documents if one.api_version.startswith("argoproj.io/")]
@@ -78,7 +80,7 @@ def report(gathered: Gathered) -> Report:
     return Report(tuple(objects), tuple(general(argo)), tuple(gathered.around), tuple(steps), tuple(gathered.remarks))
 
 
-def _judged(loaded: Loaded, *, in_files: bool) -> Iterable[Judged]:
+def _judged(loaded: Loaded, moves: Mapping[Which, Moves], *, in_files: bool) -> Iterable[Judged]:
     """By the very loader that `retrain up` uses; documents of other systems are no business of ours."""
     findings = [one for one in project_of(loaded).findings if one.code != "foreign-kind"]
     documents = list(loaded.documents)
@@ -86,7 +88,8 @@ def _judged(loaded: Loaded, *, in_files: bool) -> Iterable[Judged]:
     yield from (unreadable(one) for one in rest)
     for document, found in zip(documents, of_each, strict=True):
         if _ours(document) and (in_files or document.kind not in BESIDE):
-            yield judge(document, found, in_files=in_files)
+            served = moves.get((document.namespace, document.name)) if document.kind == "EventSource" else None
+            yield judge(document, found, in_files=in_files, moves=served)
 
 
 def _ours(document: Document) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from retrain.app.migrating.facts import FACTS, Fact, Verdict
+from retrain.app.operator.buses import meant
 from retrain.events import JsonValue
 from retrain.manifests import Document, Finding, dotted
 
@@ -67,9 +68,17 @@ class Judged:
         }
 
 
-def judge(document: Document, findings: Iterable[Finding], *, in_files: bool) -> Judged:
-    """What becomes of an object. `findings` are the loader's about it; `in_files`: it has a file and lines."""
+def judge(
+    document: Document, findings: Iterable[Finding], *, in_files: bool, moves: Mapping[int, int] | None = None
+) -> Judged:
+    """What becomes of an object. `findings`: the loader's about it; `in_files`: it has a file and lines; `moves`: its
+    ports that another EventSource has, too, with the numbers under which they are served."""
     notes = [*_of_findings(findings, in_files=in_files), *_of_facts(document, in_files=in_files)]
+    notes += _of_ports(document, moves or {}, in_files=in_files)
+    if document.kind == "EventBus" and (refused := meant(document.body).refused):
+        path, _, reason = refused.partition(": ")
+        line = document.at(path.split(".")).line if in_files else 0
+        notes.append(Note(Verdict.REFUSED, "unsupported-kind", path, line, reason))
     notes.sort(key=lambda note: (-RANK[note.verdict], note.line))
     return Judged(
         document.kind,
@@ -128,6 +137,17 @@ def _weight(finding: Finding) -> Verdict:
     if finding.code in RUNS_ON_ARGO:
         return Verdict.DIFFERS
     return Verdict.AS_IS
+
+
+def _of_ports(document: Document, moves: Mapping[int, int], *, in_files: bool) -> Iterator[Note]:
+    """A Service of ours leads to the other number; one of the user's own must be changed."""
+    spec = document.body.get("spec")
+    asks = isinstance(spec, dict) and bool(spec.get("service"))
+    for port, served in moves.items():
+        line = document.at(("spec",)).line if in_files else 0
+        text = f"port {port} with this endpoint is another EventSource's, too; this one is served on port {served}"
+        how = "its Service leads there" if asks else "give it service.ports, so that its Service leads there"
+        yield Note(Verdict.AS_IS if asks else Verdict.DIFFERS, "same-port", "spec", line, f"{text}: {how}")
 
 
 def _of_facts(document: Document, *, in_files: bool) -> Iterator[Note]:

@@ -2,5 +2,6 @@
 
 Pure: `watched` (which kinds), `naming` and `references` (names inside the platform, Secrets by name), `judging` (one
 object), `world` (all of them, and the project that they make), `statuses` and `stories` (what is written back).
-I/O: `following` (list and watch), `values` (Secrets and ConfigMaps), `telling` (statuses and Events), `operator`.
+`doors`, `ports`, `buses` (what sources and buses ask of the cluster).
+I/O: `services`, `choosing_bus` (the same, done), `following` (list and watch), `values` (Secrets and ConfigMaps), `telling` (statuses and Events), `operator`.
 """

@@ -6,6 +6,7 @@ already is used as it is named, with the credentials of its Secret. What is not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -132,7 +133,12 @@ class InUse:
         return _say(found, "Running", f"this is {self._words()}")
 
     def _words(self) -> str:
-        return "the platform's own JetStream" if self.bus.own else f"the JetStream at {self.bus.url}"
+        return "the platform's own JetStream" if self.bus.own else f"the JetStream at {_shown(self.bus.url)}"
+
+
+def _shown(url: str) -> str:
+    """Addresses without the credentials that they may hold."""
+    return ",".join(re.sub(r"//[^/@]*@", "//", one.strip()) for one in url.split(","))
 
 
 OWN_BUS = InUse()

@@ -59,7 +59,7 @@ async def choose(server: Cluster, namespace: str, data: Path, settings: BusSetti
             if known.own:
                 log.warning("bus.cluster_not_asked", reason=str(error), used="the platform's own")
                 return Choice(settings, InUse())
-            log.warning("bus.waiting_for_cluster", reason=str(error) or "no answer", bus=known.url)
+            log.warning("bus.waiting_for_cluster", reason=str(error) or "no answer")
         await anyio.sleep(AGAIN_S)
 
 
@@ -103,5 +103,6 @@ def _known(file: Path) -> Bus:
 def _remember(file: Path, bus: Bus) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     beside = file.with_suffix(".new")
+    beside.touch(mode=0o600)  # an address may hold credentials
     beside.write_bytes(orjson.dumps(asdict(bus)))
     beside.replace(file)

@@ -48,7 +48,6 @@ class Follower:
     trouble: str | None = "the first list"
     lacking: bool = False
     """Whether the cluster answers, but has no such resource, or does not let us see it."""
-    listed: bool = False
     tried: anyio.Event = field(default_factory=anyio.Event)
     _version: str = ""
     _failures: int = 0
@@ -83,7 +82,6 @@ class Follower:
             async for page, version in pages:  # noqa: B007 - that of the last page counts
                 objects += page
         self.sink.settle(self.watched, objects)
-        self.listed = True
         self._well()
         return version
 

@@ -15,16 +15,21 @@ from retrain.manifests.objects import LAST_APPLIED
 from retrain.store import Store, checkpoints
 
 PAGE = 500
+TEXTS, ALL = ":configmaps", "all"
+"""Whose checkpoint, and its name."""
 METADATA = ("name", "namespace", "uid", "generation", "creationTimestamp", "labels")
+
+Texts = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(slots=True)
 class Kept:
-    """What is kept under `owner`, by digest."""
+    """What is kept under `owner`, by digest; beside it the ConfigMaps that it names, of which Sensors may be made."""
 
     store: Store
     owner: str
     _digests: dict[str, str] = field(default_factory=dict[str, str])
+    _texts: Texts = field(default_factory=dict[str, Mapping[str, str]])
 
     async def load(self) -> list[Object]:
         """The objects that ran last."""
@@ -38,6 +43,20 @@ class Kept:
         found = await self.store.read(read)
         self._digests = {name: str(one["digest"]) for name, one in found.items()}
         return [cast("Object", one["object"]) for one in found.values()]
+
+    async def load_texts(self) -> Texts:
+        """The ConfigMaps that were known last: `NAMESPACE/NAME` -> their data."""
+        found: Any = await self.store.read(lambda c: checkpoints.get_many(c, self.owner + TEXTS, [ALL]))
+        self._texts = found.get(ALL, {})
+        return self._texts
+
+    async def save_texts(self, texts: Texts) -> None:
+        """These are known now."""
+        if texts == self._texts:
+            return
+        values: Any = {ALL: dict(texts)}
+        await self.store.write(lambda c: checkpoints.save(c, self.owner + TEXTS, values))
+        self._texts = texts
 
     async def save(self, running: Mapping[Key, Version]) -> None:
         """These run now."""

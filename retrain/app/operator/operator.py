@@ -109,7 +109,8 @@ class Operator:
         self._world.restore(await self._kept.load())
         self._outlook = self._world.outlook()
         self._world.took(self._outlook)
-        return self._outlook.project
+        self._values.recall(await self._kept.load_texts())
+        return replace(self._outlook.project, config_maps=self._values.items("ConfigMap"))
 
     def bind(self, platform: Platform) -> None:
         """Before `run`: the platform that this operator works for."""
@@ -233,7 +234,8 @@ class Operator:
             if anew:
                 self._world.reconsider()
             before = self._moves
-            outlook, project, other_values = await self._settled(anew=anew)
+            # What is remembered of ConfigMaps may be old by now.
+            outlook, project, other_values = await self._settled(anew=anew or not self._taken)
             if (
                 other_values
                 or not self._taken
@@ -243,6 +245,7 @@ class Operator:
                 await self._bound.take(project)
                 self._taken = True
                 await self._kept.save(outlook.running)
+                await self._kept.save_texts(self._values.texts())
             self._world.took(outlook)
             self._outlook, self._untaken = outlook, None
             await self._settle_others()
@@ -252,7 +255,7 @@ class Operator:
         as it was."""
         other_values = False
         while True:
-            outlook = self._world.outlook()
+            outlook = await anyio.to_thread.run_sync(self._world.choose().outlook)
             wanted = named_in((key.namespace, version) for key, version in outlook.running.items())
             other_values |= await self._values.read(wanted, anew=anew)
             secrets, configs = self._values.items("Secret"), self._values.items("ConfigMap")

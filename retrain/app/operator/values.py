@@ -82,6 +82,16 @@ class Values:
                 self._found[one] = _texts(body)
                 self.lacking.pop(one, None)
 
+    def texts(self) -> dict[str, Mapping[str, str]]:
+        """The ConfigMaps that were read: `NAMESPACE/NAME` -> their data."""
+        return {f"{one.namespace}/{one.name}": data for one, data in self._found.items() if one.kind == "ConfigMap"}
+
+    def recall(self, texts: Mapping[str, Mapping[str, str]]) -> None:
+        """Begin with ConfigMaps that were read in an earlier life, until they are read anew."""
+        for place, data in texts.items():
+            namespace, _, name = place.partition("/")
+            self._found[Named("ConfigMap", namespace, name)] = data
+
     def items(self, kind: str) -> tuple[Item, ...]:
         """What was read, as documents of a project."""
         return tuple(

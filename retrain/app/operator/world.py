@@ -82,6 +82,24 @@ class Outlook:
     said: Mapping[Key, tuple[Finding, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The versions that are to run; of it the outlook is made, in a thread if need be: nothing here changes."""
+
+    running: Mapping[Key, Version]
+    said: Mapping[Key, tuple[Finding, ...]]
+    unseen: frozenset[str]
+
+    def outlook(self) -> Outlook:
+        """With what is wrong between them. Takes a millisecond for each of them."""
+        project, said = _project(self.running), dict(self.said)
+        for key, finding in _by_key(self.running, project.findings):
+            if finding.code not in self.unseen:
+                # Objects come in any order: what another one lacks may come yet.
+                said[key] = (*said.get(key, ()), replace(finding, severity="warning"))
+        return Outlook(replace(project, findings=()), self.running, said)
+
+
 @dataclass(slots=True)
 class World:
     """Objects by their keys."""
@@ -130,6 +148,10 @@ class World:
     # --- what becomes of it ------------------------------------------------------------------------------------------
 
     def outlook(self) -> Outlook:
+        """What is to run, and what is to be said of objects because of others."""
+        return self.choose().outlook()
+
+    def choose(self) -> Choice:
         """What is to run. Of several objects that have one name inside the platform, the oldest does."""
         wanted = [(version, key) for key, one in self.standings.items() if (version := one.wanted) is not None]
         running: dict[Key, Version] = {}
@@ -143,13 +165,7 @@ class World:
             else:
                 message = f"{older} is older and has this name, too; delete one of them, or name it otherwise"
                 said[key] = (document.finding(Problem(("metadata", "name"), SAME, message)),)
-        project = _project(running)
-        for key, finding in _by_key(running, project.findings):
-            if finding.code in self.unseen:
-                continue
-            # Objects come in any order: what another one lacks may come yet.
-            said[key] = (*said.get(key, ()), replace(finding, severity="warning"))
-        return Outlook(replace(project, findings=()), running, said)
+        return Choice(running, said, self.unseen)
 
     def took(self, outlook: Outlook) -> None:
         """The platform runs this now."""

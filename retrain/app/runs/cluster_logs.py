@@ -19,7 +19,7 @@ from pipelines.local.logs import LogLine
 from retrain.app.runs.archived_logs import Archived
 from retrain.app.runs.cluster_pods import Pods, Step, reload
 from retrain.app.runs.log_wish import AT_ONCE, LogPlace, Logs, LogWish, StepLine, compile_grep, log_name
-from retrain.app.runs.tailing import Tail
+from retrain.app.runs.tailing import EXECUTORS_LINES, Tail
 from retrain.errors import NotFound, Refused, RetrainError, Transient
 from retrain.kube import path_of
 from retrain.store.runs import OPEN, RunRow
@@ -29,8 +29,6 @@ LOOK_S = 0.2
 STREAMS = 200
 """Logs that are listened to at once for one reader; the others wait for their turn."""
 TRIES, FIRST_WAIT_S, LONGEST_WAIT_S = 6, 0.5, 10.0
-EXECUTORS_LINES = 8
-"""More lines are asked for than somebody wants: the executor's own may be among the last."""
 
 Keep = Callable[[str], bool]
 

@@ -41,7 +41,10 @@ def waiting_of(run: RunRow, body: Json) -> Waiting:
     """What a waiting step asks for, as its template says; where that is not found, by the names of its outputs."""
     node = Node.from_argo(body)
     template = template_of(run, body)
-    expected = supplied_outputs(template, node.inputs) if template else tuple(map(Supplied, node.outputs.parameters))
+    # A node of a cluster has its template's inputs and outputs in it, also where the template is not to be found here.
+    expected = supplied_outputs(template or body, node.inputs)
+    if template is None and not expected:
+        expected = tuple(map(Supplied, node.outputs.parameters))
     about = {str(one.get("name")): str(one.get("description") or "") for one in _parameters(template or {})}
     given = node.outputs.parameters
     questions = tuple(
