@@ -12,7 +12,7 @@ from pipelines.kubernetes import versions
 from pipelines.kubernetes.submission import API_VERSION
 from pipelines.kubernetes.versions import Version
 from retrain.errors import NotFound, Permanent, RetrainError, Transient
-from retrain.kube import Cluster, Denied, path_of
+from retrain.kube import Cluster, Denied, KindMissing, NamespaceMissing, path_of
 from retrain.log import get_logger
 
 AGAIN_S = 3600.0
@@ -52,6 +52,7 @@ class Installed:
 
         Raises:
             Permanent: it is not.
+            NotFound: the cluster has no Argo Workflows.
             Transient: the server is away.
         """
         ref: Mapping[str, Any] = (workflow.get("spec") or {}).get("workflowTemplateRef") or {}
@@ -65,6 +66,8 @@ class Installed:
             await cluster.get(path)
         except Denied:
             pass
+        except (KindMissing, NamespaceMissing):
+            raise
         except NotFound as error:
             kind = "ClusterWorkflowTemplate" if in_all else "WorkflowTemplate"
             where = "on the cluster" if in_all else f"in the cluster's namespace {namespace}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from retrain.kube import path_of
 
 API_VERSION = "argoproj.io/v1alpha1"
 MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL = re.compile(r"(?=.{0,63}\Z)([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?", re.DOTALL)
+"""What Kubernetes takes as the value of a label."""
 _SERVERS = (
     "creationTimestamp",
     "deletionTimestamp",
@@ -23,14 +26,21 @@ _SERVERS = (
 
 
 def to_object(manifest: Mapping[str, Any], name: str, namespace: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The object to create. `labels` are ours, and win over those of the manifest."""
+    """The object to create. `labels` are ours, and win over those of the manifest.
+
+    What cannot be a label's value (the id of an event may be any text) becomes an annotation of the same name.
+    """
     metadata = {key: value for key, value in _metadata(manifest).items() if key not in _SERVERS}
     known = {str(key): str(value) for key, value in (metadata.get("labels") or {}).items()}
     ours = {MANAGED_BY: "retrain", **labels}
+    noted = {key: value for key, value in ours.items() if not LABEL.fullmatch(value)}
+    metadata["labels"] = {key: value for key, value in {**known, **ours}.items() if key not in noted}
+    if noted:
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **noted}
     return {
         "apiVersion": API_VERSION,
         "kind": "Workflow",
-        "metadata": {**metadata, "name": name, "namespace": namespace, "labels": {**known, **ours}},
+        "metadata": {**metadata, "name": name, "namespace": namespace},
         "spec": manifest.get("spec") or {},
     }
 

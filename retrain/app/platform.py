@@ -458,11 +458,20 @@ class Platform:
 
     def _build_sensors(self) -> SensorHost:
         ground = self._ground
-        sensors = self._compile(self._project)
+        sensors = self._compile(self._able(self._project))
         group, store = self._start.settings.sensors, self._start.settings.store
         keep = DecisionsKept(decisions_for=timedelta(days=store.decisions_days), decisions=store.decisions_rows)
         settings = HostSettings(max_depth=group.max_depth, keep=keep)
         return SensorHost(ground.bus, ground.store, ground.clock, sensors, sink=self._dispatcher, settings=settings)
+
+    def _able(self, project: Project) -> Project:
+        """Of what ran on a cluster before: what can run now. The operator says what is lacking, and waits for it."""
+        if self._start.watch is None:
+            return project
+        refused = self._refusals(project)
+        for place, reason in refused.items():
+            log.warning("operator.cannot_start", object=place, reason=reason)
+        return replace(project, sensors=tuple(one for one in project.sensors if one.document.file not in refused))
 
     def _compile(self, project: Project) -> list[Sensor]:
         """The project's sensors; the very same as before where the document is.

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tests.e2e.platform_driver import Platform, Unreachable
+from tests.e2e.platform_driver import Answer, Platform, Unreachable
 from tests.servers.kube_lab import Lab
 from tests.servers.kube_proxy import KubeProxy, proxied
 
 FIRING, RUN = "retrain.dev/firing", "retrain.dev/run"
 BATCH = 50
+START_S = 180.0
 SENSOR = """\
 apiVersion: retrain.dev/v1
 kind: Sensor
@@ -81,7 +82,14 @@ class ClusterWorld:
     proxy: KubeProxy
     platform: Platform
     space: str
+    bound: bool = False
+    """Whether orders are for a WorkflowEventBinding, which has a door of its own."""
     acknowledged: set[int] = field(default_factory=set)
+
+    def start(self, port: int) -> None:
+        """Start the platform, however busy the machine is."""
+        self.platform.launch(port=port)
+        self.platform.await_ready(START_S)
 
     # --- what goes in --------------------------------------------------------------------------------------------
 
@@ -91,10 +99,16 @@ class ClusterWorld:
         Raises:
             Unreachable: whether they were taken is not known.
         """
-        answer = self.platform.emit(*[order(number) for number in numbers])
-        if not answer.taken:
-            raise Unreachable(f"the orders were not taken: {answer}")
+        for answer in self._answers(numbers):
+            if not answer.taken:
+                raise Unreachable(f"the orders were not taken: {answer}")
         self.acknowledged.update(numbers)
+
+    def _answers(self, numbers: Sequence[int]) -> list[Answer]:
+        if not self.bound:
+            return [self.platform.emit(*[order(number) for number in numbers])]
+        door = "/api/v1/events/default/order"
+        return [self.platform.post(door, {"number": one}, {"X-Event-Id": order(one)["id"]}) for one in numbers]
 
     def send_or_die(self, numbers: Sequence[int]) -> None:
         """Send orders to a platform that dies of them, soon or late."""

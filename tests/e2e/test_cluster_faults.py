@@ -18,6 +18,7 @@ from tests.e2e.cluster_world import BATCH, ClusterWorld, cluster_world
 from tests.e2e.workflow_world import SEED
 from tests.servers.kube_lab import Lab
 from tests.servers.kube_proxy import Spoil, spoil
+from tests.support.size import size
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -48,7 +49,7 @@ TROUBLES: dict[str, tuple[Spoil, ...]] = {
 @pytest.fixture
 def world(tmp_path: Path, kube_lab: Lab) -> Generator[ClusterWorld]:
     with cluster_world(tmp_path, kube_lab) as made:
-        made.platform.start(port=free_port())
+        made.start(free_port())
         yield made
 
 
@@ -98,7 +99,7 @@ def test_what_ended_while_the_platform_was_down_is_told_once(world: ClusterWorld
     world.platform.wait(lambda: world.created() == SOME, "all are on the cluster")
     world.platform.kill()
     world.platform.wait(world.all_over, "all have ended")
-    world.platform.start(port=free_port())
+    world.start(free_port())
 
     hold(world, SOME)
 
@@ -115,7 +116,7 @@ def test_watches_that_are_cut_every_two_seconds_lose_nothing(world: ClusterWorld
     assert world.proxy.seen["list"] <= 1
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("trouble", size(("429 with a pause", "500", "answers lost", "all of it"), tuple(TROUBLES)))
 def test_all_orders_are_run_once_by_a_cluster_in_trouble(world: ClusterWorld, trouble: str) -> None:
     world.proxy.spoils = TROUBLES[trouble]
 
@@ -142,7 +143,7 @@ def test_kills_of_the_platform_at_any_moment_double_and_lose_nothing(world: Clus
         for _ in range(KILLS * BATCH // MANY):
             time.sleep(dice.uniform(0, 1))  # any moment is meant, so none is waited for
             world.platform.kill()
-            world.platform.start(port=port)
+            world.start(port)
 
     print(f"RETRAIN_TEST_SEED={SEED}")  # noqa: T201 - pytest shows it beside the failure
     hold(world, MANY)

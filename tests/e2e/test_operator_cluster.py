@@ -17,7 +17,7 @@ from tests.integration.operator_world import platform, post
 from tests.servers.cluster_server import ClusterServer
 from tests.servers.launch import free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
 CRDS = Path(__file__).parents[2] / "deploy" / "kubernetes" / "crds"
 MANIFESTS = """\
@@ -120,11 +120,11 @@ def test_an_event_becomes_a_workflow_and_the_objects_tell_of_it(tmp_path: Path, 
             what = "sensor.argoproj.io/webhook"
             running.wait(lambda: "Fired" in described(argo_cluster, namespace, what), "kubectl describe tells of it")
             story = described(argo_cluster, namespace, what)
-            print(story)
-            print(described(argo_cluster, namespace, "eventsource.argoproj.io/webhook"))
-            print(kubectl(argo_cluster, namespace, "get", "es,sn"))
             assert f"name {name}" in story
             assert "Applied" in story
+            shown = kubectl(argo_cluster, namespace, "get", "es,sn")
+            assert "Listening" in shown
+            assert "Active" in shown
             assert "Deployed" in json.dumps(status(argo_cluster, f"{API}/{namespace}/eventsources/webhook"))
 
 
@@ -134,7 +134,3 @@ def status(cluster: ClusterServer, path: str) -> dict[str, Any]:
 
 def _is_over(found: Any) -> bool:
     return (found or {}).get("status", {}).get("phase") in {"Succeeded", "Failed", "Error"}
-
-
-def _with(text: str, word: str) -> str:
-    return text if word in text else ""

@@ -28,6 +28,12 @@ from tests.servers.kube_server import TOKEN, KubeApi
 from tests.servers.launch import free_port, wait_until
 
 SHIPPED = Path(__file__).parents[2] / "deploy/kubernetes/components/admission/webhook.yaml"
+PROBE: dict[str, Any] = {
+    "apiVersion": "argoproj.io/v1alpha1",
+    "kind": "EventSource",
+    "metadata": {"name": "probe"},
+    "spec": {"calendar": {"tick": {"interval": "1h"}}},
+}
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 
@@ -35,7 +41,7 @@ def configuration(name: str, url: str, namespace: str, **more: Any) -> dict[str,
     """That of deploy/kubernetes, but by URL, for one namespace alone, and where a failure is not passed over."""
     body: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())
     (one,) = body["webhooks"]
-    one |= {"clientConfig": {"url": f"{url}/admission"}, "failurePolicy": "Fail", **more}
+    one |= {"clientConfig": {"url": f"{url}/admission"}, "failurePolicy": "Fail", "timeoutSeconds": 30, **more}
     one["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     return {**body, "metadata": {"name": name}}
 
@@ -114,7 +120,11 @@ async def reviewed(
                 made = Admission(wanted, _vault(server, data, secret), opened(server), SystemClock())
                 await group.start(made.run)
                 await until(lambda: made.waiting_for is None)
-                yield World(api, space, name, made)
+                world = World(api, space, name, made)
+                # The API server hears of the configuration, and of whom to trust, a moment after it was written.
+                await until(lambda: world.put(PROBE, query="?dryRun=All").made, "the API server asks the webhook")
+                made.door.asked = made.door.refused = 0
+                yield world
                 group.cancel_scope.cancel()
     finally:
         api.ask("DELETE", f"{WEBHOOKS}/{name}")

@@ -19,6 +19,7 @@ from tests.servers.launch import wait_until
 
 CRDS = Path(__file__).parents[2] / "deploy" / "kubernetes" / "crds"
 APPLY = "application/apply-patch+yaml"
+START_S = 180.0
 PLURALS = {
     "EventSource": "eventsources",
     "Sensor": "sensors",
@@ -138,13 +139,20 @@ def namespace(api: KubeApi, stem: str = "op") -> Generator[Objects]:
         api.ask("DELETE", f"/api/v1/namespaces/{name}")
 
 
+class Patient(Platform):
+    """Many such tests start a platform at once, beside API servers: that takes its time."""
+
+    def await_ready(self, timeout_s: float = START_S) -> None:
+        super().await_ready(timeout_s)
+
+
 def platform(place: Path, kubeconfig: str, *options: str, **variables: str) -> Platform:
     """A platform that takes its manifests from the server."""
     place.mkdir(parents=True, exist_ok=True)
     file = place / "kubeconfig"
     file.write_text(kubeconfig)
     environment = {"RETRAIN_KUBERNETES_KUBECONFIG": str(file), "KUBECONFIG": "", **variables}
-    return Platform(place, environment=environment, options=["--kubernetes", *options])
+    return Patient(place, environment=environment, options=["--kubernetes", *options])
 
 
 def parts(running: Platform) -> dict[str, dict[str, Any]]:

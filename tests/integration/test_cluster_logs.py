@@ -138,7 +138,7 @@ def counting(count: int, pause: float) -> str:
 
 
 async def test_lines_of_pods_that_come_and_go_are_followed_through_cuts(cluster: ClusterServer, tmp_path: Path) -> None:
-    """The connection is cut three times a second while five pods speak, the last of which begins when the others end."""
+    """The connection is cut three times a second while five pods speak, the last of them after the others."""
     async with world(cluster, tmp_path) as found, through_a_proxy(found) as (way, connection):
         steps = ["a", "b", "c", "d"]
         run = await found.begin(*steps, "z")

@@ -6,9 +6,7 @@ Measured by the API server's own audit log, on a server with Argo's controller a
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -186,9 +184,10 @@ def _acts(world: RightsWorld, platform: Platform, run: str, other: str) -> Itera
         return world.said_on("door")
 
     def reload() -> str:
-        os.kill(platform.pid, signal.SIGHUP)
-        return ""
+        return str(platform.send("POST", "/api/v1/reload", {}))
 
+    yield Right("", "events", "create"), change
+    yield Right("", "events", "patch"), change
     yield Right("", "pods/log", "get"), ask("GET", "/logs")
     yield Right("", "pods", "get"), ask("GET", "/logs")
     yield Right("argoproj.io", "workflows", "create"), fire
@@ -197,8 +196,6 @@ def _acts(world: RightsWorld, platform: Platform, run: str, other: str) -> Itera
     platform.wait(lambda: {run, other} <= {*_phases(platform, "Failed", least=2)}, "their end")
     yield Right("", "pods", "delete"), ask("POST", "/retry")
     yield Right("argoproj.io", "workflows", "delete"), ask("POST", "/delete", other)
-    yield Right("", "events", "create"), change
-    yield Right("", "events", "patch"), change
     yield Right("", "secrets", "get"), reload
     yield Right("", "configmaps", "get"), reload
     for resource in (("", "services"), (SLICES, "endpointslices")):
@@ -250,6 +247,9 @@ def _work(world: RightsWorld, platform: Platform) -> None:
     platform.wait(lambda: _phases(platform, "Failed", least=2), "their end")
     platform.command("runs", "retry", first)
     platform.command("runs", "delete", second)
+    # Said again and again, an Event is counted instead of repeated.
+    ports = count(12001)
+    platform.wait(lambda: (Right("", "events", "patch"), True) in _changed(world, next(ports)), "an Event is counted")
     # Another port: the Service is changed. None: it goes.
     world.apply(DOOR.replace("targetPort: $PORT", "targetPort: 12999"))
     wait_until(lambda: world.ports() == [12999], "the Service is changed, and where it leads")
@@ -260,6 +260,13 @@ def _work(world: RightsWorld, platform: Platform) -> None:
 def _logs(world: RightsWorld, platform: Platform, run: str) -> set[tuple[Right, bool]]:
     """What was asked for up to now, after somebody has wanted a log; without a kubelet there is none to be had."""
     platform.send("GET", f"/api/v1/runs/{run}/logs")
+    return set(world.asked())
+
+
+def _changed(world: RightsWorld, port: int) -> set[tuple[Right, bool]]:
+    """What was asked for up to now, after the EventSource was changed."""
+    world.apply(DOOR.replace("targetPort: $PORT", f"targetPort: {port}"))
+    time.sleep(PAUSE_S)
     return set(world.asked())
 
 

@@ -14,7 +14,7 @@ from tests.integration.operator_world import Objects, install, namespace, parts,
 from tests.servers.kube_server import KubeApi
 from tests.servers.launch import free_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SOURCE = """\
 apiVersion: argoproj.io/v1alpha1
@@ -296,4 +296,9 @@ def test_a_config_map_that_comes_later_is_waited_for(running: Platform, space: O
         '\'{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "note-"}}\'}}'
     )
     running.post("/api/v1/reload")
+    active(running, space, "train")
+
+    running.kill()
+    running.start()
+    assert [one["name"] for one in running.items("sensors")] == ["train"], "it runs from the start"
     active(running, space, "train")

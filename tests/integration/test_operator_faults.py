@@ -16,7 +16,7 @@ from tests.servers.kube_proxy import proxied, spoil
 from tests.servers.kube_server import KubeApi
 from tests.servers.launch import free_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 WATCHES = ("eventbus.argoproj.io", "eventsources.argoproj.io", "sensors.argoproj.io", "sensors.retrain.dev")
 

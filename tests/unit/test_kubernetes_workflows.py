@@ -95,3 +95,16 @@ def test_a_namespace_leads_nowhere_else() -> None:
     assert path_to("a/b", "c?d") == "/apis/argoproj.io/v1alpha1/namespaces/a%2Fb/workflows/c%3Fd"
     with pytest.raises(ConfigError):
         path_to("..", "x")
+
+
+@pytest.mark.parametrize("event", ["default/order/order-1", "é", "x" * 64, "-a", "a\n"])
+def test_what_cannot_be_a_label_is_an_annotation(event: str) -> None:
+    made = to_object({"metadata": {"annotations": {"a": "b"}}}, "n", "ml", {EVENT: event, "retrain.dev/run": "r-1"})
+
+    assert made["metadata"]["annotations"] == {"a": "b", EVENT: event}
+    assert made["metadata"]["labels"] == {MANAGED_BY: "retrain", "retrain.dev/run": "r-1"}
+
+
+@pytest.mark.parametrize("event", ["", "a", "order-0001", "A.b_c-9", "x" * 63])
+def test_what_can_be_a_label_is_one(event: str) -> None:
+    assert to_object({}, "n", "ml", {EVENT: event})["metadata"]["labels"][EVENT] == event

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.kubernetes.kinds.port import ENDED, Kind, Object, Phase, Reading
 from pipelines.kubernetes.reading import unpacked
 from retrain.errors import Permanent
-from retrain.events import parse_time
+from retrain.events import JsonValue, parse_time
 
 OVER = frozenset(("Succeeded", "Failed", "Error", "Skipped", "Omitted"))
 """Phases of a step that is done."""
@@ -24,7 +24,7 @@ def read(workflow: Object) -> Reading:
         message=str(status.get("message") or ""),
         started=moment(status.get("startedAt")),
         finished=moment(status.get("finishedAt")),
-        outputs=status.get("outputs"),
+        outputs=_outputs(status, nodes or {}, workflow),
         nodes=nodes,
         pods=_pods(nodes or {}),
         resources=_resources(status, nodes or {}),
@@ -47,6 +47,18 @@ def moment(text: object) -> datetime | None:
         return parse_time(text) if isinstance(text, str) else None
     except ValueError:
         return None
+
+
+def _outputs(status: Mapping[str, Any], nodes: Mapping[str, Any], workflow: Object) -> JsonValue:
+    """Its global outputs, which Argo keeps in the status, and those of its entrypoint, which it leaves at the node."""
+    root: Mapping[str, Any] = nodes.get(str((workflow.get("metadata") or {}).get("name"))) or {}
+    own: Mapping[str, Any] = root.get("outputs") or {}
+    found: dict[str, Any] = {**own, **(status.get("outputs") or {})}
+    for kind in ("parameters", "artifacts"):
+        said = [*(own.get(kind) or ()), *((status.get("outputs") or {}).get(kind) or ())]
+        if said:
+            found[kind] = list({one["name"]: one for one in said}.values())
+    return found or None
 
 
 def _phase(status: Mapping[str, Any]) -> Phase:

@@ -172,11 +172,29 @@ def _lay_out(source: Path, data: Path) -> Manifest:
     for part in manifest.parts:
         if (packed := work / f"{part}.tar").is_file():
             with tarfile.open(packed) as tar:
-                tar.extractall(data, filter="tar")
+                _extract(tar, data)
     if (records := work / RECORDS).is_file():
         (data / "artifacts").mkdir(exist_ok=True)
         records.rename(data / "artifacts" / RECORDS)
     return manifest
+
+
+def _extract(tar: tarfile.TarFile, place: Path) -> None:
+    """All of it, below `place`.
+
+    Raises:
+        ConfigError: something of it would lie elsewhere.
+    """
+    if hasattr(tarfile, "tar_filter"):
+        tar.extractall(place, filter="tar")
+        return
+    # Python before 3.11.4, such as Debian 12's, does not look itself where things would lie.
+    root = place.resolve()
+    for member in tar:
+        if not (root / member.name).resolve().is_relative_to(root):
+            raise ConfigError(f"the back-up holds {member.name!r}, which would lie outside of {place}")
+        member.mode &= ~0o7022
+        tar.extract(member, place)
 
 
 def _finish(data: Path) -> None:
