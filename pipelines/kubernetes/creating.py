@@ -31,9 +31,13 @@ class Creator:
     def __init__(self, store: Store, cluster: OpenCluster, namespace: Callable[[], Awaitable[str]]) -> None:
         self._store = store
         self._cluster = cluster
-        self.namespace = namespace
+        self._namespace = namespace
         self._room = anyio.CapacityLimiter(AT_ONCE)
         self._installed = Installed()
+
+    async def namespace(self) -> str:
+        """Where those go that do not say it."""
+        return await self._namespace()
 
     async def create(
         self, run_id: str, manifest: Mapping[str, Any], labels: Mapping[str, str]

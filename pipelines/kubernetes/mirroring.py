@@ -154,6 +154,7 @@ def _after(row: RunRow, seen: Sighting, reading: Reading, *, again: bool) -> Run
         object_["gone"] = (reading.finished or row.created).isoformat()
     return replace(
         row,
+        namespace=str(seen.metadata.get("namespace") or row.namespace),
         phase=reading.phase,
         message=reading.message,
         started=reading.started or row.started,

@@ -96,7 +96,13 @@ def reflect(connection: Connection, run_id: str, values: Mapping[str, Any]) -> N
 
 
 def place_object(connection: Connection, run_id: str, found: Mapping[str, Any]) -> bool:
-    """The object of a run is on the cluster now, as `RunRow.object` keeps it; False if the run is over by now."""
+    """The object of a run is on the cluster now, as `RunRow.object` keeps it; False if the run was ended without it.
+
+    A watch may have told of it before: then what it told stays.
+    """
     namespace = found["metadata"]["namespace"]
     mine = (runs.c.id == run_id, runs.c.object.is_(None), runs.c.phase.in_(OPEN))
-    return connection.execute(update(runs).where(*mine).values(object=dict(found), namespace=namespace)).rowcount == 1
+    if connection.execute(update(runs).where(*mine).values(object=dict(found), namespace=namespace)).rowcount == 1:
+        return True
+    known: Any = connection.execute(select(runs.c.object).where(runs.c.id == run_id)).scalar()
+    return known is not None and known["metadata"].get("uid") == found["metadata"].get("uid")

@@ -19,7 +19,6 @@ from pipelines.host.runner import Runner, RunnerOptions
 from pipelines.local.executor import Limits
 from pipelines.local.leaf import Surroundings, passed_on
 from retrain.clock import SystemClock
-from retrain.events import JsonValue
 from retrain.store import Store, firings, open_store, runs
 from retrain.store.firings import FiringRow
 from retrain.store.runs import RunFilter, RunRow

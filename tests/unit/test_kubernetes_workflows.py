@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.kubernetes.reading import has_ended, unpacked
-from pipelines.kubernetes.submission import check_ours, path_to, to_object
+from pipelines.kubernetes.submission import MANAGED_BY, check_ours, path_to, to_object
 from retrain.errors import ConfigError, Permanent, Refused
 
+EVENT = "retrain.dev/event"
 NODES = st.dictionaries(
     st.text(min_size=1), st.dictionaries(st.text(), st.text() | st.integers(-(2**63), 2**63 - 1) | st.booleans())
 )
