@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from pipelines.host import control
 from pipelines.host.control import ResubmitOptions, Verb
 from pipelines.host.queue import ENGINE, RunRequest, submit
-from pipelines.kubernetes.policy import check
+from pipelines.kubernetes.policy import Written, check
+from pipelines.local.foreground import with_parameters
 from retrain.errors import ConfigError, NotFound, Permanent, Refused
 from retrain.events import JsonValue
 from retrain.store import runs
@@ -87,7 +88,7 @@ class ArgoWorkflowTrigger:
         run_id = run_id_of(firing.id)
         if runs.get(connection, run_id) is None:
             run = _named(connection, wish)
-            self._check(firing, run)
+            self._check(firing, run, wish.parameters)
             prefix = (run.manifest.get("metadata") or {}).get("generateName") or f"{run.name}-"
             options = ResubmitOptions(
                 parameters=wish.parameters,
@@ -107,7 +108,7 @@ class ArgoWorkflowTrigger:
     def _ask(self, connection: Connection, wish: Wish, firing: Firing, now: datetime) -> JsonValue:
         chosen = [_named(connection, wish)] if wish.fits is None else _selected(connection, wish)
         for run in chosen:
-            self._check(firing, run)
+            self._check(firing, run, wish.retry.parameters)
             try:
                 if wish.operation == "retry":
                     control.retry(connection, run, wish.retry, now)
@@ -117,9 +118,12 @@ class ArgoWorkflowTrigger:
                 raise Permanent(str(error)) from error
         return {"asked": wish.operation, "runs": [{"id": run.id, "name": run.name} for run in chosen]}
 
-    def _check(self, firing: Firing, run: RunRow) -> None:
-        if run.engine != "local":
-            check(firing.chosen, self._tools.allow, run.namespace)
+    def _check(self, firing: Firing, run: RunRow, parameters: Mapping[str, str]) -> None:
+        """Values for the old workflow's parameters may come from an event, and may lead where it may not choose."""
+        if run.engine == "local":
+            return
+        led = Written(run.manifest).chosen(with_parameters(run.manifest, parameters)) if parameters else []
+        check([*firing.chosen, *led], self._tools.allow, run.namespace)
 
 
 def record_run(

@@ -1,4 +1,4 @@
-"""The sensors of docs/kubernetes.md that make objects, as they stand there, on a platform and a real API server."""
+"""The sensors of docs/objects.md that make objects, as they stand there, on a platform and a real API server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.servers.kube_server import KubeApi
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
-PAGE = Path(__file__).parents[2] / "docs" / "kubernetes.md"
+PAGE = Path(__file__).parents[2] / "docs" / "objects.md"
 START, END = "2026-11-22T08:00:00Z", "2026-11-22T09:00:00Z"
 MERGE = "application/merge-patch+json"
 THINGS = {

@@ -133,6 +133,23 @@ async def test_all_workflows_that_fit_a_label_selector_are_asked(desk: Desk) -> 
     assert {row.id for row in await desk.listed() if row.control == "stop"} == {"r-1", "r-3"}
 
 
+@pytest.mark.parametrize("operation", ["resubmit", "retry"])
+async def test_a_new_value_may_not_lead_a_workflow_of_the_cluster_to_more_rights(desk: Desk, operation: str) -> None:
+    body = a_workflow()
+    body["spec"] = {**SPEC, "serviceAccountName": "{{workflow.parameters.code}}"}
+
+    def of_the_cluster(connection: Connection) -> None:
+        submit(connection, RunRequest("r-1", None, body, {}, engine="argo"))
+
+    await desk.store.write(of_the_cluster)
+
+    firing = await desk.act("argoWorkflow", operation=operation, resource=NAMED, args=["-p", "code=admin"])
+
+    assert firing.state == "dead"
+    assert "an event may not choose spec.serviceAccountName = 'admin' (rule serviceAccountName)" in (firing.error or "")
+    assert [row.id for row in await desk.listed()] == ["r-1"]
+
+
 async def test_a_failed_workflow_is_retried_and_ends_well(desk: Desk) -> None:
     await desk.submit()
     async with desk.running():
