@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain, repeat
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -29,8 +30,9 @@ from retrain.store.elsewhere import WORKFLOW, Place
 TOPIC = "runs/cluster"
 POLL_S = 1.0
 """Seconds after which the rows are looked at without a notice: other processes write them too."""
-UNHEARD_S = 15.0
-"""Seconds after which an object is looked at that nothing was ever heard of."""
+UNHEARD_S = (*[2.0] * 10, 15.0)
+"""Seconds after which an object is looked at that nothing was ever heard of; the last for ever. Soon at first: it is
+the work of a predecessor that died, whose news may have come before their rows."""
 
 log = get_logger()
 
@@ -99,9 +101,9 @@ class ClusterHost:
             log.info("cluster.watching", place=str(place), version=version)
 
     async def _look_again(self) -> None:
-        while True:
-            await anyio.sleep(UNHEARD_S)
-            before = self._ground.clock.now() - timedelta(seconds=UNHEARD_S)
+        for pause_s in chain(UNHEARD_S, repeat(UNHEARD_S[-1])):
+            await anyio.sleep(pause_s)
+            before = self._ground.clock.now() - timedelta(seconds=pause_s)
             for place in list(self._watchers):
                 try:
                     await self._receiver.keep(await self._looker.unheard(place, before))

@@ -435,7 +435,7 @@ class Platform:
             network=NetworkSettings(slack_url=services.slack_url, aws_url=services.aws_url),
             engine=self._start.settings.pipelines.engine,
             workflows=self._kubernetes.creator,
-            objects=KubeObjects(self._kubernetes.cluster, self._kubernetes.namespace),
+            objects=KubeObjects(self._kubernetes.chosen, self._kubernetes.namespace),
             allow=Allow(self._start.settings.kubernetes.allow),
             space_of=self._space_of,
         )

@@ -41,8 +41,7 @@ THINGS = {
 
 
 def sensors() -> list[str]:
-    part = PAGE.read_text().partition("## Any object\n")[2].partition("\n## ")[0]
-    return re.findall(r"```yaml\n(.*?)```", part, re.DOTALL)
+    return re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def examine(data: Path, environment: Mapping[str, str]) -> list[Check]:
         *_isolation(),
         _slots(environment),
         _disk(data),
-        _tool("kubectl", "runs on Kubernetes (engine argo)", ["version", "--client"]),
+        _tool("kubectl", "looking at a cluster yourself: Retrain asks it without", ["version", "--client"]),
         _tool("docker", "tests that start servers in containers", ["info", "--format", "engine {{.ServerVersion}}"]),
         _variables(environment),
     ]

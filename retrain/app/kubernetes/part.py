@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -18,6 +19,9 @@ from retrain.errors import ConfigError
 from retrain.kube import Cluster, cluster
 from retrain.store import Store
 from retrain.store.runs import Engine
+
+POD = "KUBERNETES_SERVICE_HOST"
+"""Set in every pod of a cluster."""
 
 
 class Kubernetes:
@@ -44,6 +48,21 @@ class Kubernetes:
                 text = await anyio.to_thread.run_sync(self._kubeconfig)
                 self._opened = await self._stack.enter_async_context(cluster(text))
             return self._opened
+
+    async def chosen(self) -> Cluster:
+        """The connection, where somebody has said that this platform works on a cluster: a kubeconfig that happens to
+        be on a machine may be that of production.
+
+        Raises:
+            ConfigError: nobody has; or as `cluster`.
+        """
+        said = self._settings.kubeconfig or self._settings.namespace or self._engine == "argo"
+        if not said and POD not in os.environ:
+            raise ConfigError(
+                "no cluster is chosen for this platform: set kubernetes.namespace (RETRAIN_KUBERNETES_NAMESPACE) or "
+                "kubernetes.kubeconfig, or pipelines.engine: argo"
+            )
+        return await self.cluster()
 
     async def namespace(self) -> str:
         """Where objects go that do not say it.
