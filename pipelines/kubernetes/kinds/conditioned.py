@@ -18,7 +18,8 @@ from typing import Any, cast
 
 from pipelines.agents.conditions import check, compile_condition
 from pipelines.agents.kubepath import compile_kubepath
-from pipelines.kubernetes.kinds.port import Change, Kind, Object, Reading, Remove
+from pipelines.kubernetes.kinds.controls import by_removal
+from pipelines.kubernetes.kinds.port import Kind, Object, Reading
 from pipelines.kubernetes.kinds.status import (
     LONGEST,
     items,
@@ -56,7 +57,7 @@ def has_conditions(found: Object) -> bool:
 def conditioned(api_version: str, kind: str) -> Kind:
     """The kind of an object that says itself when it ends."""
     group, _, version = api_version.rpartition("/")
-    return Kind(group, version, kind, "", read, controls={"stop": _remove, "terminate": _remove})
+    return Kind(group, version, kind, "", read, controls=by_removal())
 
 
 def read(found: Object) -> Reading:
@@ -114,7 +115,3 @@ def outputs_said(text: str) -> Mapping[str, str]:
     if not isinstance(said, dict):
         return {}
     return {name: path for name, path in cast("dict[str, Any]", said).items() if isinstance(path, str)}
-
-
-def _remove(_found: Object) -> Change:
-    return Remove()

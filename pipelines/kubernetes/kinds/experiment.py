@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.kubernetes.kinds.port import Change, Kind, Object, Phase, Reading, Remove
+from pipelines.kubernetes.kinds.controls import by_removal
+from pipelines.kubernetes.kinds.port import Kind, Object, Phase, Reading
 from pipelines.kubernetes.kinds.status import (
     Part,
     count,
@@ -102,13 +103,8 @@ def _strategies(found: Object) -> dict[str, str]:
     return default | {name: value for name, value in said.items() if value in STRATEGIES}
 
 
-def stop(_found: Object) -> Change:
-    """Katib has no way to end one with its record kept."""
-    return Remove()
-
-
 def pods_of(found: Object) -> str:
     return f"katib.kubeflow.org/experiment={metadata_of(found).get('name')}"
 
 
-KIND = Kind("kubeflow.org", "v1beta1", "Experiment", "experiments", read, pods_of, {"stop": stop, "terminate": stop})
+KIND = Kind("kubeflow.org", "v1beta1", "Experiment", "experiments", read, pods_of, by_removal())

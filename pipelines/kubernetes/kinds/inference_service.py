@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.kubernetes.kinds.port import Change, Kind, Object, Phase, Reading, Remove
+from pipelines.kubernetes.kinds.controls import by_removal
+from pipelines.kubernetes.kinds.port import Kind, Object, Phase, Reading
 from pipelines.kubernetes.kinds.status import (
     Part,
     failing,
@@ -59,10 +60,6 @@ def _whole(found: Object) -> Reading:
     return Reading("Running", waits.text if waits else "", made)
 
 
-def stop(_found: Object) -> Change:
-    return Remove()
-
-
 def pods_of(found: Object) -> str:
     return f"serving.kserve.io/inferenceservice={metadata_of(found).get('name')}"
 
@@ -74,5 +71,5 @@ KIND = Kind(
     "inferenceservices",
     read,
     pods_of,
-    {"stop": stop, "terminate": stop},
+    by_removal(),
 )

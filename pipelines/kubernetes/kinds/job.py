@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipelines.kubernetes.kinds.asked import Amounts, of_pods, used
-from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Reading, Remove
+from pipelines.kubernetes.kinds.controls import by_deadline, by_suspend
+from pipelines.kubernetes.kinds.port import Kind, Object, Reading
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
     count,
@@ -53,20 +54,6 @@ def _asked(found: Object) -> Amounts:
     return of_pods(spec.get("template"), min(at_once, in_all) if in_all else at_once)
 
 
-def stop(found: Object) -> Change:
-    """End it as Failed, its record kept, by a deadline that has passed; one that has not begun has none to pass."""
-    begun = time_of(status_of(found).get("startTime")) is not None
-    return Merge({"spec": {"activeDeadlineSeconds": 1}}) if begun else Remove()
-
-
-def suspend(_found: Object) -> Change:
-    return Merge({"spec": {"suspend": True}})
-
-
-def resume(_found: Object) -> Change:
-    return Merge({"spec": {"suspend": False}})
-
-
 def pods_of(found: Object) -> str:
     return f"batch.kubernetes.io/job-name={metadata_of(found).get('name')}"
 
@@ -78,5 +65,5 @@ KIND = Kind(
     "jobs",
     read,
     pods_of,
-    {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume},
+    {**by_deadline(), **by_suspend()},
 )

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.kubernetes.kinds.asked import Amounts, of_pods, together, used
-from pipelines.kubernetes.kinds.port import Change, Control, Kind, Merge, Object, Reading, Remove, Verb
+from pipelines.kubernetes.kinds.controls import Controls, by_deadline, by_suspend
+from pipelines.kubernetes.kinds.port import Kind, Object, Reading
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
     Part,
@@ -96,26 +97,12 @@ def _pods(found: Object) -> str:
     return counted(sum(one.wanted for one in replicas) - active - ended, active, ended)
 
 
-def stop(found: Object) -> Change:
-    """End it as Failed, its record kept, by a deadline that has passed; one that has not begun has none to pass."""
-    begun = time_of(status_of(found).get("startTime")) is not None
-    return Merge({"spec": {"runPolicy": {"activeDeadlineSeconds": 1}}}) if begun else Remove()
-
-
-def suspend(_found: Object) -> Change:
-    return Merge({"spec": {"runPolicy": {"suspend": True}}})
-
-
-def resume(_found: Object) -> Change:
-    return Merge({"spec": {"runPolicy": {"suspend": False}}})
-
-
 def pods_of(found: Object) -> str:
     return f"training.kubeflow.org/job-name={metadata_of(found).get('name')}"
 
 
 def _kind(kind: str, plural: str) -> Kind:
-    controls: dict[Verb, Control] = {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume}
+    controls: Controls = {**by_deadline("runPolicy"), **by_suspend("runPolicy")}
     return Kind("kubeflow.org", "v1", kind, plural, read, pods_of, controls)
 
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.kubernetes.kinds.asked import Amounts, of_pods, together, used
-from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Phase, Reading, Remove
+from pipelines.kubernetes.kinds.controls import by_deadline, by_suspend
+from pipelines.kubernetes.kinds.port import Kind, Object, Phase, Reading
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
     count,
@@ -79,20 +80,6 @@ def _reason(found: Object, job: str) -> str:
     return ": ".join(part for part in said if part) or f"Ray says {job}"
 
 
-def stop(found: Object) -> Change:
-    """End it as Failed, its record kept, by a deadline that has passed; one that has not begun has none to pass."""
-    begun = time_of(status_of(found).get("startTime")) is not None
-    return Merge({"spec": {"activeDeadlineSeconds": 1}}) if begun else Remove()
-
-
-def suspend(_found: Object) -> Change:
-    return Merge({"spec": {"suspend": True}})
-
-
-def resume(_found: Object) -> Change:
-    return Merge({"spec": {"suspend": False}})
-
-
 def pods_of(found: Object) -> str:
     cluster = word(status_of(found).get("rayClusterName"))
     return f"ray.io/cluster={cluster}" if cluster else f"batch.kubernetes.io/job-name={metadata_of(found).get('name')}"
@@ -105,5 +92,5 @@ KIND = Kind(
     "rayjobs",
     read,
     pods_of,
-    {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume},
+    {**by_deadline(), **by_suspend()},
 )

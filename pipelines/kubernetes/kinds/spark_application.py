@@ -8,7 +8,8 @@ Source: api/v1beta2/sparkapplication_types.go and the controller of kubeflow/spa
 
 from __future__ import annotations
 
-from pipelines.kubernetes.kinds.port import Change, Kind, Merge, Object, Phase, Reading, Remove
+from pipelines.kubernetes.kinds.controls import by_removal, by_suspend
+from pipelines.kubernetes.kinds.port import Kind, Object, Phase, Reading
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
     Part,
@@ -66,19 +67,6 @@ def _whole(found: Object) -> Reading:
     return Reading(phase, ": ".join(part for part in (message, error) if part), started, finished)
 
 
-def stop(_found: Object) -> Change:
-    """The operator has no way to end one with its record kept."""
-    return Remove()
-
-
-def suspend(_found: Object) -> Change:
-    return Merge({"spec": {"suspend": True}})
-
-
-def resume(_found: Object) -> Change:
-    return Merge({"spec": {"suspend": False}})
-
-
 def pods_of(found: Object) -> str:
     return f"sparkoperator.k8s.io/app-name={metadata_of(found).get('name')}"
 
@@ -90,5 +78,5 @@ KIND = Kind(
     "sparkapplications",
     read,
     pods_of,
-    {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume},
+    {**by_removal(), **by_suspend()},
 )

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.kubernetes.kinds.asked import Amounts, of_container, used
-from pipelines.kubernetes.kinds.port import NOTHING, Change, Kind, Merge, Object, Reading, Remove
+from pipelines.kubernetes.kinds.controls import by_removal, by_suspend
+from pipelines.kubernetes.kinds.port import NOTHING, Kind, Object, Reading
 from pipelines.kubernetes.kinds.status import (
     SUSPENDED,
     Part,
@@ -81,19 +82,6 @@ def _part(job: Mapping[str, Any], asked: Amounts) -> Part:
     return Part(word(job.get("name")), phase_of_pods(active, succeeded, failed), used=asked)
 
 
-def stop(_found: Object) -> Change:
-    """Its deadline cannot be changed: it can only be deleted."""
-    return Remove()
-
-
-def suspend(_found: Object) -> Change:
-    return Merge({"spec": {"suspend": True}})
-
-
-def resume(_found: Object) -> Change:
-    return Merge({"spec": {"suspend": False}})
-
-
 def pods_of(found: Object) -> str:
     return f"jobset.sigs.k8s.io/jobset-name={metadata_of(found).get('name')}"
 
@@ -105,5 +93,5 @@ KIND = Kind(
     "trainjobs",
     read,
     pods_of,
-    {"stop": stop, "terminate": stop, "suspend": suspend, "resume": resume},
+    {**by_removal(), **by_suspend()},
 )
