@@ -113,7 +113,7 @@ def test_watches_that_are_cut_every_two_seconds_lose_nothing(world: ClusterWorld
         hold(world, SOME)
 
     # Who is cut goes on where it was. A list is made once, by whoever has watched nothing yet.
-    assert world.proxy.seen["list"] <= 1
+    assert world.proxy.seen["list workflows"] <= 1
 
 
 @pytest.mark.parametrize("trouble", size(("429 with a pause", "500", "answers lost", "all of it"), tuple(TROUBLES)))

@@ -119,7 +119,7 @@ class KubeProxy:
     async def handle(self, session: aiohttp.ClientSession, request: web.BaseRequest) -> web.StreamResponse:
         """One request, to its end."""
         verb = _verb(request)
-        self.seen[verb] += 1
+        self.seen.update((verb, f"{verb} {request.path.rpartition('/')[2]}"))
         body = await request.read()
         spoils = [one for one in self.spoils if self._befalls(one, verb, request.path)]
         for spoil in spoils:
@@ -228,6 +228,8 @@ def _verb(request: web.BaseRequest) -> str:
     if request.method == "GET":
         if request.query.get("watch") in {"true", "1"}:
             return "watch"
+        if request.query.get("limit") == "1":
+            return "look"  # to what version the server has come
         return "list" if "limit" in request.query or "resourceVersion" in request.query else "get"
     return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}.get(request.method, "other")
 

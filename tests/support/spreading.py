@@ -20,6 +20,7 @@ SLOW_TO_START = (
 
 _SHARED = re.compile(rf"""scope="module"|\b(?:{"|".join(SLOW_TO_START)}): [A-Z]""")  # as a parameter's annotation
 _NETWORKED = re.compile(r"""\b(?:argo_cluster|argocd|cluster|flux|docker): [A-Z]|page_browser import|docker_engine""")
+_LAB = re.compile(r"\bkube_lab\b")
 _KIND = re.compile(r"\[(\w+)")
 _SMALL = "tests/unit/"
 
@@ -40,6 +41,8 @@ def group_of(root: Path, nodeid: str) -> str:
     if _has(root / file, _NETWORKED):
         # Clusters and containers make network interfaces, and a browser drops what it loads when one comes or goes.
         return "network"
+    if _has(root / file, _LAB):
+        return "lab"  # an API server, its etcd and a controller: one of each is enough for two cores
     kind = _KIND.search(nodeid) if file.startswith("tests/contract/test_sources") else None
     if kind is not None:
         return f"{file}[{kind[1]}]"
