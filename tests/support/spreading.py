@@ -13,7 +13,7 @@ from pathlib import Path
 from xdist.scheduler import LoadScopeScheduling
 
 SLOW_TO_START = (
-    *("argo_cluster", "argocd", "azurite", "cluster", "flux", "gcs_and_pubsub", "gitea_server", "kafka", "kube_api"),
+    *("argo_cluster", "argocd", "azurite", "cluster", "flux", "gcs_and_pubsub", "gitea_server", "kafka"),
     *("minio_server", "mlflow_server", "moto_server", "pubsub_emulator", "rabbitmq"),
 )
 """Servers, by their fixtures in tests/servers/fixtures.py. Each worker that asks for one starts its own."""
@@ -21,6 +21,7 @@ SLOW_TO_START = (
 _SHARED = re.compile(rf"""scope="module"|\b(?:{"|".join(SLOW_TO_START)}): [A-Z]""")  # as a parameter's annotation
 _NETWORKED = re.compile(r"""\b(?:argo_cluster|argocd|cluster|flux|docker): [A-Z]|page_browser import|docker_engine""")
 _LAB = re.compile(r"\bkube_lab\b")
+_API = re.compile(r"\bkube_api: [A-Z]")
 _KIND = re.compile(r"\[(\w+)")
 _SMALL = "tests/unit/"
 
@@ -43,6 +44,8 @@ def group_of(root: Path, nodeid: str) -> str:
         return "network"
     if _has(root / file, _LAB):
         return "lab"  # an API server, its etcd and a controller: one of each is enough for two cores
+    if _has(root / file, _API):
+        return "api"  # the same
     kind = _KIND.search(nodeid) if file.startswith("tests/contract/test_sources") else None
     if kind is not None:
         return f"{file}[{kind[1]}]"
