@@ -67,7 +67,13 @@ def told(row: RunRow, moment: Moment, tale: Tale, spec: Mapping[str, Any], cause
         time=tale.started if moment == "started" else tale.finished,
         datacontenttype="application/json",
         data={
-            "run": {"id": row.id, "name": row.name, "workflow": row.workflow, "labels": dict(row.labels)},
+            "run": {
+                "id": row.id,
+                "name": row.name,
+                "namespace": row.namespace,
+                "workflow": row.workflow,
+                "labels": dict(row.labels),
+            },
             "phase": tale.phase,
             "message": tale.message,
             "outputs": {"parameters": dict(tale.outputs)},
