@@ -328,6 +328,7 @@ class Platform:
         """Start what works from the store alone, downstream first."""
         roles = self._start.roles
         await self._take_back()
+        await parts.start("connection to the cluster", self._kubernetes.hold)
         await parts.start("traces", self._tracing.run)
         await parts.start("ages", self._ages.run)
         await parts.start("measures", self._measures.run)

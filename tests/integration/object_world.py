@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,8 +136,9 @@ async def world(server: KubeApi, path: Path, /, *, follow: bool = False, **more:
     kubeconfig = path / "kubeconfig"
     kubeconfig.write_text(server.kubeconfig(**more))
     settings = KubernetesGroup(kubeconfig=kubeconfig, namespace=space)
-    async with open_store(path / "store.db") as store:
+    async with AsyncExitStack() as closing, open_store(path / "store.db") as store:
         there = Kubernetes(settings, "local", store, clock)
+        closing.push_async_callback(there.aclose)
         tools = Tools(clock=clock, objects=KubeObjects(there.cluster, there.namespace))
         dispatcher = Dispatcher(store, "me", {"k8s": open_k8s}, tools=tools)
         async with anyio.create_task_group() as group:

@@ -51,8 +51,11 @@ async def test_a_kubeconfig_in_reach_is_no_order_to_act_there(kubeconfig: Path, 
 async def test_who_says_so_acts_there(
     kubeconfig: Path, tmp_path: Path, settings: dict[str, Any], engine: Engine
 ) -> None:
-    given = {**settings, **({"kubeconfig": kubeconfig} if "kubeconfig" in settings else {})}
+    given: dict[str, Any] = {**settings, **({"kubeconfig": kubeconfig} if "kubeconfig" in settings else {})}
     async with open_store(tmp_path / "store.db") as store:
         kubernetes = Kubernetes(KubernetesGroup(**given), engine, store, SystemClock())
 
-        assert (await kubernetes.chosen()).namespace == "live"
+        try:
+            assert (await kubernetes.chosen()).namespace == "live"
+        finally:
+            await kubernetes.aclose()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
@@ -19,6 +21,7 @@ from tests.servers.launch import free_port
 from tests.servers.program import Program, cache, running
 
 TOKEN = "test-token-of-the-administrator"
+BUSY_TRIES = 20
 
 
 @dataclass
@@ -58,14 +61,32 @@ class KubeApi(Program):
         return json.loads(self.text(path, method, body, kind))
 
     def text(self, path: str, method: str = "GET", body: Any = None, kind: str = "application/json") -> str:
-        """One request; the answer as it is. Raises HTTPError."""
+        """One request; the answer as it is. A server that says it is busy (a kind is just being made) is asked again.
+
+        Raises HTTPError.
+        """
+        for _ in range(BUSY_TRIES):
+            try:
+                return self._asked(path, method, body, kind)
+            except urllib.error.HTTPError as error:
+                if error.code != 429:
+                    raise
+                time.sleep(1)
+        return self._asked(path, method, body, kind)
+
+    def _asked(self, path: str, method: str, body: Any, kind: str) -> str:
         request = urllib.request.Request(f"https://{self.address}{path}", method=method)
         request.add_header("Authorization", f"Bearer {TOKEN}")
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", kind)
-        with urllib.request.urlopen(request, timeout=30, context=self.context()) as answer:
-            return answer.read().decode()
+        try:
+            with urllib.request.urlopen(request, timeout=30, context=self.context()) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:  # its connection stays open otherwise, for as long as somebody has the error
+                said = io.BytesIO(error.read())
+            raise urllib.error.HTTPError(error.url, error.code, error.msg, error.headers, said) from None
 
     def context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=self.authority.cert)

@@ -74,11 +74,21 @@ class Kubernetes:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow the runs on the cluster until cancelled; nothing is asked of one as long as there are none."""
+        await self._host.run(task_status=task_status)
+
+    async def hold(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Close the connection when all others have stopped: the part that is started first."""
+        task_status.started()
         try:
-            await self._host.run(task_status=task_status)
+            await anyio.sleep_forever()
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._stack.aclose()
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection, if it was opened: nobody asks the cluster any more."""
+        with anyio.CancelScope(shield=True):
+            await self._stack.aclose()
+        self._opened = None
 
     def states(self) -> list[PartState]:
         """For `/readyz`; nothing where no cluster is used."""
