@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,10 +47,15 @@ class Reader:
         return done.stdout
 
     @contextmanager
-    def leaves_running(self, line: str) -> Iterator[subprocess.Popen[str]]:
+    def leaves_running(self, line: str) -> Generator[subprocess.Popen[str]]:
         """Start a command that stays in the foreground of another terminal; it must end well on Ctrl-C."""
         with subprocess.Popen(
-            ["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True
+            ["bash", "-c", f"exec {line}"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where the tests run behind an &
         ) as process:
             try:
                 yield process

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from tests.e2e.platform_driver import Platform
-from tests.servers.kube_server import TOKEN, KubeApi
+from tests.servers.kube_server import KubeApi
 from tests.servers.launch import wait_until
 
 CRDS = Path(__file__).parents[2] / "deploy" / "kubernetes" / "crds"
@@ -64,11 +64,8 @@ def ask(api: KubeApi, method: str, path: str, body: Any = None, kind: str = "app
 
 def columns(api: KubeApi, path: str) -> list[str]:
     """What `kubectl get` shows of the objects at a path, without `-o wide`."""
-    request = urllib.request.Request(f"https://{api.address}{path}")
-    request.add_header("Authorization", f"Bearer {TOKEN}")
-    request.add_header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
-    with urllib.request.urlopen(request, timeout=30, context=api.context()) as answer:
-        return [one["name"] for one in json.load(answer)["columnDefinitions"] if one["priority"] == 0]
+    table = api.text(path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+    return [one["name"] for one in json.loads(table)["columnDefinitions"] if one["priority"] == 0]
 
 
 class Objects:

@@ -60,23 +60,26 @@ class KubeApi(Program):
         """One request; the answer's JSON. Raises HTTPError."""
         return json.loads(self.text(path, method, body, kind))
 
-    def text(self, path: str, method: str = "GET", body: Any = None, kind: str = "application/json") -> str:
+    def text(
+        self, path: str, method: str = "GET", body: Any = None, kind: str = "application/json", accept: str = "*/*"
+    ) -> str:
         """One request; the answer as it is. A server that says it is busy (a kind is just being made) is asked again.
 
         Raises HTTPError.
         """
         for _ in range(BUSY_TRIES):
             try:
-                return self._asked(path, method, body, kind)
+                return self._asked(path, method, body, kind, accept)
             except urllib.error.HTTPError as error:
                 if error.code != 429:
                     raise
                 time.sleep(1)
-        return self._asked(path, method, body, kind)
+        return self._asked(path, method, body, kind, accept)
 
-    def _asked(self, path: str, method: str, body: Any, kind: str) -> str:
+    def _asked(self, path: str, method: str, body: Any, kind: str, accept: str) -> str:
         request = urllib.request.Request(f"https://{self.address}{path}", method=method)
         request.add_header("Authorization", f"Bearer {TOKEN}")
+        request.add_header("Accept", accept)
         if body is not None:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", kind)
