@@ -10,12 +10,12 @@ import random
 from collections.abc import Awaitable, Callable
 
 import anyio
-import structlog
 
 from eventsources.port import SourceContext
 from retrain.errors import RetrainError
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 FIRST_S, LAST_S = 0.5, 30.0
 """Seconds between two attempts: at first, and at most."""

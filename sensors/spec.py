@@ -11,11 +11,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from pipelines.host.queue import ENGINE
+from pipelines.engines import ENGINE, ENGINES
 from retrain.events import JsonValue
 from retrain.manifests import Problem
 from retrain.manifests.argo import ObjectMeta, Shape
-from sensors.actions.engine import ENGINES
 from sensors.checks.sensor import Scope, check_dependencies, check_triggers
 from sensors.dependency_spec import Dependency
 from sensors.trigger_spec import Trigger

@@ -9,9 +9,10 @@ from typing import Any, cast
 
 from sqlalchemy import Connection
 
+from pipelines.engines import ENGINE
 from pipelines.host import control
 from pipelines.host.control import ResubmitOptions, Verb
-from pipelines.host.queue import ENGINE, RunRequest, submit
+from pipelines.host.queue import RunRequest, submit
 from pipelines.kubernetes.policy import Written, check
 from pipelines.local.foreground import with_parameters
 from retrain.errors import ConfigError, NotFound, Permanent, Refused

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from pipelines.host.queue import ENGINE, engine_of
+from pipelines.engines import ENGINE, engine_of
 from pipelines.kubernetes.policy import check
 from retrain.errors import ConfigError, Permanent
 from retrain.events import JsonValue

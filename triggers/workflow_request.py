@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
-from pipelines.host.queue import ENGINE
+from pipelines.engines import ENGINE
 from retrain.errors import Permanent
 from retrain.events import JsonValue
 from triggers import argo_flags, workflow_wish

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-import structlog
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 KEPT = 1000
 """Endpoints and statuses whose last time is remembered."""

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources.fields import MAX_PAYLOAD, Path, WebhookContext, check_secret, only_ours
@@ -25,12 +24,13 @@ from eventsources.port import SourceContext
 from eventsources.trying import FIRST_S, LAST_S, keep_trying
 from retrain.errors import ConfigError, NotFound, Permanent, RetrainError, Transient
 from retrain.events import Event
+from retrain.log import get_logger
 from retrain.manifests import Problem
 from retrain.manifests.argo import KeySelector
 from retrain.serving import Headers
 from retrain.telemetry.ids import of_headers
 
-log = structlog.get_logger()
+log = get_logger()
 
 METHODS = ("GET", "POST", "PUT")
 RENEW_S = 60.0

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
-import structlog
 
 from eventsources.port import SourceContext
 from retrain.errors import RetrainError
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 CHECK_S = 60.0
 RETRY_S, RETRY_MAX_S = 2.0, 60.0

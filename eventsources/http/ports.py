@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
-import structlog
 from anyio.abc import TaskGroup
 
 from eventsources.host.settings import SourceSettings
 from eventsources.http.door import WebhookApp
 from retrain.errors import ConfigError
+from retrain.log import get_logger
 from retrain.serving import Server, bind
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Identity(Protocol):

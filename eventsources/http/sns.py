@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 from pydantic import Field
 
@@ -24,10 +23,11 @@ from eventsources.http.sns_signature import Certificates, check_signature
 from eventsources.port import SourceContext, SourceState
 from retrain.errors import RetrainError
 from retrain.events import JsonValue, parse_time
+from retrain.log import get_logger
 from retrain.manifests import Problem
 from retrain.manifests.argo import KeySelector, Shape
 
-log = structlog.get_logger()
+log = get_logger()
 
 RETRY_S, RETRY_MAX_S = 2.0, 60.0
 

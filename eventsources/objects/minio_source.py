@@ -14,7 +14,6 @@ from contextlib import suppress
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
-import structlog
 from anyio.abc import ObjectReceiveStream, ObjectSendStream, TaskStatus
 
 from eventsources import daemon
@@ -30,9 +29,10 @@ from eventsources.port import SourceContext, SourceState
 from eventsources.trying import LAST_S
 from retrain.errors import Transient
 from retrain.events import JsonValue
+from retrain.log import get_logger
 from retrain.manifests.argo import Shape
 
-log = structlog.get_logger()
+log = get_logger()
 
 RELISTEN_S = LAST_S
 """Seconds until a server whose stream was silent is asked for one again."""

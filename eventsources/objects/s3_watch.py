@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Protocol
 
 import anyio
-import structlog
 
 from eventsources import daemon
 from eventsources.objects.s3_keys import GONE, PAGE, Inventory, Removal, Skipped
@@ -35,8 +34,9 @@ from eventsources.objects.sets_watch import SetWatch
 from eventsources.port import SourceContext
 from retrain.errors import Transient
 from retrain.events import MAX_ATTRIBUTE, OBJECT, Event, EventKey, JsonValue
+from retrain.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 UNHEARD_S = 2.0
 """Seconds between two listings while no notifications come; more where a listing takes long, see `_pause`."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources import daemon
@@ -19,12 +18,13 @@ from eventsources.tls import client_context
 from eventsources.trying import keep_trying
 from retrain.errors import Permanent
 from retrain.events import Event, JsonValue
+from retrain.log import get_logger
 from retrain.manifests.argo import Shape
 
 if TYPE_CHECKING:
     from eventsources.queues.kafka_client import Cluster, Consumer, Plan, Polled
 
-log = structlog.get_logger()
+log = get_logger()
 
 PROBE_S = 10.0
 """Seconds of silence after which the brokers are asked whether they are still there."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources.duration import seconds
@@ -20,12 +19,13 @@ from eventsources.tls import client_context
 from eventsources.trying import keep_trying
 from retrain.errors import Permanent
 from retrain.events import Event
+from retrain.log import get_logger
 from retrain.manifests.argo import Shape
 
 if TYPE_CHECKING:
     from eventsources.queues.mqtt_client import Broker, Subscription
 
-log = structlog.get_logger()
+log = get_logger()
 
 BATCH = 500
 EXPIRY = "168h"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources.port import SourceContext, SourceState
@@ -19,12 +18,13 @@ from eventsources.queues.nats_message import MESSAGE_ID, NatsMessage, data_of
 from eventsources.trying import keep_trying
 from retrain.errors import Permanent
 from retrain.events import Event
+from retrain.log import get_logger
 from retrain.manifests.argo import Shape
 
 if TYPE_CHECKING:
     from eventsources.queues.nats_client import Box, Link
 
-log = structlog.get_logger()
+log = get_logger()
 
 BATCH = 500
 LAST_S = 2.0

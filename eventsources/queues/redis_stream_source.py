@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources.port import SourceContext, SourceState
@@ -22,12 +21,13 @@ from eventsources.queues.redis_stream import GROUP, RedisStream
 from eventsources.trying import keep_trying
 from retrain.errors import Transient
 from retrain.events import JsonValue
+from retrain.log import get_logger
 from retrain.manifests.argo import Shape
 
 if TYPE_CHECKING:
     from eventsources.queues.redis_client import Link
 
-log = structlog.get_logger()
+log = get_logger()
 
 READ = 500
 BLOCK_S = 5.0

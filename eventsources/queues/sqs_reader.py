@@ -11,17 +11,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
-import structlog
 
 from eventsources import daemon
 from eventsources.queues.sqs_message import SqsMessage
 from eventsources.status import Status
 from retrain.errors import RetrainError
+from retrain.log import get_logger
 
 if TYPE_CHECKING:
     from eventsources.queues.sqs_client import Login, Queue
 
-log = structlog.get_logger()
+log = get_logger()
 
 Take = Callable[[Sequence[SqsMessage]], Awaitable[Sequence[SqsMessage]]]
 """Makes messages safe, in their order; gives those that are to be deleted."""

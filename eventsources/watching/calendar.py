@@ -17,7 +17,6 @@ from itertools import islice
 
 import anyio
 import anyio.to_thread
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources.duration import seconds
@@ -28,10 +27,11 @@ from eventsources.trying import keep_trying
 from eventsources.watching.ticks import Ticks, compile_ticks, compile_zone, excluded_days
 from retrain.errors import ConfigError
 from retrain.events import Event, JsonValue, parse_time
+from retrain.log import get_logger
 from retrain.manifests import Problem
 from retrain.manifests.argo import Shape
 
-log = structlog.get_logger()
+log = get_logger()
 
 GRACE_S = 10.0
 """Seconds by which a tick may be late and still is on time: somebody started the platform again."""

@@ -17,7 +17,6 @@ from urllib.parse import quote
 import anyio
 import anyio.to_thread
 import re2
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources.duration import seconds
@@ -39,10 +38,11 @@ from eventsources.watching.folder import Folder, Found, Lost, restored, shown, s
 from eventsources.watching.inotify import CLOSE_WRITE, GONE, MOVED_TO, OVERFLOW, Inotify
 from eventsources.watching.inotify_tree import InotifyTree
 from retrain.events import MAX_ATTRIBUTE, OBJECT, Event, JsonValue
+from retrain.log import get_logger
 from retrain.manifests import Problem
 from retrain.manifests.argo import Shape
 
-log = structlog.get_logger()
+log = get_logger()
 
 OPS = {"CREATE": 1, "WRITE": 2, "REMOVE": 4, "RENAME": 8, "CHMOD": 16}
 """fsnotify's operations and their bits."""

@@ -16,7 +16,6 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources.port import SourceContext, SourceState
@@ -24,9 +23,10 @@ from eventsources.trying import keep_trying
 from eventsources.watching.resource import ADD, DELETE, TYPES, UPDATE, Meant, Resource, label_selector
 from retrain.events import Event, JsonValue, parse_time
 from retrain.kube import Cluster, Expired, cluster, path_of
+from retrain.log import get_logger
 from retrain.manifests.argo import Shape
 
-log = structlog.get_logger()
+log = get_logger()
 
 PAGE = 1000
 VERSION = "/version"

@@ -13,7 +13,6 @@ from posixpath import basename, join
 
 import anyio
 import re2
-import structlog
 from anyio.abc import TaskStatus
 
 from eventsources.duration import seconds
@@ -23,9 +22,10 @@ from eventsources.watching.folder import restored, shown, stored
 from eventsources.watching.sftp import EVERY, OPS, SETTLE, Sftp
 from eventsources.watching.sftp_client import Login, Remote, Server, connected, host_key_of, public_key_beside
 from retrain.events import Event, JsonValue
+from retrain.log import get_logger
 from retrain.manifests.argo import Shape
 
-log = structlog.get_logger()
+log = get_logger()
 
 PAGE = 1000
 BEGUN = "/begun"

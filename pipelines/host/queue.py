@@ -9,14 +9,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from pipelines.checks.unsupported import unsupported
+from pipelines.engines import engine_of
 from pipelines.spec import normalize
 from retrain.clock import Clock, SystemClock
 from retrain.errors import ConfigError
 from retrain.store import runs
 from retrain.store.runs import Engine, RunRow
-
-ENGINE = "retrain.dev/engine"
-"""The annotation of a Workflow or a Sensor that chooses who works on its runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +36,6 @@ class RunRequest:
     """Who is to work on it where the workflow's own annotation `retrain.dev/engine` does not say."""
     object: dict[str, Any] | None = None
     """What is on the cluster already, as `RunRow.object` has it."""
-
-
-def engine_of(manifest: Mapping[str, Any], otherwise: Engine) -> Engine:
-    """Who is to work on a workflow: as its annotation `retrain.dev/engine` says, else the platform's engine.
-
-    Raises:
-        ConfigError: the annotation names none.
-    """
-    annotations: Mapping[str, Any] = (manifest.get("metadata") or {}).get("annotations") or {}
-    match annotations.get(ENGINE):
-        case None:
-            return otherwise
-        case "local" | "argo" as said:
-            return said
-        case other:
-            raise ConfigError(f"metadata.annotations.{ENGINE} is {other!r}; there are local and argo")
 
 
 def submit(connection: Connection, request: RunRequest, clock: Clock | None = None) -> bool:

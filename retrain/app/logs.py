@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TextIO, cast
 
 from retrain.errors import ConfigError
 from retrain.log import set_up_later
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class Unfailing(io.TextIOBase):
+    """A stream whose lines are lost where they cannot be written: its disk is full, or whoever read it is gone.
+
+    What the lines tell of goes on: a request is answered, a waiting loop tries again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def prepare(level: str) -> None:
@@ -41,7 +62,7 @@ def set_up(level: str, *, cached: bool = True) -> None:
     import structlog
 
     check_level(level)
-    person = sys.stderr.isatty()
+    person, stderr = sys.stderr.isatty(), cast("TextIO", Unfailing(sys.stderr))
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -55,10 +76,10 @@ def set_up(level: str, *, cached: bool = True) -> None:
     structlog.configure(
         processors=[*shared, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stderr),
         cache_logger_on_first_use=cached,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.host.queue import ENGINE
+from pipelines.engines import ENGINE
 from retrain.events import JsonValue
 from sensors.actions.match import Match
 
 Action = dict[str, JsonValue]
 Render = Callable[[Match], Action]
 
-ENGINES = ("local", "argo")
 _OBJECTS = ("argoWorkflow", "k8s")
 _WORKFLOWS = ("Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate")
 

@@ -19,6 +19,7 @@ kind: CronWorkflow
 metadata: {name: flaky}
 spec:
   schedules: ["0 3 1 1 *"]
+  failedJobsHistoryLimit: 100
   workflowSpec:
     entrypoint: all
     arguments: {parameters: [{name: code, value: "3"}]}
@@ -97,7 +98,7 @@ def test_several_runs_are_retried_and_the_worst_end_counts(platform: Platform) -
 
     done = said(platform, "runs", "retry", *names, "--wait", "-o", "name", code=1)
 
-    assert done.stdout.split() == names
+    assert done.stdout.split() == names, done.stderr
     said(platform, "runs", "retry", *names, "-p", "code=0", "--wait")
 
 

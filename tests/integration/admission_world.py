@@ -23,7 +23,7 @@ from retrain.app.admission.certificates import Lives
 from retrain.app.admission.vaults import FileVault, SecretVault, Vault
 from retrain.clock import SystemClock
 from retrain.kube import Cluster, cluster
-from tests.integration.operator_world import install
+from tests.integration.operator_world import drop, install
 from tests.servers.kube_server import TOKEN, KubeApi
 from tests.servers.launch import free_port, wait_until
 
@@ -128,7 +128,7 @@ async def reviewed(
                 group.cancel_scope.cancel()
     finally:
         api.ask("DELETE", f"{WEBHOOKS}/{name}")
-        api.ask("DELETE", f"/api/v1/namespaces/{space}")
+        drop(api, space)
 
 
 def opened(server: Cluster) -> Callable[[], Any]:

@@ -130,10 +130,15 @@ def namespace(api: KubeApi, stem: str = "op") -> Generator[Objects]:
     try:
         yield Objects(api, name)
     finally:
-        # Nobody empties a namespace here: there is no controller.
-        for version, plural in KINDS:
-            api.ask("DELETE", base(version, name, plural))
-        api.ask("DELETE", f"/api/v1/namespaces/{name}")
+        drop(api, name)
+
+
+def drop(api: KubeApi, name: str) -> None:
+    """Delete a namespace, with the objects that a platform for all namespaces would see there."""
+    # Nobody empties a namespace here: there is no controller.
+    for version, plural in KINDS:
+        api.ask("DELETE", base(version, name, plural))
+    api.ask("DELETE", f"/api/v1/namespaces/{name}")
 
 
 class Patient(Platform):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.host.queue import ENGINE, engine_of
+from pipelines.engines import ENGINE, engine_of
 from retrain.errors import ConfigError
 from sensors.actions.engine import for_engine
 from sensors.actions.match import Match
