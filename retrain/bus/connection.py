@@ -20,6 +20,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
+from retrain.bus.secured import SecuredClient, context_of, wants_tls
 from retrain.bus.settings import BusSettings
 from retrain.errors import BusError, ConfigError
 
@@ -30,6 +31,7 @@ LOOK_S = 0.2
 FIRST_DELAY_S = 0.05
 MAX_DELAY_S = 5.0
 DIAL_S = 3.0
+CLOSE_S = 1.0
 PING_S = 10
 """A server that stops answering is noticed after three of these."""
 
@@ -108,6 +110,10 @@ class Link:
     def __init__(self, url: str, settings: BusSettings, prepare: Callable[[Connection], Awaitable[None]]) -> None:
         self._servers = _servers(url)
         self._options = _credentials(settings)
+        self._settings = settings
+        self._secured = wants_tls(self._servers, settings)
+        if self._secured:
+            context_of(settings)  # what can never work is said at once
         self._prepare = prepare
         self._current: Connection | None = None
         self._up = asyncio.Event()
@@ -175,7 +181,7 @@ class Link:
             try:
                 if await self._hold(attempts):
                     attempts = 0
-            except (TimeoutError, NatsError, BusError, OSError) as error:
+            except (TimeoutError, NatsError, BusError, ConfigError, OSError) as error:
                 attempts += 1
                 self._report(error, attempts)
             except Exception as error:
@@ -192,7 +198,7 @@ class Link:
 
     async def _hold(self, attempts: int) -> bool:
         """Connect, prepare, and stay until the connection is lost. True if it was up."""
-        client = Client()
+        client = SecuredClient() if self._secured else Client()
         connection = Connection(client)
         failed: list[Exception] = []
         down = asyncio.Event()  # of this client alone: one that is closed late must not end the next
@@ -224,8 +230,7 @@ class Link:
                 self._up.set()
             connection.mark_lost()
             self._remember(client)
-            with contextlib.suppress(NatsError, OSError):
-                await client.close()
+            await _leave(client)
 
     async def _dial(
         self, client: Client, on_closed: Callable[[], Awaitable[None]], on_error: Callable[[Exception], Awaitable[None]]
@@ -243,6 +248,7 @@ class Link:
                 pending_size=PENDING,
                 closed_cb=on_closed,
                 error_cb=on_error,
+                tls=context_of(self._settings) if self._secured else None,
                 **self._options,
             )
 
@@ -259,6 +265,17 @@ class Link:
         for found in client.discovered_servers:
             if found.geturl() not in self._servers:
                 self._servers.append(found.geturl())
+
+
+async def _leave(client: Client) -> None:
+    """Close a client. After a refused TLS handshake nats-py waits there for ever: it is not waited for long."""
+    closing = asyncio.create_task(client.close())
+    try:
+        await asyncio.wait([closing], timeout=CLOSE_S)
+    finally:
+        closing.cancel()
+    if closing.done() and not closing.cancelled() and (error := closing.exception()) is not None:
+        log.debug("bus.close_failed", reason=_reason(error))
 
 
 async def _until_closed(client: Client, down: asyncio.Event) -> None:

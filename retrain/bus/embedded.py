@@ -37,6 +37,8 @@ from retrain.errors import BusError, ConfigError
 log = structlog.get_logger()
 
 HOST = "127.0.0.1"
+OF_OTHERS = ("user", "password", "credentials_file", "ca_file", "cert_file", "key_file")
+"""Settings that say how to reach somebody else's server."""
 MAX_PAYLOAD = 8 * 1024 * 1024
 """What NATS advises as the most. A bigger thing travels as a reference."""
 
@@ -74,7 +76,7 @@ class EmbeddedServer:
         self.restarts = 0
         self.waiting_for: str | None = "the embedded server: not started yet"
         self.settings = settings.model_copy(
-            update={"url": self.url, "token": self.token, "user": None, "password": None, "credentials_file": None}
+            update={**dict.fromkeys(OF_OTHERS), "insecure_skip_verify": False, "url": self.url, "token": self.token}
         )
         """The given settings with this server's address and credential: for `open_nats`."""
 

@@ -18,6 +18,9 @@ class BusSettings(BaseModel):
     `url`: one or several NATS URLs with commas between; None starts the embedded server. `sync` is what the embedded
     server does before it acknowledges: "interval" writes to the file system (safe from `kill -9`), "always" also waits
     for the disk (safe from a power cut). Another server's own configuration decides that for itself.
+
+    `ca_file`, `cert_file` and `key_file` (PEM) are for servers with TLS: whom to trust, in the place of what this
+    machine trusts, and what to show. With any of them, or a `tls://` address, nothing is said in the clear.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +30,10 @@ class BusSettings(BaseModel):
     token: SecretStr | None = None
     user: str | None = None
     password: SecretStr | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure_skip_verify: bool = False
     stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "RETRAIN"
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
     duplicate_window_s: Seconds = 600.0
@@ -45,4 +52,11 @@ class BusSettings(BaseModel):
             raise ValueError("user and password go together")
         if sum(item is not None for item in (self.credentials_file, self.token, self.user)) > 1:
             raise ValueError("give one of credentials_file, token, or user and password")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
         return self
+
+    @property
+    def secured(self) -> bool:
+        """Whether the settings say something of TLS."""
+        return self.ca_file is not None or self.cert_file is not None or self.insecure_skip_verify

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.integration.operator_world import Objects, install, namespace, platform, post
-from tests.servers.brokers import NatsServer
+from tests.servers.brokers import NatsServer, nats_server
+from tests.servers.certificates import Authority
 from tests.servers.kube_server import KubeApi
 from tests.servers.launch import free_port
 
@@ -22,7 +23,8 @@ kind: EventBus
 metadata: {name: $NAME}
 spec: $SPEC
 """
-EXOTIC = '{jetstreamExotic: {url: "$URL", accessSecret: {name: bus-access, key: auth.yaml}}}'
+EXOTIC = '{jetstreamExotic: {url: "$URL", accessSecret: {name: bus-access, key: auth.yaml}$TLS}}'
+TLS = ", tls: {caCertSecret: {name: bus-access, key: ca.pem}}"
 SOURCE = """\
 apiVersion: argoproj.io/v1alpha1
 kind: EventSource
@@ -49,18 +51,32 @@ def deployed(space: Objects, name: str = "default") -> dict[str, Any]:
     return next((one for one in conditions if one["type"] == "Deployed"), {})
 
 
-def keep_secret(space: Objects, text: str) -> None:
-    data = {"auth.yaml": b64encode(text.encode()).decode()}
+def keep_secret(space: Objects, text: str, **more: str) -> None:
+    texts = {"auth.yaml": text, **{name.replace("_", "."): value for name, value in more.items()}}
+    data = {name: b64encode(value.encode()).decode() for name, value in texts.items()}
     body = {"metadata": {"name": "bus-access"}, "data": data}
     space.api.ask("POST", f"/api/v1/namespaces/{space.namespace}/secrets", body)
 
 
-def test_a_jetstream_that_is_there_is_the_bus_with_the_credentials_of_its_secret(
-    tmp_path: Path, kube_api: KubeApi, space: Objects, nats_outside: NatsServer
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[tuple[NatsServer, str]]:
+    """A NATS with TLS that takes ann:hunter22, and the PEM of who signed its certificate."""
+    authority = Authority()
+    cert, key = authority.sign().write(tmp_path, "nats")
+    conf = f"""authorization {{ user: ann, password: hunter22 }}
+tls {{ cert_file: "{cert}", key_file: "{key}" }}
+"""
+    with nats_server(tmp_path / "nats", conf) as server:
+        yield server, authority.cert
+
+
+def test_a_jetstream_that_is_there_is_the_bus_with_the_credentials_and_authority_of_its_secrets(
+    tmp_path: Path, kube_api: KubeApi, space: Objects, secured: tuple[NatsServer, str]
 ) -> None:
-    port, url = free_port(), f"nats://{nats_outside.address}"
-    keep_secret(space, "username: ann\npassword: hunter22\n")
-    space.apply(BUS, NAME="default", SPEC=EXOTIC.replace("$URL", url))
+    nats, authority = secured
+    port, url = free_port(), f"nats://{nats.address}"
+    keep_secret(space, "username: ann\npassword: hunter22\n", ca_pem=authority)
+    space.apply(BUS, NAME="default", SPEC=EXOTIC.replace("$URL", url).replace("$TLS", TLS))
     space.apply(SOURCE, PORT=port)
 
     with platform(tmp_path, kube_api.kubeconfig(), "--namespace", space.namespace) as running:
@@ -70,7 +86,7 @@ def test_a_jetstream_that_is_there_is_the_bus_with_the_credentials_of_its_secret
         space.apply(BUS, NAME="default", SPEC="{jetstream: {version: latest}}")
         running.wait(lambda: deployed(space).get("reason") == "RestartNeeded", "another one needs a restart")
 
-    assert url in said["message"]
+    assert f"tls://{nats.address}" in said["message"]
     assert "hunter22" not in running.last_lines(500)
     assert list(tmp_path.rglob("store.db")), "the data directory is below"
     assert not list(tmp_path.rglob("bus")), "no server of our own was started"
@@ -95,7 +111,7 @@ def test_credentials_that_cannot_be_used_end_the_start_without_being_shown(
     tmp_path: Path, kube_api: KubeApi, space: Objects
 ) -> None:
     keep_secret(space, "pasword: hunter22")
-    space.apply(BUS, NAME="default", SPEC=EXOTIC.replace("$URL", "nats://127.0.0.1:1"))
+    space.apply(BUS, NAME="default", SPEC=EXOTIC.replace("$URL", "nats://127.0.0.1:1").replace("$TLS", ""))
 
     said = pytest.raises(AssertionError, match="neither username and password nor token")
     with said as ended, platform(tmp_path, kube_api.kubeconfig(), "--namespace", space.namespace):

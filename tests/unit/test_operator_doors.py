@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.app.operator.buses import Bus, InUse, chosen, credentials, meant, settings_of
+from retrain.app.operator.buses import Bus, InUse, Key, chosen, credentials, meant, settings_of
 from retrain.app.operator.doors import BEFORE, MANAGED_BY, SWITCH, Place, decide, wanted
 from retrain.app.operator.ports import FIRST, MANY, moved, rewritten
 from retrain.bus.settings import BusSettings
@@ -166,12 +166,20 @@ EXOTIC: dict[str, Any] = {"jetstreamExotic": {"url": "nats://n:4222", "accessSec
     [
         ({"jetstream": {"version": "latest"}}, Bus()),
         ({"nats": {"native": {}}}, Bus()),
-        (EXOTIC, Bus("nats://n:4222", "s", "k")),
+        (EXOTIC, Bus("nats://n:4222", Key("s", "k"))),
         ({"jetstreamExotic": {"url": "nats://n:4222"}}, Bus("nats://n:4222")),
         ({"kafka": {"url": "k:9092"}}, "spec.kafka"),
         ({"nats": {"exotic": {}}}, "spec.nats.exotic"),
         ({"jetstreamExotic": {}}, "spec.jetstreamExotic.url"),
-        ({"jetstreamExotic": {"url": "nats://n", "tls": {"caCertSecret": {}}}}, "spec.jetstreamExotic.tls"),
+        (
+            {"jetstreamExotic": {"url": "nats://n,nats://m", "tls": {"caCertSecret": {"name": "s", "key": "ca"}}}},
+            Bus("tls://n,tls://m", ca=Key("s", "ca")),
+        ),
+        ({"jetstreamExotic": {"url": "n:1", "tls": {"insecureSkipVerify": True}}}, Bus("n:1", insecure=True)),
+        (
+            {"jetstreamExotic": {"url": "n", "tls": {"clientKeySecret": {"name": "s"}}}},
+            "clientCertSecret and clientKey",
+        ),
         ({}, "names no bus"),
     ],
 )
@@ -188,13 +196,15 @@ def test_what_an_event_bus_means(spec: dict[str, Any], means: Bus | str) -> None
 def test_the_default_alone_chooses_and_only_where_there_is_one_choice() -> None:
     other: dict[str, Any] = {"jetstreamExotic": {"url": "nats://other:4222"}}
 
-    assert chosen([bus(**EXOTIC), bus("second", **other)]) == Bus("nats://n:4222", "s", "k")
+    assert chosen([bus(**EXOTIC), bus("second", **other)]) == Bus("nats://n:4222", Key("s", "k"))
     assert chosen([bus(**EXOTIC), bus(**other)]) == Bus()
     assert chosen([]) == Bus()
 
 
 def test_credentials_are_read_as_argo_events_writes_them_and_never_shown() -> None:
-    settings = settings_of(Bus("nats://n:4222", "s", "k"), "username: ann\npassword: hunter22\n", BusSettings())
+    settings = settings_of(
+        Bus("nats://n:4222", Key("s", "k")), "username: ann\npassword: hunter22\n", {}, BusSettings()
+    )
 
     assert (settings.url, settings.user) == ("nats://n:4222", "ann")
     assert settings.password is not None
@@ -214,7 +224,7 @@ async def test_credentials_in_an_address_are_not_said() -> None:
 
 
 async def test_each_bus_is_told_what_it_came_to() -> None:
-    running = InUse(Bus("nats://n:4222", "s", "k"))
+    running = InUse(Bus("nats://n:4222", Key("s", "k")))
 
     said = await running.settle([bus(**EXOTIC), bus("b", **EXOTIC), bus("c", jetstream={}), bus("d", kafka={})])
     again = await running.settle([bus(jetstream={})])

@@ -137,7 +137,7 @@ def known_secrets(sources: Sources) -> set[str]:
         found.update([value] if name.startswith("RETRAIN_SECRET_") else masking.of_named(name, value))
     for item in documents(sources.project):
         found.update(masking.of_document(item.document.body))
-    files = [*_secret_files(settings.secrets.folder), settings.bus.credentials_file]
+    files = [*_secret_files(settings.secrets.folder), settings.bus.credentials_file, settings.bus.key_file]
     found.update(_content(path) for path in files if path is not None)
     found.update(_bus_token(sources.data))
     return found - {""}

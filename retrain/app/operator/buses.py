@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import yaml
@@ -24,15 +25,26 @@ CONDITION = "Deployed"
 
 
 @dataclass(frozen=True, slots=True)
-class Bus:
-    """A bus that is there: its address and, where it wants credentials, the Secret and key that hold them.
+class Key:
+    """A key of a Secret."""
 
-    `url` "": the platform's own.
+    secret: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """A bus that is there: its address and the Secrets that hold what it wants of a client.
+
+    `url` "": the platform's own. `access`: user and password, or token. `ca`, `cert`, `private`: PEM, for TLS.
     """
 
     url: str = ""
-    secret: str = ""
-    key: str = ""
+    access: Key | None = None
+    ca: Key | None = None
+    cert: Key | None = None
+    private: Key | None = None
+    insecure: bool = False
 
     @property
     def own(self) -> bool:
@@ -65,10 +77,19 @@ def _exotic(spec: Mapping[str, Any]) -> Meant:
     url = spec.get("url")
     if not isinstance(url, str) or not url:
         return Meant(None, "spec.jetstreamExotic.url: is missing; nats://HOST:4222, several with commas between")
-    if spec.get("tls"):
-        return Meant(None, "spec.jetstreamExotic.tls: is not built; a server whose certificate is known is tls://HOST")
-    secret = _mapping(spec.get("accessSecret"))
-    return Meant(Bus(url, str(secret.get("name") or ""), str(secret.get("key") or "")))
+    tls = _mapping(spec.get("tls"))
+    cert, private = _key(tls.get("clientCertSecret")), _key(tls.get("clientKeySecret"))
+    if (cert is None) != (private is None):
+        return Meant(None, "spec.jetstreamExotic.tls: clientCertSecret and clientKeySecret go together")
+    if tls:
+        url = url.replace("nats://", "tls://")  # what is to be TLS is never said in the clear
+    ca, insecure = _key(tls.get("caCertSecret")), tls.get("insecureSkipVerify") is True
+    return Meant(Bus(url, _key(spec.get("accessSecret")), ca, cert, private, insecure))
+
+
+def _key(selector: Any) -> Key | None:
+    found = _mapping(selector)
+    return Key(str(found.get("name") or ""), str(found.get("key") or "")) if found else None
 
 
 def chosen(buses: Sequence[Object]) -> Bus:
@@ -95,16 +116,17 @@ def credentials(text: str) -> dict[str, str]:
     raise ConfigError("the access secret has neither username and password nor token")
 
 
-def settings_of(bus: Bus, secret: str | None, settings: BusSettings) -> BusSettings:
-    """The platform's settings with this bus.
+def settings_of(bus: Bus, secret: str | None, files: Mapping[str, Path], settings: BusSettings) -> BusSettings:
+    """The platform's settings with this bus. `files`: those of `ca_file`, `cert_file` and `key_file` that it names.
 
     Raises:
         ConfigError: the credentials cannot be used.
     """
     if bus.own:
         return settings
-    given = credentials(secret) if secret is not None else {}
-    return BusSettings.model_validate({**settings.model_dump(), "url": bus.url, **given})
+    given: dict[str, Any] = credentials(secret) if secret is not None else {}
+    given |= {"url": bus.url, "insecure_skip_verify": bus.insecure, **files}
+    return BusSettings.model_validate({**settings.model_dump(), **given})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import anyio.to_thread
 import orjson
 import structlog
 
-from retrain.app.operator.buses import Bus, InUse, chosen, settings_of
+from retrain.app.operator.buses import Bus, InUse, Key, chosen, settings_of
 from retrain.app.operator.watched import ARGO, Object
 from retrain.bus.settings import BusSettings
 from retrain.errors import ConfigError, NotFound, RetrainError
@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 FILE = "bus-of-the-cluster.json"
 """In the data directory: the bus that was used last, without its credentials."""
+PEM = "bus-of-the-cluster"
+"""A folder there: its certificates and key."""
 PATIENCE_S = 10.0
 AGAIN_S = 5.0
 
@@ -50,7 +52,7 @@ async def choose(server: Cluster, namespace: str, data: Path, settings: BusSetti
     while True:
         try:
             with anyio.fail_after(PATIENCE_S):
-                made = await _asked(server, namespace, settings)
+                made = await _asked(server, namespace, data / PEM, settings)
             await anyio.to_thread.run_sync(_remember, data / FILE, made.in_use.bus)
             return made
         except (TimeoutError, RetrainError) as error:
@@ -63,11 +65,17 @@ async def choose(server: Cluster, namespace: str, data: Path, settings: BusSetti
         await anyio.sleep(AGAIN_S)
 
 
-async def _asked(server: Cluster, namespace: str, settings: BusSettings) -> Choice:
+async def _asked(server: Cluster, namespace: str, folder: Path, settings: BusSettings) -> Choice:
     found = await _buses(server, namespace)
     bus = chosen(found)
-    secret = await _secret(server, _home(found, bus), bus) if bus.secret else None
-    return Choice(settings_of(bus, secret, settings), InUse(bus))
+    if bus.own:
+        return Choice(settings, InUse(bus))
+    home = _home(found, bus)
+    access = await _secret(server, home, bus.access) if bus.access else None
+    named = {"ca_file": bus.ca, "cert_file": bus.cert, "key_file": bus.private}
+    texts = {name: await _secret(server, home, key) for name, key in named.items() if key is not None}
+    files = await anyio.to_thread.run_sync(_keep, folder, texts)
+    return Choice(settings_of(bus, access, files, settings), InUse(bus))
 
 
 async def _buses(server: Cluster, namespace: str) -> list[Object]:
@@ -83,20 +91,35 @@ def _home(found: list[Object], bus: Bus) -> str:
     return next(str(one["metadata"]["namespace"]) for one in found if chosen([one]) == bus)
 
 
-async def _secret(server: Cluster, namespace: str, bus: Bus) -> str:
+async def _secret(server: Cluster, namespace: str, wanted: Key) -> str:
     from base64 import b64decode
 
-    found = await server.get(path_of("", "v1", "secrets", namespace, bus.secret))
+    found = await server.get(path_of("", "v1", "secrets", namespace, wanted.secret))
     data: Mapping[str, Any] = found.get("data") or {}
-    if bus.key not in data:
-        raise NotFound(f"the secret {bus.secret!r} in {namespace} has no key {bus.key!r}, which the EventBus names")
-    return b64decode(str(data[bus.key])).decode()
+    if wanted.key not in data:
+        message = f"the secret {wanted.secret!r} in {namespace} has no key {wanted.key!r}, which the EventBus names"
+        raise NotFound(message)
+    return b64decode(str(data[wanted.key])).decode()
+
+
+def _keep(folder: Path, texts: Mapping[str, str]) -> dict[str, Path]:
+    """Write what connections read as files, for this user alone; the paths."""
+    if texts:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files = {name: folder / f"{name}.pem" for name in texts}
+    for name, file in files.items():
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(texts[name])
+    return files
 
 
 def _known(file: Path) -> Bus:
     try:
-        return Bus(**orjson.loads(file.read_bytes()))
-    except (OSError, orjson.JSONDecodeError, TypeError):
+        said: dict[str, Any] = orjson.loads(file.read_bytes())
+        keys = {name: Key(**said[name]) for name in ("access", "ca", "cert", "private") if said.get(name)}
+        return Bus(said["url"], **keys, insecure=bool(said.get("insecure")))
+    except (OSError, orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
         return Bus()
 
 
