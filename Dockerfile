@@ -1,10 +1,11 @@
 # The platform as an image: `docker build -t retrain .`; docs/kubernetes.md says how it runs. All of Python comes from uv.lock.
-# BASE is any Debian 12; pin it by its digest where you build for production.
+# BASE is any Debian 12. Where you build for production pin it: `--build-arg BASE=debian:bookworm-slim@sha256:...`, which
+# `docker buildx imagetools inspect debian:bookworm-slim` says. A tag alone is another Debian next month.
 ARG BASE=debian:bookworm-slim
 
 # What the platform needs of the system: Python; git and ssh for deployment repositories; tini, since steps leave orphans.
 FROM ${BASE} AS system
-COPY deploy/kubernetes/image/system.sh /build/
+COPY deploy/kubernetes/image/system.sh deploy/kubernetes/image/git.sh /build/
 RUN sh /build/system.sh && rm -r /build
 
 # Behind a proxy that signs for the index: `--secret id=ca,src=FILE`. The image itself does not trust it.
@@ -12,21 +13,22 @@ FROM system AS tools
 ARG UV_VERSION=0.13.8
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 RUN --mount=type=secret,id=ca if [ -e /run/secrets/ca ]; then cat /run/secrets/ca >>"$SSL_CERT_FILE"; fi \
-    && apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv \
+    && apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils python3-venv \
     && python3 -m venv /uv && /uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check "uv==${UV_VERSION}"
 # Bytecode that is not compared with its source: nobody changes it, and copying may change the files' times.
 ENV PATH=/uv/bin:$PATH UV_PYTHON=/usr/bin/python3 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 \
     PYC_INVALIDATION_MODE=UNCHECKED_HASH UV_PROJECT_ENVIRONMENT=/opt/retrain
 WORKDIR /src
 
-# The libraries: a layer that changes with the lock alone. EXTRAS: `--extra kubernetes` makes a smaller image.
+# The libraries: a layer that changes with the lock alone. EXTRAS=--all-extras adds the queues of Azure and Google, and the
+# library for kubeconfigs that name a program: in a pod the platform asks its own API server without it.
 FROM tools AS libraries
-ARG EXTRAS=--all-extras
+ARG EXTRAS="--extra gates --extra sftp --extra telemetry"
 COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-default-groups --no-install-project ${EXTRAS}
-COPY deploy/kubernetes/image/prune.sh deploy/kubernetes/image/sbom.py /build/
-RUN sh /build/prune.sh /opt/retrain
+COPY deploy/kubernetes/image/prune.sh deploy/kubernetes/image/load.py deploy/kubernetes/image/sbom.py /build/
+RUN sh /build/prune.sh /opt/retrain && /opt/retrain/bin/python /build/load.py /opt/retrain
 RUN uv export --quiet --frozen --no-default-groups --preview-features sbom-export --format cyclonedx1.5 ${EXTRAS} \
         --output-file /build/lock.cdx.json \
     && mkdir /sbom && python3 /build/sbom.py /build/lock.cdx.json /opt/retrain /usr/share/sbom/debian.txt >/sbom/retrain.cdx.json

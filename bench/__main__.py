@@ -13,7 +13,7 @@ from bench.report import draw
 MODULES = (
     *("bus", "webhook", "sources", "chain", "evaluation", "sensors", "joins"),
     *("spawn", "steps", "workflows", "artifacts", "promotion", "edits", "objects", "footprint", "page"),
-    *("kubernetes", "kubernetes_watch", "kubernetes_kills"),
+    *("kubernetes", "kubernetes_watch", "kubernetes_kills", "kubernetes_operator"),
 )
 LIMIT_S = 900
 

@@ -44,10 +44,10 @@ def platform(documents: list[Mapping[str, object]]) -> Generator[World]:
 
 
 @contextmanager
-def started(project: Path, data: Path, log: Path) -> Generator[World]:
-    """Run a platform on a project that is there, with this state."""
+def started(project: Path, data: Path, log: Path, *options: str) -> Generator[World]:
+    """Run a platform on a project that is there, with this state. `options`: more words for `retrain up`."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RETRAIN_LOG_LEVEL": "warning"}
-    words = ["up", str(project), "--port", "0", "--data", str(data), "-o", "json"]
+    words = ["up", str(project), "--port", "0", "--data", str(data), "-o", "json", *options]
     begin = time.perf_counter()
     with log.open("ab") as errors:
         process = subprocess.Popen(

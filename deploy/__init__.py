@@ -9,9 +9,30 @@ Pure parts: `edits`, `gates`, `derive`, `record`, `states`, `clearance`, `approv
 `attempt`, `promoter`, `follower`, `people`.
 """
 
-from deploy.plan import place, plan
-from deploy.promoter import Promoter, Settings
-from deploy.proposals import PromotionRequest, submit
-from deploy.spec import PromotionDocument, check
+from __future__ import annotations
 
-__all__ = ["Promoter", "PromotionDocument", "PromotionRequest", "Settings", "check", "place", "plan", "submit"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deploy.plan import place
+    from deploy.promoter import Promoter, Settings
+    from deploy.proposals import PromotionRequest, submit
+    from deploy.spec import PromotionDocument, check
+
+_PLACES = {
+    "place": "plan",
+    **dict.fromkeys(("Promoter", "Settings"), "promoter"),
+    **dict.fromkeys(("PromotionRequest", "submit"), "proposals"),
+    **dict.fromkeys(("PromotionDocument", "check"), "spec"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Forges, gates, registries and Git come with each of these: a project without Promotions does not pay for it."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+__all__ = ["Promoter", "PromotionDocument", "PromotionRequest", "Settings", "check", "place", "submit"]

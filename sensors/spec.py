@@ -22,7 +22,7 @@ from sensors.trigger_spec import Trigger
 ARGO = "argoproj.io/v1alpha1"
 STARTS = ("now", "earliest")
 _OF_PODS = ("template", "replicas", "revisionHistoryLimit")
-_DEAD = ("errorOnFailedRound", "loggingFields")
+_DEAD = {"errorOnFailedRound": "error_on_failed_round", "loggingFields": "logging_fields"}
 Mode = Literal["active", "shadow", "suspended"]
 MODES: dict[str, Mode] = {"active": "active", "shadow": "shadow", "suspended": "suspended"}
 MODE = "retrain.dev/mode"
@@ -99,8 +99,8 @@ def _check_fields(document: SensorDocument) -> Iterator[Problem]:
         if document.ours and name in written:
             message = f"{name} tells Argo Events of its pods; there are none here, so it changes nothing"
             yield Problem(("spec", name), "ignored-field", message, "warning")
-    for name in _DEAD:
-        if name in written:
+    for name, field in _DEAD.items():
+        if getattr(spec, field):  # Argo Events' controller writes `loggingFields: null` into every Sensor
             message = f"{name} has no effect, nor has it in Argo Events"
             yield Problem(("spec", name), "ignored-field", message, "warning")
     for name in ("mode", "start", "priority"):

@@ -19,9 +19,9 @@ from retrain.errors import ConfigError, NotFound, Permanent, Refused
 from retrain.events import JsonValue
 from retrain.store import runs
 from retrain.store.runs import RunRow
-from triggers.cluster_workflows import CREATED, engine_wanted, make, may_be_argo
+from triggers.cluster_workflows import engine_wanted, make, may_be_argo
 from triggers.object_policy import Seen, judge, read_policy
-from triggers.port import Firing, Later, StoreTrigger, Tools
+from triggers.port import CREATED, Firing, Later, StoreTrigger, Tools
 from triggers.workflow_request import (
     SUBMITS,
     Submission,

@@ -20,10 +20,9 @@ from retrain.errors import Permanent
 from retrain.events import JsonValue, parse_time
 from retrain.store import runs
 from retrain.store.runs import RunRow
-from triggers.cluster_workflows import CREATED
 from triggers.object_policy import Seen, judge, read_policy
 from triggers.object_request import JSON, MERGE, Request, made_of, read_request
-from triggers.port import Firing, Later, Objects, Tools
+from triggers.port import CREATED, Firing, Later, Objects, Tools
 from triggers.workflow_request import labels_from, run_id_of
 
 SINCE = "since"

@@ -16,11 +16,8 @@ from pipelines.kubernetes.policy import check
 from retrain.errors import ConfigError, Permanent
 from retrain.events import JsonValue
 from retrain.store.runs import Engine
-from triggers.port import Firing, Tools
+from triggers.port import CREATED, Firing, Tools
 from triggers.workflow_request import Submission
-
-CREATED = "created"
-"""Part of an action: the object as the cluster has it. Not the user's to write."""
 
 
 def engine_wanted(manifest: Mapping[str, Any], tools: Tools) -> Engine:

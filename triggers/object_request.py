@@ -20,8 +20,7 @@ from pipelines.kubernetes.sightings import RUN
 from pipelines.kubernetes.submission import MANAGED_BY
 from retrain.errors import ConfigError, Permanent
 from retrain.events import JsonValue
-from triggers.cluster_workflows import CREATED
-from triggers.port import Firing
+from triggers.port import CREATED, Firing
 from triggers.workflow_request import finished, run_id_of
 
 Operation = Literal["create", "update", "patch", "delete"]

@@ -17,11 +17,11 @@ from retrain.errors import Permanent
 from retrain.events import JsonValue
 from triggers.argo_workflow import record_run
 from triggers.cluster_objects import ClusterObjects
-from triggers.cluster_workflows import CREATED, engine_wanted, make
+from triggers.cluster_workflows import engine_wanted, make
 from triggers.local_objects import LocalObjects
 from triggers.object_policy import read_policy
 from triggers.object_request import read_request
-from triggers.port import Firing, Later, StoreTrigger, Tools
+from triggers.port import CREATED, Firing, Later, StoreTrigger, Tools
 from triggers.workflow_request import Submission, finished
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from sqlalchemy import Connection
 
-from deploy.spec import PromotionDocument
 from pipelines.kubernetes.guarded_fields import Choice
 from pipelines.kubernetes.policy import Allow, from_json
 from retrain.clock import Clock, SystemClock
@@ -22,8 +21,13 @@ from retrain.store.firings import FiringRow
 from retrain.store.runs import Engine
 from triggers.settings import HttpSettings, NetworkSettings
 
+if TYPE_CHECKING:
+    from deploy.spec import PromotionDocument
+
 PLATFORM = frozenset({"dlqTrigger", "manifest", "chosen"})
 """Parts of an action that are not of its kind; no kind sees them in it."""
+CREATED = "created"
+"""Part of an action in memory: the object as the cluster has it, which may be a Secret. Not the user's to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +246,11 @@ def _look_up(values: Mapping[str, Mapping[str, str]], noun: str, name: str, key:
         raise NotFound(f"no {noun} {name!r} with a key {key!r} is known here") from None
 
 
-FindPromotion = Callable[[str], PromotionDocument]
+FindPromotion = Callable[[str], "PromotionDocument"]
 """The Promotion of this name in the project as it is now; NotFound where there is none. Called on the writer thread."""
 
 
-ResolveCandidate = Callable[[PromotionDocument, Mapping[str, JsonValue]], Awaitable[Mapping[str, JsonValue]]]
+ResolveCandidate = Callable[["PromotionDocument", Mapping[str, JsonValue]], Awaitable[Mapping[str, JsonValue]]]
 """A candidate that names a model in a registry, as it is there now, by its digest; any other as it is."""
 
 

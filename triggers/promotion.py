@@ -6,16 +6,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import orjson
 from sqlalchemy import Connection
 
-from deploy.proposals import PromotionRequest, submit
-from deploy.registry.candidates import is_asked
 from retrain.errors import Permanent
 from retrain.events import JsonValue
 from triggers.port import FindPromotion, Firing, ResolveCandidate, StoreTrigger, Tools
+
+if TYPE_CHECKING:
+    from deploy import PromotionRequest
 
 FIELDS = frozenset({"kind", "promotion", "environment", "candidate", "retryStrategy"})
 
@@ -31,6 +32,8 @@ class PromotionTrigger:
 
     def asks(self, firing: Firing) -> bool:
         """Whether the candidate is a version in a registry."""
+        from deploy.registry.candidates import is_asked
+
         try:
             return is_asked(dict(read_request(firing).candidate))
         except Permanent:
@@ -55,6 +58,8 @@ class PromotionTrigger:
             NotFound: there is no such Promotion.
             Permanent: the action is no proposal.
         """
+        from deploy import submit
+
         request = read_request(firing)
         return {"promotion": submit(connection, self._find(request.promotion), request, now)}
 
@@ -65,6 +70,8 @@ def read_request(firing: Firing) -> PromotionRequest:
     Raises:
         Permanent: a field is missing or not supported.
     """
+    from deploy import PromotionRequest
+
     action = firing.action
     if unknown := sorted(set(action) - FIELDS):
         raise Permanent(f"promotion.{unknown[0]} is not supported by this trigger; take it out of the sensor")

@@ -19,7 +19,7 @@ from retrain.events import JsonValue
 from retrain.kube import Busy, QuotaExceeded, Unreachable
 from retrain.store.deadletters import DeadLetter
 from retrain.store.firings import FiringRow, FiringState, Settled
-from triggers.port import Firing, Later, RetryAfter
+from triggers.port import CREATED, Firing, Later, RetryAfter
 from triggers.retry import MAX_DELAY_S, Backoff, read_backoff
 
 log = structlog.get_logger()
@@ -123,6 +123,7 @@ def _wait_s(error: Exception, attempt: int, backoff: Backoff, chance: Callable[[
 
 
 def _dead(firing: Firing, attempt: int, reason: str, now: datetime) -> Verdict:
+    action = {name: value for name, value in firing.action.items() if name != CREATED}
     body = {"firing": firing.id, "sensor": firing.sensor, "trigger": firing.trigger, "key": firing.key}
     letter = DeadLetter(
         # The time is part of it: a firing that is redriven may die again, and that is another letter.
@@ -130,7 +131,7 @@ def _dead(firing: Firing, attempt: int, reason: str, now: datetime) -> Verdict:
         kind="firing",
         origin=f"{firing.sensor}/{firing.trigger}",
         reason=reason,
-        body=orjson.dumps(body | {"events": firing.events, "action": firing.action}),
+        body=orjson.dumps(body | {"events": firing.events, "action": action}),
         created=now,
     )
     return Verdict(firing, Settled(firing.id, FiringState.DEAD, attempt, error=reason, finished=now), letter)

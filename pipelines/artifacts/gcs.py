@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
 
 import urllib3
@@ -22,6 +22,7 @@ from Crypto.Hash import SHA256
 from Crypto.PublicKey import RSA
 from Crypto.Signature import pkcs1_15
 
+from pipelines.artifacts.body import body_of
 from pipelines.artifacts.place import CHUNK
 from pipelines.artifacts.port import ArtifactMissing
 from retrain.errors import ConfigError, Permanent, Transient
@@ -112,7 +113,8 @@ class GcsBucket:
 
     def open(self, key: str) -> BinaryIO:
         with self._told(key):
-            return cast("BinaryIO", self._ask("GET", self._object(key) + "?alt=media", key))
+            answer = self._ask("GET", self._object(key) + "?alt=media", key)
+        return body_of(answer, lambda: self._told(key))
 
     def list(self, prefix: str) -> Iterator[str]:
         page = ""

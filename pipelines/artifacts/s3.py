@@ -12,13 +12,14 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import urllib3
 from minio import Minio
 from minio.credentials.providers import AWSConfigProvider, ChainedProvider, EnvAWSProvider, IamAwsProvider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
+from pipelines.artifacts.body import body_of
 from pipelines.artifacts.place import CHUNK
 from pipelines.artifacts.port import ArtifactMissing
 from retrain.errors import ConfigError, Permanent, Transient
@@ -88,7 +89,8 @@ class S3Bucket:
 
     def open(self, key: str) -> BinaryIO:
         with self._told(key):
-            return cast("BinaryIO", self._client().get_object(bucket_name=self._bucket, object_name=key))
+            answer = self._client().get_object(bucket_name=self._bucket, object_name=key)
+        return body_of(answer, lambda: self._told(key))
 
     def list(self, prefix: str) -> Iterator[str]:
         with self._told(prefix):

@@ -93,6 +93,8 @@ class _Checker:
         self._is_template = body["kind"] in TEMPLATE_KINDS
         self._base = self._referred()
         self.templates: list[Template] = self._spec.get("templates") or []
+        # What nobody has seen may bring all that is missing here; that it is not there is said once.
+        self._unseen = bool(self._spec.get("workflowTemplateRef")) and not self._base and not self.templates
         own = {str(t.get("name") or ""): t for t in self.templates}
         self._own = _Source(own, self._spec.get("templateDefaults") or {})
         self._arguments = merged_arguments(self._base.get("arguments") or {}, self._spec.get("arguments") or {})
@@ -145,12 +147,12 @@ class _Checker:
             raise Invalid(f'{kind}.argoproj.io "{ref.get("name")}" not found', "template-reference")
 
     def _check_arguments(self) -> None:
-        check_arguments(self._arguments, "spec.arguments.", empty_ok=self._is_template)
+        check_arguments(self._arguments, "spec.arguments.", empty_ok=self._is_template or self._unseen)
 
     def _entrypoint(self) -> None:
         entry = self._spec.get("entrypoint") or self._base.get("entrypoint")
         if not entry:
-            if not self._is_template:
+            if not self._is_template and not self._unseen:
                 raise Invalid("spec.entrypoint is required", "entrypoint")
             return
         source = self._source_of_base() if self._base else self._own
@@ -163,7 +165,7 @@ class _Checker:
         return _Source(named, self._base.get("templateDefaults") or {})
 
     def _called(self, name: Any, source: _Source) -> Template | None:
-        if not name or (self._base and source is self._own) or is_parameter(str(name)):
+        if not name or self._unseen or (self._base and source is self._own) or is_parameter(str(name)):
             return None
         if str(name) not in source.templates:
             raise Invalid(f"template name '{name}' undefined", "template-undefined")

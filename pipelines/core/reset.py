@@ -2,8 +2,9 @@
 
 Pure. The rules are those of `argo retry`: a failed step is taken out together with everything that was created because
 of it, and the templates around it run again. A failure that the workflow has dealt with (something after it succeeded)
-stays, unless there is no other. A step with a `retryStrategy` begins anew with its first attempt; a daemon runs again
-where the template around it does. The exit handler of the workflow always runs again; that of a step with its step.
+stays, unless nothing else would run again. A step with a `retryStrategy` begins anew with its first attempt; a daemon
+runs again where the template around it does. The exit handler of the workflow always runs again; that of a step with
+its step.
 
 `argo resubmit --memoized` is the same for a run of another name. Unlike there, what succeeded stays Succeeded (and not
 Skipped): else `depends: "a.Succeeded"` and the results of a loop would change their meaning.
@@ -49,19 +50,19 @@ def kept_after_reset(
 ) -> Saved:  # fmt: skip
     """The nodes of the run `name` that its next life begins with; those around a gap are Running again.
 
-    `restart` chooses nodes that succeeded and run again all the same, with everything after them. `reexpand`: the
+    `restart` chooses nodes that run again however they ended, with everything in them and after them. `reexpand`: the
     parameters are others, so the groups that run again make all of their members anew.
     """
     reset = _Reset(nodes, edges)
     for node in nodes.values():
         if node.name.startswith(f"{name}.onExit"):
             reset.remove(node.id)
-    for node in list(nodes.values()):
-        if not node.phase.bad and node.phase.fulfilled and restart(node):
-            reset.reopen(node.id)
+    chosen = [node for node in nodes.values() if restart(node)]
+    for node in chosen:
+        reset.begin_again(node.id)
     failed = [node for node in nodes.values() if node.id not in reset.gone and reset.failed_by_itself(node)]
     unresolved = [node for node in failed if not reset.dealt_with(node)]
-    for node in unresolved or failed:
+    for node in unresolved or ([] if chosen else failed):
         reset.reopen(node.id)
     if reexpand:
         reset.empty_groups()
@@ -156,22 +157,28 @@ class _Reset:
         return any(one.phase is Phase.Succeeded and one.type not in AROUND and one.type != "Container" for one in after)
 
     def reopen(self, node_id: str) -> None:
-        """Take a node out, with what came after it and after all that hold it; those run again.
+        """Have a failed node run again; a group that failed through nothing inside of it is judged again."""
+        if self._begin(node_id) == node_id and self._nodes[node_id].type in AROUND:
+            self._open([node_id, *self.around(node_id)])
+        else:
+            self.begin_again(node_id)
 
-        One that failed through nothing inside of it is judged again.
-        """
+    def begin_again(self, node_id: str) -> None:
+        """Take a node out, with what is in it, what came after it, and what came after all that hold it."""
         begin = self._begin(node_id)
-        own_fault = begin == node_id and self._nodes[node_id].type in AROUND
-        if not own_fault:
-            self.remove(begin)
-        for holder in [*([begin] if own_fault else []), *self.around(begin)]:
+        self.remove(begin)
+        self._open(self.around(begin))
+
+    def _open(self, holders: Iterable[str]) -> None:
+        """Have nodes that hold others run again, without what came after them."""
+        for holder in holders:
             if holder not in self._again:
                 self._again.add(holder)
                 for after in self._after(holder):
                     self.remove(after)
 
     def remove(self, node_id: str) -> None:
-        """Take a node out, with what came after it."""
+        """Take a node out, with what is in it and what came after it."""
         self.gone |= {node_id, *self._reach([node_id])}
 
     def empty_groups(self) -> None:

@@ -56,6 +56,8 @@ def _seen(row: RunRow, found: Mapping[str, Any], nodes: Mapping[str, Any] | None
         status |= {"message": row.message or None, "outputs": row.outputs}
     if nodes:
         status["nodes"] = nodes
+    elif status.get("offloadNodeStatusVersion"):
+        status["message"] = row.message or None  # which says why there are none
     status.setdefault("phase", row.phase)  # the controller has not seen it yet
     return {
         "apiVersion": row.manifest.get("apiVersion", "argoproj.io/v1alpha1"),

@@ -1,7 +1,8 @@
 """Which fields of an object decide on rights, and what of two versions of an object differs in them. Pure.
 
 Fields are known by their names at any depth, so that the pod templates of Jobs and of training operators count like
-those of Workflows, and whatever their capitals: a patch of a pod is read without regard to them.
+those of Workflows, and whatever their capitals: a patch of a pod is read without regard to them (by Go, to which the
+long s is an s, too).
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, cast
 
-from pipelines.kubernetes.guarded_fields import FIELDS, HARMLESS, OURS, RESTRICTS, VOLUMES, Choice, Rule
+from pipelines.kubernetes.guarded_fields import (
+    FIELDS,
+    HARMLESS,
+    OURS,
+    RESTRICTS,
+    SPARK,
+    SPARK_HARMLESS,
+    VOLUMES,
+    Choice,
+    Rule,
+)
 
 Path = tuple[str, ...]
 
@@ -72,8 +83,8 @@ def _lost_bounds(before: Any, path: Path) -> Iterator[Choice]:
     if isinstance(before, dict):
         for name, value in cast("Mapping[str, Any]", before).items():
             at = (*path, str(name))
-            if value in HARMLESS.get(str(name).lower(), ()) and not isinstance(value, dict | list):
-                rule = FIELDS.get(str(name).lower(), Rule.SECURITY)
+            if value in HARMLESS.get(str(name).casefold(), ()) and not isinstance(value, dict | list):
+                rule = FIELDS.get(str(name).casefold(), Rule.SECURITY)
                 if rule in RESTRICTS:
                     yield Choice(".".join(at), rule, "")
             yield from _lost_bounds(value, at)
@@ -88,15 +99,19 @@ Look = Callable[[Any, Any, Path], Iterator[Choice]]
 
 
 def _guard(path: Path) -> Look | None:
-    name = path[-1].lower()
+    name = path[-1].casefold()
     if name in FIELDS:
         return _whole
     if name.endswith("securitycontext"):
         return _security
     if name.endswith("secret"):
         return lambda old, new, at: _one(old, new, at, Rule.SECRET)
+    if name.endswith("configmap"):
+        return lambda old, new, at: _one(old, new, at, Rule.CONFIG_MAP)
     if name == "volumes":
         return _volumes
+    if name in {"envsecretkeyrefs", "sparkconf"}:
+        return _secret_variables if name == "envsecretkeyrefs" else _spark_settings
     if name in {"labels", "annotations", "labelsfrom"}:
         return _marks
     return _placed(path, name)
@@ -104,14 +119,14 @@ def _guard(path: Path) -> Look | None:
 
 def _placed(path: Path, name: str) -> Look | None:
     """Fields that are guarded in their place only."""
-    above = path[-2].lower() if len(path) > 1 else ""
+    above = path[-2].casefold() if len(path) > 1 else ""
     if name.startswith("$"):
         return lambda old, new, at: _one(old, new, at, Rule.OPERATION)
     if name == "namespace" and above == "metadata":
         return lambda old, new, at: _one(old, new, at, Rule.NAMESPACE)
-    if path in {("kind",), ("apiVersion",)}:
+    if path in {("kind",), ("apiVersion",)} or (above == "trialspec" and name in {"kind", "apiversion"}):
         return lambda old, new, at: _one(old, new, at, Rule.KIND)
-    in_template = above in {"templatedefaults", "inline"} or (len(path) > 2 and path[-3].lower() == "templates")
+    in_template = above in {"templatedefaults", "inline"} or (len(path) > 2 and path[-3].casefold() == "templates")
     if in_template and name == "http":
         return lambda old, new, at: _one(old, new, at, Rule.AGENT)
     return _resource if in_template and name == "resource" else None
@@ -122,16 +137,16 @@ def _resource(old: Any, new: Any, path: Path) -> Iterator[Choice]:
     before, after = _mapping(old), _mapping(new)
     for name, value in after.items():
         if value != before.get(name, MISSING):
-            yield Choice(".".join((*path, name)), Rule.RESOURCE, _plain(value))
+            yield Choice(".".join((*path, name)), Rule.RESOURCE, plain(value))
 
 
 def _whole(_old: Any, new: Any, path: Path) -> Iterator[Choice]:
-    name = path[-1].lower()
+    name = path[-1].casefold()
     rule = FIELDS[name]
     if new is MISSING:
         if rule in RESTRICTS:
             yield Choice(".".join(path), rule, "")
-    elif rule is Rule.SECRET and is_list(new):
+    elif rule in {Rule.SECRET, Rule.CONFIG_MAP} and is_list(new):
         yield from (Choice(".".join(path), rule, _text(rule, one)) for one in new)
     elif not _harmless(name, new):
         text = _text(rule, new)
@@ -146,7 +161,7 @@ def _one(_old: Any, new: Any, path: Path, rule: Rule) -> Iterator[Choice]:
 def _security(old: Any, new: Any, path: Path) -> Iterator[Choice]:
     """Field by field, so that a restriction alone may be chosen."""
     if not isinstance(new, dict):
-        yield Choice(".".join(path), Rule.SECURITY, "" if new is MISSING else _plain(new))
+        yield Choice(".".join(path), Rule.SECURITY, "" if new is MISSING else plain(new))
         return
     before, after = _mapping(old), cast("Mapping[str, Any]", new)
     for name in {**before, **after}:
@@ -154,10 +169,10 @@ def _security(old: Any, new: Any, path: Path) -> Iterator[Choice]:
         if was == now:
             continue
         at = (*path, str(name))
-        if str(name).lower() == "capabilities" and isinstance(now, dict):
+        if str(name).casefold() == "capabilities" and isinstance(now, dict):
             yield from _security({} if was is MISSING else was, now, at)
-        elif not (_harmless(str(name).lower(), now) or _restricts(str(name).lower(), was, now)):
-            yield Choice(".".join(at), Rule.SECURITY, "" if now is MISSING else f"{name}={_plain(now)}")
+        elif not (_harmless(str(name).casefold(), now) or _restricts(str(name).casefold(), was, now)):
+            yield Choice(".".join(at), Rule.SECURITY, "" if now is MISSING else f"{name}={plain(now)}")
 
 
 def _restricts(name: str, was: Any, now: Any) -> bool:
@@ -172,12 +187,25 @@ def _volumes(old: Any, new: Any, path: Path) -> Iterator[Choice]:
     for index, volume in after.items():
         was = _mapping(before.get(index))
         for kind, source in _mapping(volume).items():
-            if kind.lower() in VOLUMES or was.get(kind) == source:
+            if kind.casefold() in VOLUMES or was.get(kind) == source:
                 continue
-            yield from _source(kind.lower(), source, (*path, index, kind))
+            yield from source_of(kind.casefold(), source, (*path, index, kind))
 
 
-def _source(kind: str, source: Any, path: Path) -> Iterator[Choice]:
+def _secret_variables(old: Any, new: Any, path: Path) -> Iterator[Choice]:
+    for name, value in _mapping(new).items():
+        if value != _mapping(old).get(name, MISSING):
+            yield Choice(".".join((*path, name)), Rule.SECRET, _text(Rule.SECRET, value))
+
+
+def _spark_settings(old: Any, new: Any, path: Path) -> Iterator[Choice]:
+    for name, value in _mapping(new).items():
+        if value != _mapping(old).get(name, MISSING) and name.startswith(SPARK) and name not in SPARK_HARMLESS:
+            yield Choice(".".join((*path, name)), Rule.POD_SPEC_PATCH, f"{name}={plain(value)}")
+
+
+def source_of(kind: str, source: Any, path: Path) -> Iterator[Choice]:
+    """What a volume brings. `kind`: that of its source, in small letters."""
     match kind:
         case "hostpath":
             yield Choice(".".join(path), Rule.HOST_PATH, _text(Rule.HOST_PATH, source))
@@ -220,18 +248,18 @@ def _text(rule: Rule, value: Any) -> str:
             case Rule.ARTIFACTS:
                 return f"{found.get('configMap')}/{found.get('key')}"
             case _:
-                return _plain(found)
-    return _plain(value)
+                return plain(found)
+    return plain(value)
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """A text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def is_ours(mark: str) -> bool:
     """Whether a label or annotation is one of those that an event does not set."""
-    return str(mark).lower().startswith(OURS)
+    return str(mark).casefold().startswith(OURS)
 
 
 def is_list(value: Any) -> bool:

@@ -51,7 +51,9 @@ FIELDS: Mapping[str, Rule] = {
     "podspecpatch": Rule.POD_SPEC_PATCH,
     **dict.fromkeys(("secretkeyref", "secretref", "secretname", "imagepullsecrets"), Rule.SECRET),
     **dict.fromkeys(("configmapkeyref", "configmapref", "configmap"), Rule.CONFIG_MAP),
-    **dict.fromkeys(("workflowtemplateref", "templateref"), Rule.TEMPLATE),
+    "secrets": Rule.SECRET,  # of a SparkApplication's driver and executors, and so are these
+    "configmaps": Rule.CONFIG_MAP,
+    **dict.fromkeys(("workflowtemplateref", "templateref", "runtimeref"), Rule.TEMPLATE),
     "hooks": Rule.HOOKS,
     "artifactrepositoryref": Rule.ARTIFACTS,
     **dict.fromkeys(("manifest", "manifestfrom"), Rule.RESOURCE),
@@ -59,6 +61,16 @@ FIELDS: Mapping[str, Rule] = {
     **dict.fromkeys(("ownerreferences", "finalizers"), Rule.METADATA),
 }
 """Fields whose whole value is guarded, by their names in small letters."""
+
+SPARK = "spark.kubernetes."
+"""How the settings of Spark begin by which it makes its pods; all but those of `SPARK_HARMLESS` are guarded."""
+SPARK_HARMLESS = frozenset(
+    {
+        "spark.kubernetes.container.image",
+        *(f"spark.kubernetes.{role}.container.image" for role in ("driver", "executor")),
+        *(f"spark.kubernetes.{role}.{what}.cores" for role in ("driver", "executor") for what in ("request", "limit")),
+    }
+)
 
 HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "automountserviceaccounttoken": (False,),
@@ -89,8 +101,13 @@ OURS = (
     "iam.gke.io/",
     "azure.workload.identity/",
     "vault.hashicorp.com/",
+    "k8s.v1.cni.cncf.io/",
+    "istio.io/",
+    "sidecar.istio.io/",
+    "linkerd.io/",
 )
-"""How labels and annotations begin by which a platform, or what hands out identities, knows its own."""
+"""How labels and annotations begin by which a platform, a mesh, or what hands out identities and networks, knows its
+own."""
 
 OPAQUE = {"ConfigMap": ("data", "binaryData"), "Secret": ("data", "stringData")}
 """Kind -> members whose names mean nothing to anybody."""

@@ -1,13 +1,13 @@
 """What a platform does on a cluster: it has those runs created there that nobody else creates, does to them what they
 are asked, and mirrors what comes of them.
 
-One watch for each kind and namespace where there are open runs of ours, never one for each run.
+One watch for each kind and namespace where there are open runs of ours, or were not long ago; never one for each run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, repeat
 
@@ -34,18 +34,37 @@ UNHEARD_S = (*[2.0] * 10, 15.0)
 """Seconds after which an object is looked at that nothing was ever heard of; the last for ever. Soon at first: it is
 the work of a predecessor that died, whose news may have come before their rows."""
 
+IDLE_S = 600.0
+"""Seconds for which a place is still watched where nothing runs any more: namespaces come and go."""
+
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterGround:
-    """What the host stands on. `home`: the namespace where workflows go that do not say; it is always watched."""
+    """What the host stands on. `home`: the namespace where workflows go that do not say; it is always watched. Any
+    other place no longer than `idle_s` after its last run.
+    """
 
     store: Store
     clock: Clock
     cluster: OpenCluster
     creator: Creator
     home: Callable[[], Awaitable[str]] | None = None
+    idle_s: float = IDLE_S
+
+
+@dataclass(slots=True)
+class _Watch:
+    """`needed`: when somebody last ran there, by the clock of the event loop."""
+
+    watcher: Watcher
+    needed: float
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    async def run(self) -> None:
+        with self.scope:
+            await self.watcher.run()
 
 
 class ClusterHost:
@@ -59,14 +78,19 @@ class ClusterHost:
         self._receiver = Receiver(ground.store, ground.clock, self._looker)
         self._submitter = Submitter(ground.store, ground.clock, ground.creator)
         self._obedience = Obedience(ground.store, ClusterRequests(ground.store, ground.clock, ground.cluster))
-        self._watchers: dict[Place, Watcher] = {}
+        self._watches: dict[Place, _Watch] = {}
         self._trouble: str | None = None
 
     @property
     def trouble(self) -> str | None:
         """Why the cluster cannot be followed now; None while it can."""
-        watching = next((one.trouble for one in self._watchers.values() if one.trouble), None)
+        watching = next((one.watcher.trouble for one in self._watches.values() if one.watcher.trouble), None)
         return self._trouble or watching or self._submitter.trouble or self._obedience.trouble
+
+    @property
+    def watched(self) -> frozenset[Place]:
+        """Where it looks now."""
+        return frozenset(self._watches)
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled."""
@@ -86,6 +110,7 @@ class ClusterHost:
             await self._receiver.meet()
             if self._ground.home is not None:
                 await self._watch(group, Place(*WORKFLOW, await self._ground.home()))
+            self._leave(anyio.current_time() - self._ground.idle_s)
             self._trouble = None
         except RetrainError as error:
             if self._trouble != str(error):
@@ -94,17 +119,28 @@ class ClusterHost:
 
     async def _watch(self, group: TaskGroup, place: Place) -> None:
         """Follow a place from now on, if it is not followed yet."""
-        if place not in self._watchers:
-            version = await self._receiver.version(place)
-            self._watchers[place] = watcher = Watcher(place, self._ground.cluster, self._receiver.take, version)
-            group.start_soon(watcher.run)
-            log.info("cluster.watching", place=str(place), version=version)
+        now = anyio.current_time()
+        if (known := self._watches.get(place)) is not None:
+            known.needed = now
+            return
+        version = await self._receiver.version(place)
+        made = self._watches[place] = _Watch(Watcher(place, self._ground.cluster, self._receiver.take, version), now)
+        group.start_soon(made.run)
+        log.info("cluster.watching", place=str(place), version=version)
+
+    def _leave(self, before: float) -> None:
+        """Follow those places no longer where nothing has run since then; where something does, from where it ended."""
+        for place, watch in list(self._watches.items()):
+            if watch.needed < before:
+                watch.scope.cancel()
+                del self._watches[place]
+                log.info("cluster.left", place=str(place))
 
     async def _look_again(self) -> None:
         for pause_s in chain(UNHEARD_S, repeat(UNHEARD_S[-1])):
             await anyio.sleep(pause_s)
             before = self._ground.clock.now() - timedelta(seconds=pause_s)
-            for place in list(self._watchers):
+            for place in list(self._watches):
                 try:
                     await self._receiver.keep(await self._looker.unheard(place, before))
                 except RetrainError as error:  # the place's watch says so in /readyz, if it lasts

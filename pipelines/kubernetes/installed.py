@@ -20,6 +20,9 @@ AGAIN_S = 3600.0
 SOON_S = 60.0
 """Seconds for which it counts that a version cannot be told, or that a template is there."""
 
+NOBODY_NOW = "nobody now"
+"""Who tells a version while the server is away; the one that was told before still counts."""
+
 log = get_logger()
 
 
@@ -40,10 +43,12 @@ class Installed:
         async with self._asking:
             if time.monotonic() >= self._ask_at:
                 found, how = await _find(cluster, namespace)
+                if how == NOBODY_NOW:
+                    found = self._version
                 if found != self._version or self._ask_at == 0.0:
                     log.info("cluster.argo", version=str(found or "unknown"), told_by=how)
                 self._version = found
-                self._ask_at = time.monotonic() + (AGAIN_S if found else SOON_S)
+                self._ask_at = time.monotonic() + (AGAIN_S if found and how != NOBODY_NOW else SOON_S)
         return self._version
 
     async def check_template(self, cluster: Cluster, workflow: Mapping[str, Any], namespace: str) -> None:
@@ -93,7 +98,7 @@ async def _find(cluster: Cluster, namespace: str) -> tuple[Version | None, str]:
             if found := await ask(cluster, namespace):
                 return found, ask.__doc__ or ""
         except Transient:
-            return None, "nobody now"
+            return None, NOBODY_NOW
         except RetrainError:  # it may not be asked, or is not there
             continue
     return None, "nobody"

@@ -160,7 +160,7 @@ def _after(row: RunRow, seen: Sighting, reading: Reading, *, again: bool) -> Run
         started=reading.started or row.started,
         finished=reading.finished if reading.over else None,
         outputs=reading.outputs,
-        pods=reading.pods or row.pods,
+        pods=reading.pods or ("" if reading.nodes == {} else row.pods),
         control=_control(spec) if row.engine == "argo" else _control_of_object(seen.object, reading),
         labels=labels,
         object=object_,

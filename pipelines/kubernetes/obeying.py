@@ -10,6 +10,7 @@ from pipelines.host.control import retry_asked
 from pipelines.host.requests import request_of
 from pipelines.kubernetes.requests import ClusterRequests
 from retrain.errors import RetrainError, Transient
+from retrain.kube import Unreachable
 from retrain.log import get_logger
 from retrain.store import Store, run_requests, runs
 from retrain.store.elsewhere import CLUSTER
@@ -36,8 +37,7 @@ class Obedience:
         tries = 0
         while True:
             try:
-                for request in await self._store.read(lambda c: run_requests.of_engines(c, CLUSTER)):
-                    await self._obey(request)
+                await self._obey_all()
                 self.trouble, tries = None, 0
                 await self._store.signals.wait(TOPIC, POLL_S)
             except Transient as error:
@@ -46,6 +46,24 @@ class Obedience:
                 log.warning("cluster.not_asked", reason=self.trouble, retry_in_s=wait_s)
                 tries += 1
                 await anyio.sleep(wait_s)
+
+    async def _obey_all(self) -> None:
+        """
+        Raises:
+            Transient: some are still to be done, of runs that could not be asked now.
+        """
+        later: dict[str, Transient] = {}
+        for request in await self._store.read(lambda c: run_requests.of_engines(c, CLUSTER)):
+            if request.run_id in later:  # what is asked of one run is done in order
+                continue
+            try:
+                await self._obey(request)
+            except Unreachable:
+                raise
+            except Transient as error:
+                later[request.run_id] = error
+        if later:
+            raise next(iter(later.values()))
 
     async def _obey(self, request: RequestRow) -> None:
         row = await self._store.read(lambda c: runs.get(c, request.run_id))

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import orjson
 
-from pipelines.kubernetes.reading import unpacked
+from pipelines.kubernetes.reading import offloaded, unpacked
 from retrain.errors import Refused
 
 Object = dict[str, Any]
@@ -29,8 +29,7 @@ def whole(found: Mapping[str, Any]) -> Object:
         Permanent: what is packed cannot be read.
     """
     status: Mapping[str, Any] = found.get("status") or {}
-    version = status.get("offloadNodeStatusVersion")
-    if version and not status.get("nodes") and not status.get("compressedNodes"):
+    if version := offloaded(status):
         raise Refused(
             f"{found['metadata']['name']}: its nodes lie in Argo's database (offloadNodeStatusVersion {version}); "
             "only Argo's own server reaches them there: `argo` with ARGO_SERVER can do this"

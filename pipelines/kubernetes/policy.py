@@ -16,11 +16,14 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from pipelines.kubernetes.guarded import MISSING, differences, is_list
-from pipelines.kubernetes.guarded_fields import OPAQUE, RIGHTS, Choice, Rule
+from pipelines.kubernetes.guarded_fields import OPAQUE, Choice, Rule
+from pipelines.kubernetes.guarded_places import bringing, has_manifests, manifests, mounts, rights
 from pipelines.kubernetes.tags import chosen_arguments, foreign_tags, through_arguments
 from retrain.errors import Permanent
 
 JSON_PATCH = "application/json-patch+json"
+TAKING = frozenset({"remove", "move", "copy"})
+"""Operations of a JSON patch that are about what is on the cluster."""
 TOLD = 5
 """Choices that one refusal names."""
 SHOWN = 80
@@ -38,21 +41,25 @@ class Written:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
         # Most objects have none: then no argument can lead anywhere.
-        self._tagged = [one for one in differences(MISSING, document) if "{{" in one.value]
+        self._volumes, self._has_manifests = dict(bringing(document)), has_manifests(document)
+        guarded = [*differences(MISSING, document), *(manifests({}, document) if self._has_manifests else ())]
+        self._tagged = [one for one in guarded if "{{" in one.value]
 
-    def chosen(self, rendered: Mapping[str, Any], arguments: Mapping[str, str] | None = None) -> list[Choice]:
+    def chosen(self, rendered: Mapping[str, Any], arguments: Mapping[str, str | None] | None = None) -> list[Choice]:
         """What an event has chosen of what is guarded, in the object that its values made of this one.
 
-        `arguments`: those that it has chosen beside the object, in flags.
+        `arguments`: those that it has chosen beside the object, in flags, as `chosen_arguments` has them.
         """
         if rendered is self._document and not arguments:
             return []
         found = list(differences(_seen(self._document), _seen(rendered)))
-        found += _rights(self._document, rendered)
+        found += rights(self._document, rendered)
+        found += mounts(self._document, rendered, self._volumes)
         found += _operations(self._document.get("patch"), rendered.get("patch"))
         if not _is_argos(rendered):
             return found
         found += foreign_tags(self._document, rendered)
+        found += manifests(self._document, rendered) if self._has_manifests else ()
         if self._tagged:
             values = {**chosen_arguments(self._document, rendered), **(arguments or {})}
             found += through_arguments(self._document, self._tagged, values)
@@ -119,13 +126,6 @@ def _seen(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in document.items() if name not in hidden}
 
 
-def _rights(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Choice]:
-    for kind in sorted({str(one.get("kind")) for one in (before, after)} & RIGHTS):
-        for name in sorted({*before, *after} - set(OPAQUE.get(kind, ()))):
-            if name not in {"kind", "apiVersion"} and before.get(name) != after.get(name):
-                yield Choice(name, Rule.KIND, kind)
-
-
 def _operations(before: Any, after: Any) -> Iterator[Choice]:
     """Of two JSON patches, what the operations that are not the same put where."""
     if after is None or before == after:
@@ -136,8 +136,16 @@ def _operations(before: Any, after: Any) -> Iterator[Choice]:
     old = before if is_list(before) else ()
     for index, operation in enumerate(after):
         was = old[index] if index < len(old) else MISSING
-        for one in differences(_nested(was), _nested(operation)):
+        if operation == was:
+            continue
+        if (op := _op(operation)) in TAKING:  # what is there and goes, nobody sees here
+            yield Choice(f"patch.{index}", Rule.OPERATION, f"{op} {operation.get('from') or operation.get('path')}")
+        for one in differences(_nested(was) if _op(was) == op else MISSING, _nested(operation)):
             yield Choice(f"patch.{index}.{one.path}", one.rule, one.value)
+
+
+def _op(operation: Any) -> str:
+    return str(operation.get("op")) if isinstance(operation, Mapping) else ""
 
 
 def _nested(operation: Any) -> Any:

@@ -16,7 +16,8 @@ ENDED = frozenset({"Succeeded", "Failed", "Error"})
 MAX_NODES = 512 * 1024 * 1024
 """Bytes of unpacked nodes that are taken: a megabyte may unpack to a thousand."""
 _OFFLOADED = (
-    "its nodes lie in Argo's database (offloadNodeStatusVersion {0}): only the phase of the whole is shown here"
+    "the controller keeps the nodes of this run in its database (offloadNodeStatusVersion {0}); they cannot be read "
+    "here, so only the whole is shown"
 )
 
 
@@ -32,11 +33,17 @@ def unpacked(workflow: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: value for key, value in (workflow.get("metadata") or {}).items() if key != "managedFields"}
     if packed := status.pop("compressedNodes", ""):
         status["nodes"] = _nodes(packed)
-    elif (version := status.get("offloadNodeStatusVersion")) and not status.get("nodes"):
+    elif version := offloaded(status):
         said = str(status.get("message") or "")
         status["message"] = f"{said}; {_OFFLOADED.format(version)}" if said else _OFFLOADED.format(version)
     status.setdefault("phase", "Pending")
     return {**workflow, "metadata": metadata, "status": status}
+
+
+def offloaded(status: Mapping[str, Any]) -> str:
+    """The version of a Workflow's nodes in Argo's database; empty where the object has them itself."""
+    has_nodes = status.get("nodes") or status.get("compressedNodes")
+    return "" if has_nodes else str(status.get("offloadNodeStatusVersion") or "")
 
 
 def has_ended(workflow: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from pipelines.kubernetes.creating import Creator
 from retrain import faults
 from retrain.clock import Clock
 from retrain.errors import RetrainError, Transient
+from retrain.kube import Unreachable
 from retrain.log import get_logger
 from retrain.store import Store, elsewhere, outbox, runs
 from retrain.store.runs import RunRow
@@ -44,10 +45,9 @@ class Submitter:
         tries = 0
         while True:
             try:
-                done = await self._submit_some()
+                await self._submit_all()
                 self.trouble, tries = None, 0
-                if not done:
-                    await self._store.signals.wait(TOPIC, POLL_S)
+                await self._store.signals.wait(TOPIC, POLL_S)
             except Transient as error:
                 self.trouble = str(error)
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**tries)
@@ -55,15 +55,22 @@ class Submitter:
                 tries += 1
                 await anyio.sleep(wait_s)
 
-    async def _submit_some(self) -> int:
-        rows = await self._store.read(lambda c: elsewhere.unsubmitted(c, BATCH))
+    async def _submit_all(self) -> None:
+        """
+        Raises:
+            Transient: some are not there yet; as many of the others as the server takes are.
+        """
         later: list[Transient] = []
-        async with anyio.create_task_group() as group:
-            for row in rows:
-                group.start_soon(self._settle, row, later)
+        more = True
+        while more and not any(isinstance(error, Unreachable) for error in later):
+            # What the cluster did not take now is not in the way of what comes after it.
+            rows = await self._store.read(lambda c: elsewhere.unsubmitted(c, BATCH, len(later)))
+            async with anyio.create_task_group() as group:
+                for row in rows:
+                    group.start_soon(self._settle, row, later)
+            more = len(rows) == BATCH
         if later:
             raise later[0]
-        return len(rows)
 
     async def _settle(self, row: RunRow, later: list[Transient]) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 _TAG = re.compile(r":v?(\d+)\.(\d+)(?:\.(\d+))?(?:[-+._].*)?$")
@@ -32,7 +33,7 @@ def of_deployments(deployments: list[Mapping[str, Any]]) -> Version | None:
     """That of the controller among Deployments: of its own image, else of the executor that it names."""
     for container in _controllers(deployments):
         words = [str(one) for one in (*(container.get("command") or ()), *(container.get("args") or ()))]
-        executors = [after for word, after in zip(words, [*words[1:], ""], strict=True) if word == EXECUTOR]
+        executors = [after for word, after in pairwise(words) if word == EXECUTOR]
         executors += [word.partition("=")[2] for word in words if word.startswith(f"{EXECUTOR}=")]
         for image in (str(container.get("image") or ""), *executors):
             if version := of_image(image):

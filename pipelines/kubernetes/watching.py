@@ -15,13 +15,15 @@ import anyio
 from pipelines.kubernetes.creating import OpenCluster
 from pipelines.kubernetes.sightings import RUN, newer
 from pipelines.kubernetes.submission import MANAGED_BY
-from retrain.errors import RetrainError
+from retrain.errors import RetrainError, Transient
 from retrain.kube import Busy, Cluster, Expired
 from retrain.log import get_logger
 from retrain.store.elsewhere import Place
 
 OURS: Mapping[str, str] = {"labelSelector": f"{MANAGED_BY}=retrain,{RUN}"}
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
+AT_ONCE_S = 1.0
+"""Seconds: a watch that ends sooner and says nothing was none. Something between does not let it through."""
 PAGE = 50
 """Objects of a page: an object of some hundred KiB takes eight times that in memory."""
 
@@ -86,15 +88,17 @@ class Watcher:
             await self._check(cluster, path)
         if not self._version:
             await self._list(cluster, path)
-        self._is_known = True
+        self._is_known, began, said = True, anyio.current_time(), False
         async with aclosing(cluster.watch(path, OURS, self._version)) as stream:
             async for events in stream:
                 self.trouble = None
                 if events:
-                    self._tries = 0
+                    said, self._tries = True, 0
                     self._version = _version(events[-1]) or self._version
                     seen = [one for one in events if one.get("type") != "BOOKMARK"]
                     await self._write(self._place, News(seen, self._version))
+        if not said and anyio.current_time() - began < AT_ONCE_S:
+            raise Transient(f"the watch of {self._place} ended as soon as it had begun: does a proxy cut it?")
 
     async def _check(self, cluster: Cluster, path: str) -> None:
         """A server waits silently for a version that it has not come to: it is another one, or came from a backup."""

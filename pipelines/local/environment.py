@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.core.resources import quantity
+from pipelines.local import cgroups
 from pipelines.local.leaf import References
 from pipelines.local.shapes import Container
 from retrain.errors import ConfigError
@@ -98,9 +99,9 @@ def _quoted(text: str) -> str:
 
 def _allocatable(resource: str) -> float:
     if resource == "cpu":
-        return float(os.cpu_count() or 1)
+        return cgroups.cores()
     if resource == "memory":
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        return cgroups.memory()
     return 0.0
 
 

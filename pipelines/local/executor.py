@@ -8,7 +8,6 @@ no word (the machine went down, somebody killed it) starts anew, a few times at 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from pipelines.agents.port import Agent
 from pipelines.artifacts.port import Artifacts
 from pipelines.core.happenings import Progressed, Started, Task, TaskKind, TaskResult
 from pipelines.core.nodes import Phase
-from pipelines.local import devices, process, retention
+from pipelines.local import cgroups, devices, process, retention
 from pipelines.local.contained import plain
 from pipelines.local.demand import is_device, pod_demand
 from pipelines.local.isolation import Rung
@@ -60,7 +59,7 @@ class Limits:
     of a program that is to run if this process is gone without having left it. `fleeting`: the directories of steps go
     with the executor, so no step is to be found in them again, and one that was left empty is used again."""
 
-    slots: int = field(default_factory=lambda: 2 * (os.cpu_count() or 1))
+    slots: int = field(default_factory=cgroups.steps)
     grace_s: float = GRACE_S
     leave: Literal["kill", "keep"] = "kill"
     finish_s: float = 0.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.core.resources import quantity
+from pipelines.local import cgroups
 from pipelines.local.demand import STEPS, is_device
 from retrain.errors import ConfigError
 
@@ -22,7 +23,7 @@ def _no_devices() -> Mapping[str, int]:
 @dataclass(frozen=True, slots=True)
 class SlotsSettings:
     """What the project declares. `cpu` and `memory` as Kubernetes writes them (`4`, `16Gi`); None: what the machine
-    has, and nobody is refused for asking more. `gpus` None: those that the machine
+    has, or its container may have, and nobody is refused for asking more. `gpus` None: those that the machine
     shows. `devices`: others, by name."""
 
     cpu: str | None = None
@@ -96,8 +97,8 @@ def machine(settings: SlotsSettings, steps: int) -> Capacity:
         devices[GPU] = gpus
     amounts = {
         STEPS: float(steps),
-        "cpu": _declared("cpu", settings.cpu) or float(os.cpu_count() or 1),
-        "memory": _declared("memory", settings.memory) or _memory(),
+        "cpu": _declared("cpu", settings.cpu) or cgroups.cores(),
+        "memory": _declared("memory", settings.memory) or cgroups.memory(),
         **{name: float(len(ids)) for name, ids in devices.items()},
     }
     firm = {name for name, given in (("cpu", settings.cpu), ("memory", settings.memory)) if given is not None}
@@ -111,10 +112,6 @@ def _declared(name: str, text: str | None) -> float | None:
     if not amount:
         raise ConfigError(f"pipelines.slots.{name}: {text!r} is no quantity, such as 4, 500m or 16Gi")
     return amount
-
-
-def _memory() -> float:
-    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def _gpus(declared: int | None) -> tuple[str, ...]:

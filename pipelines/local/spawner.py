@@ -21,6 +21,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from pipelines.local import cgroups
 from pipelines.local.isolation import leading
 from pipelines.local.process import Command, Leader
 from pipelines.local.wires import Wire
@@ -36,7 +37,7 @@ _TRIES = 20
 _ALL_DEAD = "the processes that lead steps die one after the other"
 
 
-_IDLE = 2 * (os.cpu_count() or 1)
+_IDLE = cgroups.steps()
 """How many leaders without a step are kept."""
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy import Promoter
 from pipelines.artifacts.port import Artifacts
 from pipelines.kubernetes.creating import OpenCluster
 from retrain.app.looking.letters import letter_actions
 from retrain.app.promotions.actions import promotion_actions
+from retrain.app.promotions.part import Promotions
 from retrain.app.runs.actions import run_actions
 from retrain.app.services import Action
 from retrain.clock import Clock
@@ -18,7 +18,7 @@ from retrain.store import Store
 def actions(
     store: Store,
     clock: Clock,
-    promoter: Promoter,
+    models: Promotions,
     data: Path,
     artifacts: Artifacts | None = None,
     cluster: OpenCluster | None = None,
@@ -27,6 +27,6 @@ def actions(
     connection to the one that works on some of them."""
     return {
         **run_actions(store, clock, data, artifacts, cluster),
-        **promotion_actions(store, promoter),
+        **promotion_actions(store, models),
         **letter_actions(store, clock),
     }

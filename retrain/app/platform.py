@@ -25,10 +25,6 @@ import anyio.to_thread
 import structlog
 from anyio.abc import TaskStatus
 
-from deploy import Promoter
-from deploy import Settings as PromoterSettings
-from deploy import place as place_git
-from deploy.registry.candidates import resolve
 from eventsources import SourceHost, SourceSettings
 from eventsources.host.source_host import Tools as SourceTools
 from eventsources.host.source_host import wanted_of
@@ -62,8 +58,7 @@ from retrain.app.projects.plugins import Kinds, all_kinds
 from retrain.app.projects.project import Item, Project, load_project
 from retrain.app.projects.reload import Reloader
 from retrain.app.projects.secrets import ProjectSecrets
-from retrain.app.promotions.gate_tools import GateGround, open_gate_tools
-from retrain.app.promotions.rollout_tools import RolloutGround, open_rollout_tools
+from retrain.app.promotions.part import PromotionGround, Promotions
 from retrain.app.runs.actions import delete_action
 from retrain.app.runs.crons import cron_actions
 from retrain.app.runs.workshop import Ground as WorkshopGround
@@ -132,6 +127,7 @@ def serve(start: Start, ready: Callable[[str], None]) -> int:
         project = Project() if start.watch is not None else read_project(start.project, known)
     # What was loaded stays: the garbage collector need not look at it again and again. What comes now may be garbage.
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 50, 100)
     _check_door(start.settings)
     options = {"use_uvloop": True}
@@ -293,8 +289,11 @@ class Platform:
         allow = start.settings.sensors.allow_remote_sources
         self._objects = TriggerObjects(start.project, start.data, self._secrets, allow_remote=allow)
         self._outbox = OutboxPublisher(ground.store, ground.bus, ground.clock)
-        self._promoter = self._build_promoter()
         pipelines = start.settings.pipelines
+        promoting = PromotionGround(
+            ground.store, ground.clock, self._secrets, start.project, start.data, self._owner, pipelines.engine
+        )
+        self._promotions = Promotions(promoting, {item.model.name: item.model for item in project.promotions})
         self._kubernetes = Kubernetes(start.settings.kubernetes, pipelines.engine, ground.store, ground.clock)
         self._admission = open_admission(start.settings, start.data, self._kubernetes.cluster, ground.clock)
         self._dispatcher = self._build_dispatcher()
@@ -314,11 +313,11 @@ class Platform:
         self._measures = Measures(ground.store.path, ground.clock)
         self._sensing = Sensing(ground.store, host, lambda: seen_sensors(self._project.sensors))
         self._spaces = Spaces(
-            ground.store, lambda: self._project.sensors, lambda: self._promoter.documents, self._sensing.held
+            ground.store, lambda: self._project.sensors, lambda: self._promotions.documents, self._sensing.held
         )
         self.services = self._build_services()
         if operator is not None:
-            view = View(lambda: self.sources.states() if self.sources else [], self._sensing, self._promoter.state)
+            view = View(lambda: self.sources.states() if self.sources else [], self._sensing, self._promotions.state)
             operator.bind(OperatorsPlatform(self._kubernetes.cluster, self.take, self._refusals, view))
             doors = open_services(start.settings.kubernetes, self._kubernetes.cluster, operator.moves)
             operator.settlers["EventSource"] = doors.settle
@@ -337,7 +336,7 @@ class Platform:
         if self._admission is not None:
             await parts.start("admission webhook", self._admission.run)
         if "runner" in roles:
-            await parts.start("promoter", self._promoter.run)
+            await parts.start("promoter", self._promotions.run)
             await parts.start("cluster", self._kubernetes.run)
             await self._workshop.start_work(parts)
         if "sensors" in roles:
@@ -383,7 +382,7 @@ class Platform:
             await self._sensors.apply(sensors)
         self._secrets.replace(bodies(project.secrets), bodies(project.config_maps))
         self._workshop.take(project, self._secrets)
-        await self._promoter.take({item.model.name: item.model for item in project.promotions})
+        await self._promotions.take({item.model.name: item.model for item in project.promotions})
         if self.sources is not None:
             await self.sources.apply(documents)
         self._project = project
@@ -405,33 +404,14 @@ class Platform:
 
     # --- building ------------------------------------------------------------------------------------------------
 
-    def _build_promoter(self) -> Promoter:
-        documents = {item.model.name: item.model for item in self._project.promotions}
-        where = place_git(self._start.data, self._start.project, os.environ, self._secrets)
-        settings = PromoterSettings(owner=self._owner)
-        ground = self._ground
-        gates = GateGround(
-            ground.store,
-            ground.clock,
-            self._secrets,
-            self._start.project,
-            self._start.data,
-            engine=self._start.settings.pipelines.engine,
-        )
-        tools = partial(open_gate_tools, gates)
-        outside = partial(open_rollout_tools, RolloutGround(self._secrets, self._start.project))
-        return Promoter(
-            ground.store, documents, where, clock=ground.clock, settings=settings, tools=tools, outside=outside
-        )
-
     def _build_dispatcher(self) -> Dispatcher:
         ground = self._ground
         services = self._start.settings.triggers
         tools = Tools(
             secrets=self._secrets,
             clock=ground.clock,
-            promotions=self._promotion,
-            resolve=lambda document, candidate: resolve(document.spec.registry, candidate, self._promoter.vault),
+            promotions=self._promotions.of,
+            resolve=self._promotions.resolve,
             data=self._start.data,
             network=NetworkSettings(slack_url=services.slack_url, aws_url=services.aws_url),
             engine=self._start.settings.pipelines.engine,
@@ -448,14 +428,6 @@ class Platform:
         """The namespace of a sensor of a cluster; files say of each object where it is to be."""
         item = self._compiled.get(sensor) if self._start.watch is not None else None
         return space_of(item[0].document.body) if item is not None else ""
-
-    def _promotion(self, name: str) -> Any:
-        from retrain.errors import NotFound
-
-        document = self._promoter.documents.get(name)
-        if document is None:
-            raise NotFound(f"there is no Promotion {name!r} in this project")
-        return document
 
     def _build_sensors(self) -> SensorHost:
         ground = self._ground
@@ -517,7 +489,7 @@ class Platform:
             slots=self._workshop.runner.in_use,
             sources=lambda: self._source_rows() if sees() is None else [],
             sensing=self._sensing,
-            promotions=lambda: seen_promotions(self._promoter.documents),
+            promotions=lambda: seen_promotions(self._promotions.documents),
             manifests=lambda: seen_project(self._project),
             figures=self._figures,
             workflow_metrics=self._workshop.runner.metrics,
@@ -526,7 +498,7 @@ class Platform:
                     **actions(
                         ground.store,
                         ground.clock,
-                        self._promoter,
+                        self._promotions,
                         self._start.data,
                         self._workshop.artifacts,
                         self._kubernetes.cluster,
@@ -567,7 +539,7 @@ class Platform:
                 found.append(PartState("objects of triggers", remote.waiting_for is None, remote.waiting_for))
         if "runner" in roles:
             found += self._workshop.states() + self._kubernetes.states()
-            for name, state in self._promoter.state().items():
+            for name, state in self._promotions.state().items():
                 reason = state["reason"] or None
                 found.append(PartState(f"promotion {name}", reason is None, reason))
         for one in self.sources.states() if self.sources else []:

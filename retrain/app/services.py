@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from sqlalchemy import Connection
 
-from deploy.spec import PromotionDocument
 from pipelines.host.metrics import WorkflowMetrics
 from retrain.app.access.narrowing import narrowed
 from retrain.app.access.spaces import Spaces
@@ -23,6 +22,9 @@ from retrain.app.settings import Settings
 from retrain.bus import Bus
 from retrain.clock import Clock
 from retrain.store import Store
+
+if TYPE_CHECKING:
+    from deploy.spec import PromotionDocument
 
 T = TypeVar("T")
 Action = Callable[..., Awaitable[Any]]
@@ -56,7 +58,7 @@ class Services:
     sensing: Sensing
     figures: Callable[[], Figures]
     actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
-    promotions: Callable[[], Mapping[str, PromotionDocument]] = field(default=dict[str, PromotionDocument])
+    promotions: Callable[[], Mapping[str, PromotionDocument]] = field(default=dict)
     """The project's Promotions as they are now."""
     manifests: Callable[[], Project] = Project
     """The project as it runs now."""

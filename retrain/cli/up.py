@@ -35,8 +35,11 @@ def up(
     folder: Path, data: Path | None, host: str | None, port: int | None, roles: str, output: str, **cluster: Any
 ) -> int:
     """Run the platform on the manifests in DIR, with its state beside them, until interrupted."""
+    import gc
     import os
 
+    # What is loaded stays, so nobody need look through it while there is more and more: `serve` lets that go on.
+    gc.disable()
     from retrain import faults
     from retrain.app.logs import set_up
     from retrain.app.platform import Start, serve

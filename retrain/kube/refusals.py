@@ -2,7 +2,7 @@
 
     Transient
     ├── Unreachable         no answer: the network, its certificate, a time-out
-    ├── Busy                429 or 5xx; `after_s` where the server names a pause
+    ├── Busy                429 or 5xx, or it does not come to count a quota; `after_s` where the server names a pause
     ├── Expired             410: what was remembered is too old, it must be listed anew
     └── QuotaExceeded       a ResourceQuota is used up; something else must end first
     ConfigError
@@ -33,6 +33,8 @@ SAID = 500
 """Characters of the server's message that are quoted."""
 LONGEST_S = 3600.0
 """Seconds of pause that a server can ask for; what it says beyond counts as this."""
+UNCOUNTED = ("exceeded quota", "status unknown for quota")
+"""What is said where a quota is used up, and where its controller has not counted yet what is used."""
 CANNOT = re.compile(r'cannot (\S+) resource "([^"]*)"')
 ADMISSION = re.compile(r"denied the request|denied request|violates PodSecurity|is forbidden: ")
 
@@ -113,7 +115,7 @@ def refusal(asked: str, code: int, raw: bytes, retry_after: str = "") -> Retrain
         case 403:
             return _forbidden(text, said, details)
         case 409:
-            return AlreadyExists(text) if status.get("reason") == "AlreadyExists" else Conflict(text)
+            return _conflicting(text, status.get("reason"), details)
         case 429 | _ if code == 429 or code >= 500:
             return Busy(text, _pause(retry_after, details))
         case _:
@@ -124,11 +126,18 @@ def _forbidden(text: str, said: str, details: Mapping[str, Any]) -> RetrainError
     """Of those who may not ask, and of what may not be there: both are 403."""
     if found := CANNOT.search(said):
         return Denied(text, found[1], found[2])
-    if "exceeded quota" in said:
+    if any(one in said for one in UNCOUNTED):
         return QuotaExceeded(text)
     if "NamespaceTerminating" in _causes(details, "reason"):
         return NamespaceMissing(text)
     return AdmissionRefused(text) if ADMISSION.search(said) else Denied(text)
+
+
+def _conflicting(text: str, reason: Any, details: Mapping[str, Any]) -> RetrainError:
+    if reason == "AlreadyExists":
+        return AlreadyExists(text)
+    # Not about the object itself: too many are made at once for the quota that counts them.
+    return Busy(text) if details.get("kind") == "resourcequotas" else Conflict(text)
 
 
 def _missing(text: str, details: Mapping[str, Any]) -> NotFound:

@@ -59,12 +59,9 @@ async def open_stream(server: Connection, request: Request) -> Stream:
     Raises:
         NotFound, ConfigError, Transient: as for any request.
     """
-    stack = AsyncExitStack()
-    try:
-        return Stream(await stack.enter_async_context(answered(server, request)), stack)
-    except BaseException:
-        await stack.aclose()
-        raise
+    async with AsyncExitStack() as stack:
+        answer = await stack.enter_async_context(answered(server, request))
+        return Stream(answer, stack.pop_all())
 
 
 @contextmanager

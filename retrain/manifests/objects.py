@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
-from retrain.manifests.document import Document, Positions, Spot
+from retrain.manifests.document import Document, Positions, Problem, Spot
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 WHOLE = Spot(1, 1)
+DEEPEST = 200
+"""Levels of an object that is read."""
+TOO_DEEP = Problem(("spec",), "too-deep", f"is nested deeper than {DEEPEST} levels")
 
 
 def document_of(found: Mapping[str, Any], place: str) -> Document:
@@ -24,3 +27,20 @@ def document_of(found: Mapping[str, Any], place: str) -> Document:
     body = {**found, "metadata": metadata}
     name = metadata.get("name") or metadata.get("generateName") or ""
     return Document(str(found["apiVersion"]), str(found["kind"]), str(name), body, place, 1, Positions(place, WHOLE))
+
+
+def too_deep(found: Mapping[str, Any]) -> bool:
+    """Whether an object has lists and mappings inside each other beyond all use. An API server takes thousands of
+    levels; who reads an object step by step, as we do, cannot."""
+    layer: list[Any] = [found]
+    for _ in range(DEEPEST):
+        layer = [inner for one in layer for inner in _members(one)]
+        if not layer:
+            return False
+    return True
+
+
+def _members(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value).values()
+    return cast("list[Any]", value) if isinstance(value, list) else ()

@@ -44,10 +44,13 @@ class Open:
     uid: str
 
 
-def unsubmitted(connection: Connection, most: int) -> list[RunRow]:
-    """Open runs whose object is not on the cluster yet: the higher priority first, then the older."""
+def unsubmitted(connection: Connection, most: int, after: int = 0) -> list[RunRow]:
+    """Open runs whose object is not on the cluster yet: the higher priority first, then the older. `after`: without the
+    first so many."""
     query = select(runs.c.id).where(*_OPEN, runs.c.object.is_(None))
-    ids = connection.execute(query.order_by(runs.c.priority.desc(), runs.c.created, runs.c.id).limit(most)).scalars()
+    ids = connection.execute(
+        query.order_by(runs.c.priority.desc(), runs.c.created, runs.c.id).limit(most).offset(after)
+    ).scalars()
     return list(many(connection, ids).values())
 
 

@@ -199,6 +199,11 @@ def mark_rolled_back(connection: Connection, promotion_id: str, now: datetime, r
     return connection.execute(statement.values(state="rolled-back", reason=reason, updated=now)).rowcount == 1
 
 
+def exist(connection: Connection) -> bool:
+    """Whether there is any promotion on record."""
+    return connection.execute(select(promotions.c.id).limit(1)).first() is not None
+
+
 def get(connection: Connection, which: str) -> PromotionRow | None:
     """A promotion by its id or by (the beginning of, 7 digits at least) its commit."""
     query = select(promotions).where(promotions.c.id == which)

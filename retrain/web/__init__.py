@@ -6,20 +6,23 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from eventsources import SourceHost
 from retrain.app.access.emitted import record_emitted
 from retrain.app.services import Services
+from retrain.serving import App, Receive, Scope, Send
 from retrain.web.access import Access, Known
 from retrain.web.api import create_api
 from retrain.web.argo_events import ArgoEvents
 from retrain.web.door import Door
 from retrain.web.intake import Intake
 from retrain.web.keys import Keys
-from retrain.web.oidc_provider import Provider
-from retrain.web.page import create_page
 from retrain.web.sessions import Sessions
+
+if TYPE_CHECKING:
+    from retrain.web.oidc_provider import Provider
 
 __all__ = ["Door", "Intake", "create_api", "make_access", "make_door", "make_provider"]
 
@@ -42,6 +45,8 @@ def make_provider(services: Services) -> Provider | None:
     settings, url = services.settings.access.oidc, services.settings.server.url
     if settings is None or url is None:
         return None
+    from retrain.web.oidc_provider import Provider
+
     return Provider(settings, f"{url}/ui/login/callback", services.clock, os.environ, services.project)
 
 
@@ -55,7 +60,7 @@ def make_door(services: Services, sources: SourceHost | None) -> Door:
     webhooks = sources.webhooks if sources is not None else None
     return Door(
         api=create_api(services, access),
-        page=create_page(services, access, provider),
+        page=_page(services, access, provider),
         intake=Intake(
             services.bus, services.clock, server.max_body, partial(record_emitted, services.store, services.clock)
         ),
@@ -65,3 +70,19 @@ def make_door(services: Services, sources: SourceHost | None) -> Door:
         loopback=server.host in {"127.0.0.1", "::1", "localhost"},
         spaces=lambda: services.spaces,
     )
+
+
+def _page(services: Services, access: Access, provider: Provider | None) -> App:
+    """The page, made for its first request: its views and templates take a tenth of a start, and not every platform is
+    looked at."""
+
+    @cache
+    def made() -> App:
+        from retrain.web.page import create_page
+
+        return create_page(services, access, provider)
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await made()(scope, receive, send)
+
+    return page

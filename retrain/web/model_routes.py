@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
@@ -10,9 +10,9 @@ from fastapi.responses import Response
 from retrain.app.looking.paging import paged
 from retrain.app.promotions import models
 from retrain.app.promotions import pictures as model_pictures
-from retrain.app.promotions.inbox import inbox
 from retrain.app.services import Services
 from retrain.errors import NotFound
+from retrain.identity import Principal
 from retrain.web.access import principal
 from retrain.web.asking import After, Limit, listed, shown
 from retrain.web.openapi import answers
@@ -46,9 +46,17 @@ def add_model_routes(api: FastAPI, services: Services) -> None:
 
     @api.get("/api/v1/approvals", responses=answers(AwaitingPage))
     async def list_approvals(request: Request) -> Response:
-        by = principal(request.scope)
-        words = (services.promotions(), people(services), by, services.clock.now())
-        return listed(request, await services.ask(inbox, *words))
+        return listed(request, await awaiting(services, principal(request.scope)))
+
+
+async def awaiting(services: Services, by: Principal) -> dict[str, Any]:
+    """What waits for approvals; `by` asks."""
+    documents = services.promotions()
+    if not documents:
+        return {"items": [], "next": None}
+    from retrain.app.promotions.inbox import inbox
+
+    return await services.ask(inbox, documents, people(services), by, services.clock.now())
 
 
 def people(services: Services) -> dict[str, tuple[str, ...]]:

@@ -6,26 +6,21 @@ made, by `kubernetes.allow` of its namespace; `sensors explain` shows it before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pipelines.kubernetes.guarded import is_ours
 from pipelines.kubernetes.guarded_fields import Choice, Rule
 from pipelines.kubernetes.policy import Written, to_json
+from pipelines.kubernetes.tags import MARKS, TAG
+from retrain.errors import Permanent
 from retrain.events import JsonValue
+from triggers.argo_flags import FLAGS, Said, read_flags
 
 Action = dict[str, JsonValue]
 
 REFERENCES = ("WorkflowTemplate", "ClusterWorkflowTemplate")
-_FLAGS = {
-    "-p": "parameter",
-    "--parameter": "parameter",
-    "--serviceaccount": "serviceaccount",
-    "-l": "labels",
-    "--labels": "labels",
-    "--annotations": "annotations",
-}
-"""Of the flags that `argo submit` takes, those that rights may hang on."""
+_MARKS = MARKS | {"generate-name": MARKS["generateName"]}
 
 
 class Guard:
@@ -47,9 +42,11 @@ class Guard:
             return action
         if before is after and all(action.get(name) == value for name, value in self._fields.items()):
             return action
-        flags = [one for one in _flags(action) if one not in _flags({**action, **self._fields})]
-        found = self._written(before).chosen(after, _arguments(flags))
-        found += [*_beside(self._fields, action), *_of_flags(flags), *_template(before, after)]
+        written_flags, flags = _flags({**action, **self._fields}), _flags(action)
+        new = [one for one in flags if one not in written_flags]
+        found = self._written(before).chosen(after, _arguments(new))
+        found += [*_beside(self._fields, action), *_of_flags(new), *_template(before, after)]
+        found += _lost([one for one in written_flags if one not in flags])
         return {**action, "chosen": to_json(found)} if found else action
 
     def _written(self, resource: dict[str, JsonValue]) -> Written:
@@ -64,30 +61,37 @@ def _beside(fields: Action, action: Action) -> Iterator[Choice]:
             yield Choice(name, Rule.OPERATION, str(action.get(name)))
 
 
-def _flags(action: Action) -> list[tuple[str, str]]:
-    """The flags of an `argoWorkflow` action with their values; what is no flag here is none of the command's either."""
-    args = action.get("args")
-    waiting = iter([str(one) for one in args] if isinstance(args, list) else [])
-    found: list[tuple[str, str]] = []
-    for arg in waiting:
-        name, equals, value = arg.partition("=") if arg.startswith("--") else (arg[:2], arg[2:], arg[2:])
-        if name in _FLAGS:
-            found.append((_FLAGS[name], value if equals else next(waiting, "")))
-    return found
+def _flags(action: Action) -> list[Said]:
+    """The flags of an `argoWorkflow` action, read as they will be; none where they cannot be read, for then nothing
+    comes of it."""
+    operation, args = action.get("operation"), action.get("args")
+    try:
+        return read_flags(operation, args) if args and isinstance(operation, str) and operation in FLAGS else []
+    except Permanent:
+        return []
 
 
-def _arguments(flags: list[tuple[str, str]]) -> dict[str, str]:
-    found = (value.partition("=") for flag, value in flags if flag == "parameter")
-    return {name: value for name, equals, value in found if equals}
+def _arguments(flags: Sequence[Said]) -> dict[str, str | None]:
+    """As `chosen_arguments` has them."""
+    found: dict[str, str | None] = {_MARKS[one.flag]: None for one in flags if one.flag in _MARKS}
+    pairs = (one.value.partition("=") for one in flags if one.flag == "parameter")
+    return found | {name: value for name, equals, value in pairs if equals}
 
 
-def _of_flags(flags: list[tuple[str, str]]) -> Iterator[Choice]:
-    for flag, value in flags:
-        if flag == "serviceaccount":
-            yield Choice("args.--serviceaccount", Rule.SERVICE_ACCOUNT, value)
-        elif flag in {"labels", "annotations"}:
-            marks = (mark for mark in value.split(",") if is_ours(mark))
-            yield from (Choice(f"args.--{flag}", Rule.METADATA, mark) for mark in marks)
+def _of_flags(flags: Sequence[Said]) -> Iterator[Choice]:
+    for said in flags:
+        where = f"args.--{said.flag}"
+        yield from (Choice(where, Rule.TAG, tag) for tag in TAG.findall(said.value))
+        if said.flag == "serviceaccount":
+            yield Choice(where, Rule.SERVICE_ACCOUNT, said.value)
+        elif said.flag in {"labels", "annotations"}:
+            yield from (Choice(where, Rule.METADATA, mark) for mark in said.value.split(",") if is_ours(mark))
+
+
+def _lost(flags: Sequence[Said]) -> Iterator[Choice]:
+    """Without the account that is written there another one counts."""
+    if any(one.flag == "serviceaccount" for one in flags):
+        yield Choice("args.--serviceaccount", Rule.SERVICE_ACCOUNT, "")
 
 
 def _template(before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) -> Iterator[Choice]:

@@ -57,6 +57,44 @@ templates:
     inputs: {parameters: [{name: who}]}
     container: {image: busybox, command: [sh, -c], args: ["for i in $(seq 1 12); do echo {{inputs.parameters.who}} $i; sleep 0.5; done"]}
 """  # noqa: E501
+TRAIN = """
+entrypoint: main
+arguments: {parameters: [{name: date, value: "2026-11-22"}]}
+volumes: [{name: gate, hostPath: {path: GATE}}]
+templates:
+  - name: main
+    dag:
+      tasks:
+        - {name: validate, template: say}
+        - {name: train, template: train, depends: validate, withItems: [linear, forest], arguments: {parameters: [{name: family, value: "{{item}}"}]}}
+  - name: say
+    container: {image: busybox, command: [echo, "rows of {{workflow.parameters.date}} are fine"]}
+  - name: train
+    inputs: {parameters: [{name: family}]}
+    container:
+      image: busybox
+      command: [sh, -c]
+      args: ["n=0; until [ -e /gate/open ]; do n=$((n+1)); echo {{inputs.parameters.family}} epoch $n; sleep 0.5; done; echo {{inputs.parameters.family}} is trained"]
+      volumeMounts: [{name: gate, mountPath: /gate}]
+"""  # noqa: E501
+"""Trains until the file `open` is in the folder GATE of this machine."""
+MANY = """
+entrypoint: main
+volumes: [{name: gate, hostPath: {path: GATE}}]
+templates:
+  - name: main
+    dag:
+      tasks:
+        - {name: speak, template: speak, arguments: {parameters: [{name: who, value: "{{item}}"}]}, withSequence: {count: "COUNT"}}
+  - name: speak
+    inputs: {parameters: [{name: who}]}
+    container:
+      image: busybox
+      command: [sh, -c]
+      args: ["echo {{inputs.parameters.who}} ready; until [ -e /gate/open ]; do sleep 0.5; done; for i in $(seq LINES); do echo {{inputs.parameters.who}} $i; done"]
+      volumeMounts: [{name: gate, mountPath: /gate}]
+"""  # noqa: E501
+"""COUNT pods that say they are there, and speak when the file `open` is in the folder GATE of this machine."""
 NO_PODS = """
 entrypoint: main
 templates:
@@ -106,6 +144,13 @@ class ClusterRuns:
 
         return self.platform.wait(new, f"a run of {name} is there", LONG_S)
 
+    def learn(self, name: str, spec: str) -> None:
+        """Put one more Sensor into the project, which is taken while the platform runs."""
+        self.platform.write(f"{name}.yaml", sensor(name, spec))
+        self.platform.wait(
+            lambda: any(one["name"] == name for one in self.platform.items("sensors")), f"{name} is known"
+        )
+
     def run(self, name: str) -> dict[str, Any]:
         """The run as the platform shows it."""
         return self.platform.get(f"/api/v1/runs/{name}")
@@ -118,6 +163,11 @@ class ClusterRuns:
             return found if found["status"]["phase"] == phase else {}
 
         return self.platform.wait(met, f"{name} is {phase}", LONG_S)
+
+    def until_no_pods(self, name: str) -> None:
+        """Wait until the cluster has none of the run's pods any more."""
+        pods = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector=workflows.argoproj.io/workflow%3D{name}"
+        self.platform.wait(lambda: not self.cluster.ask("GET", pods)["items"], f"the pods of {name} are gone", LONG_S)
 
     def object(self, name: str) -> dict[str, Any] | None:
         """The Workflow as the cluster has it."""

@@ -15,42 +15,24 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import yaml
+
 from tests.e2e.platform_driver import Answer, Platform, Unreachable
+from tests.e2e.submitting import Submits
 from tests.servers.kube_lab import Lab
 from tests.servers.kube_proxy import KubeProxy, proxied
 
 FIRING, RUN = "retrain.dev/firing", "retrain.dev/run"
 BATCH = 50
 START_S = 180.0
-SENSOR = """\
-apiVersion: retrain.dev/v1
-kind: Sensor
-metadata: {name: train}
-spec:
-  dependencies: [{name: order, eventSourceName: shop, eventName: order}]
-  triggers:
-    - template:
-        name: submit
-        argoWorkflow:
-          operation: submit
-          source:
-            resource:
-              apiVersion: argoproj.io/v1alpha1
-              kind: Workflow
-              metadata: {generateName: train-}
-              spec:
-                entrypoint: main
-                arguments: {parameters: [{name: number, value: ""}]}
-                templates:
-                  - name: main
-                    steps:
-                      - [{name: wait, template: wait}]
-                      - [{name: never, template: wait, when: "false"}]
-                  - name: wait
-                    suspend: {duration: "1"}
-          parameters:
-            - {src: {dependencyName: order, dataKey: number}, dest: spec.arguments.parameters.0.value}
-"""
+SUBMITS = Submits(
+    ("shop", "order"),
+    "number",
+    "number",
+    {"steps": [[{"name": "wait", "template": "wait"}], [{"name": "never", "template": "wait", "when": "false"}]]},
+    ({"name": "wait", "suspend": {"duration": "1"}},),
+)
+SENSOR = yaml.safe_dump(SUBMITS.sensor("train", "retrain.dev/v1"))
 BINDING = """\
 apiVersion: argoproj.io/v1alpha1
 kind: WorkflowEventBinding

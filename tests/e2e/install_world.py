@@ -32,6 +32,13 @@ USER = 10001
 POD = "retrain-0"
 TOKEN = "a-token-for-tests-only"
 LIMIT_S = 120
+CLUSTER_WIDE = (
+    *(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}" for name in ("retrain", "retrain-admission")),
+    *(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}" for name in ("retrain", "retrain-admission")),
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/retrain-admission",
+    "/apis/scheduling.k8s.io/v1/priorityclasses/retrain",
+)
+"""What components have outside of namespaces."""
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/{space}/workflows"
 
 
@@ -95,11 +102,15 @@ class Installed:
 
     def kubectl(self, *words: str, space: str = "", said: str | None = None) -> str:
         """Run kubectl, in the platform's namespace unless `space` is another; what it printed. `said` is its stdin."""
-        program = self.cluster.home / "bin" / "kubectl"
-        command = [str(program), "--kubeconfig", str(self.cluster.kubeconfig), "-n", space or self.space, *words]
-        done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        done = self.tried(*words, space=space, said=said)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
         return done.stdout
+
+    def tried(self, *words: str, space: str = "", said: str | None = None) -> subprocess.CompletedProcess[str]:
+        """The same, where it may be refused."""
+        program = self.cluster.home / "bin" / "kubectl"
+        command = [str(program), "--kubeconfig", str(self.cluster.kubeconfig), "-n", space or self.space, *words]
+        return subprocess.run(command, input=said, capture_output=True, text=True, timeout=LIMIT_S, check=False)
 
     def retrain(self, *words: str) -> Any:
         """A command in the pod; its JSON."""
@@ -124,14 +135,22 @@ class Installed:
 
     def story(self) -> str:
         """What the pod has printed, and what the cluster says of it."""
-        program = [str(self.cluster.home / "bin" / "kubectl"), "--kubeconfig", str(self.cluster.kubeconfig)]
-        logs, events = ["-n", self.space, "logs", POD, "--tail=40"], ["get", "events", "-n"]
-        asked = (logs, [*logs, "--previous"], [*events, self.space], [*events, self.work])
-        said = (subprocess.run([*program, *words], capture_output=True, text=True) for words in asked)
+        logs, events = ["logs", POD, "--tail=40"], ["get", "events"]
+        asked = ((logs, ""), ([*logs, "--previous"], ""), (events, ""), (events, self.work))
+        said = (self.tried(*words, space=space) for words, space in asked)
         return "\n".join(one.stdout + one.stderr for one in said)
 
-    def workflows(self) -> list[Any]:
-        return self.cluster.ask("GET", WORKFLOWS.format(space=self.work))["items"]
+    def workflows(self, space: str = "") -> list[Any]:
+        return self.cluster.ask("GET", WORKFLOWS.format(space=space or self.work))["items"]
+
+    def read(self, path: str, *, service: str = "retrain", port: str = "http") -> str:
+        """GET from a port of a Service, by its name and without a token."""
+        spec = self.cluster.ask("GET", f"/api/v1/namespaces/{self.space}/services/{service}")["spec"]
+        number = next(one["port"] for one in spec["ports"] if one["name"] == port)
+        with urllib.request.build_opener(PROXIES).open(
+            f"http://{spec['clusterIP']}:{number}{path}", timeout=10
+        ) as answer:
+            return answer.read().decode()
 
     def send(self, path: str, body: Any, *, service: str = "retrain", space: str = "", port: int = 7300) -> Answer:
         """POST to a Service, as a client in the cluster does; status 0: nobody has answered."""
@@ -172,7 +191,8 @@ class Installed:
         for space in (self.work, self.space):
             self.cluster.ask("DELETE", f"/api/v1/namespaces/{space}")
         self.cluster.until(f"/api/v1/namespaces/{self.space}/pods/{POD}", lambda pod: pod is None, "the pod's end")
-        self.cluster.ask("DELETE", f"/api/v1/persistentvolumes/{self.space}")
+        for path in (f"/api/v1/persistentvolumes/{self.space}", *CLUSTER_WIDE):
+            self.cluster.ask("DELETE", path)
         shutil.rmtree(self._data, ignore_errors=True)
 
 

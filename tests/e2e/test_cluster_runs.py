@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, expect
 
-from tests.e2e.cluster_runs_world import LONG_S, NO_PODS, STEPS, WAITS, ClusterRuns, cluster_runs
+from tests.e2e.cluster_runs_world import LONG_S, NO_PODS, STEPS, TRAIN, WAITS, ClusterRuns, cluster_runs
+from tests.e2e.page_browser import leave, violations, visitor
 from tests.servers.cluster_server import ClusterServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -177,6 +180,40 @@ def test_watching_shows_the_tree_and_its_end(world: ClusterRuns) -> None:
     assert done.returncode == 1
     assert "├───✔ good" in done.stdout
     assert "└───✖ bad" in done.stdout
+
+
+def test_the_page_shows_a_run_and_its_buttons_steer_it(world: ClusterRuns, browser: Browser, tmp_path: Path) -> None:
+    """As a local one: its graph moves, its log comes as it is written, it is stopped and tried again."""
+    world.learn("train", TRAIN.replace("GATE", str(tmp_path)))
+    name = world.submit("train")
+    page = visitor(browser, world.platform.url, "", viewport={"width": 1280, "height": 900})
+    page.goto(f"{world.platform.url}/ui/run?name={name}")
+    graph = page.get_by_role("region", name="Graph of the run")
+    expect(graph.get_by_text("train(1:forest)", exact=True)).to_be_visible(timeout=1000 * LONG_S)
+    until_step(world, name, "train(1:forest)", "Running")
+    expect(page.get_by_role("definition").filter(has_text="on the cluster")).to_contain_text(world.namespace)
+    assert violations(page) == []
+
+    page.get_by_role("link", name="Log of all steps").click()
+    log = page.get_by_role("log")
+    for said in ("rows of 2026-11-22 are fine", "linear epoch 1", "forest epoch 1"):
+        expect(log).to_contain_text(said)
+    later = 1 + max(map(int, re.findall(r"forest epoch (\d+)", log.inner_text())))
+    expect(log).to_contain_text(f"forest epoch {later}")
+    assert log.inner_text().count("forest epoch 1\n") == 1
+    assert violations(page) == []
+
+    page.go_back()
+    page.get_by_role("button", name="Stop").click()
+    world.until(name, "Failed")
+    expect(page.get_by_role("region", name="Steps that failed")).to_contain_text("train(0:linear)")
+    (tmp_path / "open").touch()
+    page.get_by_role("button", name="Retry what failed").click()
+    world.until(name, "Succeeded")
+    expect(page.get_by_role("definition").filter(has_text="Succeeded")).to_contain_text("3/3 steps")
+    page.get_by_role("link", name="Log of train(0:linear)").click()
+    expect(page.get_by_role("log")).to_contain_text("linear is trained")
+    leave(page)
 
 
 @pytest.mark.parametrize("verb", ["suspend", "logs"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.install_world import POD, TOKEN, Installed, installation
+from tests.e2e.install_world import POD, TOKEN, Installed, installation, json_patch
 from tests.e2e.platform_driver import Answer
 
 if TYPE_CHECKING:
@@ -16,6 +18,14 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
+CRDS = Path(__file__).parents[1] / "data" / "crds"
+USED = """
+import boto3, numpy
+session = boto3.Session("a", "b", region_name="eu-west-1")
+for name in ("s3", "sqs", "sns", "sts", "lambda"):
+    print(session.client(name).meta.service_model.service_name)
+print(numpy.linalg.norm(numpy.array([1.0, 2.0, 2.0])))
+"""
 SENSOR = """
 apiVersion: argoproj.io/v1alpha1
 kind: EventSource
@@ -47,6 +57,7 @@ spec:
                   - name: main
                     container: {image: busybox, command: [sh, -c, "sleep 6; echo trained"]}
 """
+IMPOSSIBLE = SENSOR.replace("        name: train\n", "        name: train\n        conditions: data && nobody\n")
 
 
 @pytest.fixture(scope="module")
@@ -152,20 +163,116 @@ def test_a_backup_can_be_taken_out_of_the_pod(installed: Installed) -> None:
     assert " runs, " in said
 
 
-def _send(installed: Installed) -> Answer:
+def test_what_was_taken_out_of_the_images_libraries_is_not_missed(installed: Installed) -> None:
+    """Each service of AWS that is spoken to, numpy, and git's own parts, by the programs of the image."""
+    said = installed.sh(f"python3 - <<'END'{USED}END").splitlines()
+    asked = (
+        "git init -q /tmp/a && cd /tmp/a && git submodule status && git ls-remote https://127.0.0.1:1/x 2>&1 || true"
+    )
+
+    assert said == ["s3", "sqs", "sns", "sts", "lambda", "3.0"]
+    assert "Failed to connect to 127.0.0.1 port 1" in installed.sh(asked)
+
+
+def test_steps_may_have_what_the_container_may_and_not_what_the_node_has(installed: Installed) -> None:
+    assert _slots(installed).endswith("memory 1.0Gi")
+
+
+@pytest.fixture(scope="module")
+def extended(installed: Installed) -> Installed:
+    """The same installation, applied again with the components of the platform; its pod is another then."""
+    uid = installed.ready()["metadata"]["uid"]
+    installed.kubectl("apply", "-f", str(CRDS / "monitoring.yaml"))
+    installed.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS / "monitoring.yaml"))
+    limit = {"op": "add", "path": "/spec/template/spec/containers/0/resources/limits/cpu", "value": "1500m"}
+    components = ("admission", "all-namespaces", "monitoring", "priority")
+    installed.apply(components=components, patches=[json_patch("StatefulSet", [limit])])
+    installed.ready(other_than=uid)
+    return installed
+
+
+@pytest.fixture(scope="module")
+def elsewhere(extended: Installed) -> Iterator[str]:
+    """A namespace to which nobody has given rights."""
+    with extended.cluster.space("f-elsewhere") as space:
+        yield space
+
+
+def test_kubectl_is_refused_what_can_never_work_by_the_webhook_in_the_pod(extended: Installed) -> None:
+    extended.kubectl("label", "namespace", extended.work, "retrain.dev/admission=true")
+
+    def refused() -> bool:
+        return (
+            extended.tried("apply", "--dry-run=server", "-f", "-", space=extended.work, said=IMPOSSIBLE).returncode != 0
+        )
+
+    extended.until(refused, "the API server asks the webhook")  # whose certificate it hears of a moment after the start
+    said = extended.tried("apply", "-f", "-", space=extended.work, said=IMPOSSIBLE).stderr
+    good = extended.tried("apply", "-f", "-", space=extended.work, said=SENSOR)
+
+    assert 'admission webhook "lint.retrain.dev" denied the request: spec.triggers[0].template.conditions: ' in said
+    assert "'nobody'" in said
+    assert (good.returncode, good.stderr) == (0, "")
+
+
+def test_a_namespace_without_the_label_is_not_asked_about(extended: Installed, elsewhere: str) -> None:
+    extended.kubectl("apply", "--dry-run=server", "-f", "-", space=elsewhere, said=IMPOSSIBLE)
+
+
+def test_a_sensor_of_any_namespace_works(extended: Installed, elsewhere: str) -> None:
+    extended.kubectl("apply", "-f", "-", space=elsewhere, said=SENSOR)
+
+    extended.until(lambda: _send(extended, elsewhere).taken, "the EventSource's Service")
+    extended.until(lambda: _phases(extended, elsewhere) == ["Succeeded"], "the workflow's end")
+    names = {one["name"] for one in extended.retrain("sensors", "list")["items"]}
+    assert names >= {f"train.{elsewhere}", f"train.{extended.work}"}
+
+
+def test_its_figures_are_read_as_its_service_monitor_says(extended: Installed) -> None:
+    """Any Service that the ServiceMonitor selects has that port, and what is read there are the figures."""
+    monitors = f"/apis/monitoring.coreos.com/v1/namespaces/{extended.space}/servicemonitors/retrain"
+    spec = extended.cluster.ask("GET", monitors)["spec"]
+    chosen = [f"{key}={value}" for key, value in spec["selector"]["matchLabels"].items()]
+    services = extended.kubectl("get", "services", "-l", ",".join(chosen), "-o", "name").split()
+
+    (endpoint,) = spec["endpoints"]
+    text = extended.read(endpoint["path"], port=endpoint["port"])
+    families = {one.name: one.samples for one in text_string_to_metric_families(text)}
+
+    assert services == ["service/retrain"]
+    assert {one.labels["part"]: one.value for one in families["retrain_part_ready"]}["admission webhook"] == 1
+    rules = f"/apis/monitoring.coreos.com/v1/namespaces/{extended.space}/prometheusrules/retrain"
+    assert extended.cluster.ask("GET", rules)["spec"]["groups"][0]["name"] == "retrain"
+
+
+def test_its_pod_comes_before_the_trainings(extended: Installed) -> None:
+    spec = extended.pod()["spec"]
+
+    assert (spec["priorityClassName"], spec["priority"]) == ("retrain", 100000)
+
+
+def test_half_a_core_of_a_limit_is_half_a_core_for_steps(extended: Installed) -> None:
+    assert _slots(extended) == "steps 4, cpu 1.5, memory 1.0Gi"
+
+
+def _slots(installed: Installed) -> str:
+    return next(one["found"] for one in installed.retrain("doctor")["items"] if one["name"] == "slots")
+
+
+def _send(installed: Installed, space: str = "") -> Answer:
     """To the Service that the platform has made for the EventSource, named as Argo Events names it."""
-    service = f"/api/v1/namespaces/{installed.work}/services/door-eventsource-svc"
-    if installed.cluster.ask("GET", service) is None:
+    space = space or installed.work
+    if installed.cluster.ask("GET", f"/api/v1/namespaces/{space}/services/door-eventsource-svc") is None:
         return Answer(0, "no Service")
-    return installed.send("/data", {"n": 1}, service="door-eventsource-svc", space=installed.work, port=12000)
+    return installed.send("/data", {"n": 1}, service="door-eventsource-svc", space=space, port=12000)
 
 
 def _event(ident: str) -> dict[str, Any]:
     return {"specversion": "1.0", "id": ident, "source": "door", "subject": "data", "type": "data", "data": {"n": 1}}
 
 
-def _phases(installed: Installed) -> list[str]:
-    found = sorted(installed.workflows(), key=lambda one: one["metadata"]["creationTimestamp"])
+def _phases(installed: Installed, space: str = "") -> list[str]:
+    found = sorted(installed.workflows(space), key=lambda one: one["metadata"]["creationTimestamp"])
     return [one.get("status", {}).get("phase", "") for one in found]
 
 

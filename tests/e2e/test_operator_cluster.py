@@ -3,24 +3,22 @@ Workflow, and the objects tell of it."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.e2e.platform_driver import Platform
-from tests.integration.operator_world import platform, post
+from tests.e2e.submitting import Submits
+from tests.integration.operator_world import Objects, install, platform, post
 from tests.servers.cluster_server import ClusterServer
 from tests.servers.launch import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
 
-CRDS = Path(__file__).parents[2] / "deploy" / "kubernetes" / "crds"
-MANIFESTS = """\
+SOURCE = """\
 apiVersion: argoproj.io/v1alpha1
 kind: EventSource
 metadata: {name: webhook}
@@ -28,54 +26,12 @@ spec:
   service: {ports: [{port: 12000, targetPort: 12000}]}
   webhook:
     example: {port: "$PORT", endpoint: /example, method: POST}
----
-apiVersion: argoproj.io/v1alpha1
-kind: Sensor
-metadata: {name: webhook}
-spec:
-  template: {serviceAccountName: operate-workflow-sa}
-  dependencies: [{name: test-dep, eventSourceName: webhook, eventName: example}]
-  triggers:
-    - template:
-        name: train
-        argoWorkflow:
-          operation: submit
-          source:
-            resource:
-              apiVersion: argoproj.io/v1alpha1
-              kind: Workflow
-              metadata: {generateName: train-}
-              spec:
-                entrypoint: main
-                arguments: {parameters: [{name: day, value: never}]}
-                templates:
-                  - name: main
-                    inputs: {parameters: [{name: day}]}
-                    container: {image: busybox, command: [echo], args: ["{{inputs.parameters.day}}"]}
-          parameters:
-            - {src: {dependencyName: test-dep, dataKey: body.day}, dest: spec.arguments.parameters.0.value}
 """
+ECHO = {"image": "busybox", "command": ["echo"], "args": ["{{inputs.parameters.day}}"]}
+SENSOR = Submits(
+    ("webhook", "example"), "body.day", "day", {"inputs": {"parameters": [{"name": "day"}]}, "container": ECHO}
+).sensor("webhook", "argoproj.io/v1alpha1", template={"serviceAccountName": "operate-workflow-sa"})
 API = "/apis/argoproj.io/v1alpha1/namespaces"
-
-
-def apply(cluster: ClusterServer, namespace: str, text: str) -> None:
-    plurals = {"EventSource": "eventsources", "Sensor": "sensors"}
-    for body in yaml.safe_load_all(text):
-        path = f"{API}/{namespace}/{plurals[body['kind']]}/{body['metadata']['name']}?fieldManager=kubectl&force=true"
-        cluster.ask("PATCH", path, body, "application/apply-patch+yaml")
-
-
-def install(cluster: ClusterServer) -> None:
-    for file in sorted(CRDS.glob("*.*.yaml")):
-        body = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
-        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{body['metadata']['name']}"
-        cluster.ask("PATCH", f"{path}?fieldManager=kubectl&force=true", body, "application/apply-patch+yaml")
-        cluster.until(path, _established, f"{file.name} is served")
-
-
-def _established(found: Any) -> bool:
-    conditions = (found or {}).get("status", {}).get("conditions", ())
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
 def described(cluster: ClusterServer, namespace: str, what: str) -> str:
@@ -95,9 +51,10 @@ def test_an_event_becomes_a_workflow_and_the_objects_tell_of_it(tmp_path: Path, 
     with argo_cluster.space("op") as namespace:
         running: Platform = platform(tmp_path, argo_cluster.kubeconfig.read_text(), "--namespace", namespace)
         with running:
-            apply(argo_cluster, namespace, MANIFESTS.replace("$PORT", str(number)))
-            path = f"{API}/{namespace}/sensors/webhook"
-            running.wait(lambda: status(argo_cluster, path).get("state") == "Active", "the sensor runs")
+            objects = Objects(argo_cluster, namespace)
+            objects.apply(SOURCE, PORT=number)
+            objects.put(SENSOR)
+            running.wait(lambda: objects.status("Sensor", "webhook").get("state") == "Active", "the sensor runs")
             running.wait(lambda: post(number, "/example", {"day": "monday"}), "the event is taken")
 
             workflows = f"{API}/{namespace}/workflows"
@@ -109,9 +66,9 @@ def test_an_event_becomes_a_workflow_and_the_objects_tell_of_it(tmp_path: Path, 
             ended = argo_cluster.until(f"{workflows}/{name}", _is_over, "the Workflow ends")
             assert ended["status"]["phase"] == "Succeeded"
 
-            running.wait(lambda: "lastFiring" in status(argo_cluster, path), "the firing is told")
-            firing = status(argo_cluster, path)["lastFiring"]
-            assert (firing["trigger"], firing["state"]) == ("train", "done")
+            running.wait(lambda: "lastFiring" in objects.status("Sensor", "webhook"), "the firing is told")
+            firing = objects.status("Sensor", "webhook")["lastFiring"]
+            assert (firing["trigger"], firing["state"]) == ("submit", "done")
             assert name in firing["result"]
             running.wait(
                 lambda: [one["status"]["phase"] for one in running.items("runs")] == ["Succeeded"],
@@ -125,11 +82,7 @@ def test_an_event_becomes_a_workflow_and_the_objects_tell_of_it(tmp_path: Path, 
             shown = kubectl(argo_cluster, namespace, "get", "es,sn")
             assert "Listening" in shown
             assert "Active" in shown
-            assert "Deployed" in json.dumps(status(argo_cluster, f"{API}/{namespace}/eventsources/webhook"))
-
-
-def status(cluster: ClusterServer, path: str) -> dict[str, Any]:
-    return cluster.ask("GET", path).get("status") or {}
+            assert objects.conditions("EventSource", "webhook")["Deployed"] == "True"
 
 
 def _is_over(found: Any) -> bool:

@@ -75,6 +75,10 @@ def test_a_run_is_suspended_resumed_retried_and_resubmitted(tmp_path: Path) -> N
         platform.command("runs", "retry", name, "-p", "code=0")
         platform.command("runs", "watch", name)
         platform.command("runs", "retry", name, code=1)
+        (platform.project / "began").unlink()
+        platform.command("runs", "retry", name, "--restart-successful", "--node-field-selector", "templateName=all")
+        platform.command("runs", "watch", name)
+        assert (platform.project / "began").exists(), "what is in a chosen template runs again"
         platform.command("runs", "suspend", name, code=1)
 
         again = platform.command("runs", "resubmit", name, "-p", "code=0", "-o", "name").strip()
@@ -82,4 +86,4 @@ def test_a_run_is_suspended_resumed_retried_and_resubmitted(tmp_path: Path) -> N
         assert run_of(platform, again)["metadata"]["labels"]["workflows.argoproj.io/completed"] == "true"
         assert len(platform.items("runs")) == 2
         subjects = [event["subject"] for event in platform.items("events", source="retrain")]
-        assert sorted(subjects) == sorted(["run.started"] * 2 + ["run.failed"] + ["run.succeeded"] * 2)
+        assert sorted(subjects) == sorted(["run.started"] * 2 + ["run.failed"] + ["run.succeeded"] * 3)

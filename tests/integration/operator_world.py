@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -49,7 +49,13 @@ class Refusal(Exception):
         self.code = code
 
 
-def ask(api: KubeApi, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
+class Server(Protocol):
+    """An API server that is asked as its administrator."""
+
+    def ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any: ...
+
+
+def ask(api: Server, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
     """One request to the server; the answer's JSON.
 
     Raises:
@@ -71,7 +77,7 @@ def columns(api: KubeApi, path: str) -> list[str]:
 class Objects:
     """The objects of one namespace, as kubectl handles them."""
 
-    def __init__(self, api: KubeApi, namespace: str) -> None:
+    def __init__(self, api: Server, namespace: str) -> None:
         self.api = api
         self.namespace = namespace
 
@@ -108,7 +114,7 @@ class Objects:
         return {one["reason"] for one in self.told(name)}
 
 
-def install(api: KubeApi) -> None:
+def install(api: Server) -> None:
     """Put our CRDs on the server, and wait until it serves them."""
     for file in sorted(CRDS.glob("*.*.yaml")):
         body = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)
@@ -118,7 +124,7 @@ def install(api: KubeApi) -> None:
         wait_until(lambda: _established(api, path), f"{name} is served")  # noqa: B023 - called at once
 
 
-def _established(api: KubeApi, path: str) -> bool:
+def _established(api: Server, path: str) -> bool:
     conditions = (api.ask("GET", path).get("status") or {}).get("conditions") or ()
     return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 

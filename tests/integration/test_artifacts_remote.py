@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 
+import anyio.to_thread
 import psutil
 import pytest
 from Crypto.Hash import SHA256
@@ -29,6 +30,7 @@ from pipelines.artifacts.keeper import Keeper
 from pipelines.artifacts.settings import ArtifactSettings
 from retrain.errors import ConfigError, Permanent, RetrainError, Transient
 from tests.servers.launch import MinioServer, free_port
+from tests.servers.proxy import proxy
 
 RUN = ArtifactRun("r1", "train-x", "default", "train-x-1", "train-x-fit-1")
 QUICK = (0.01, 0.01)
@@ -100,6 +102,23 @@ def test_a_directory_goes_to_the_default_bucket_and_comes_back(
     assert set(kept["s3"]) == {"key"}
     s3.keeper.delete(kept, RUN)
     assert list(s3.client.list_objects(bucket_name=s3.bucket, recursive=True)) == []
+
+
+@pytest.mark.integration
+async def test_a_connection_that_is_cut_while_an_object_is_read_is_said(s3: S3World, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"line\n" * 4_000_000)
+    place = {**s3.spec, "key": "large"}
+    s3.keeper.save({"name": "l", "archive": {"none": {}}, "s3": place}, tmp_path / "large", RUN)
+    async with proxy(s3.server.endpoint) as way:
+        there = {"name": "l", "s3": {**place, "endpoint": way.address}}
+        file = await anyio.to_thread.run_sync(s3.keeper.open, there, RUN)
+        assert await anyio.to_thread.run_sync(file.readline) == b"line\n"
+        way.cut()
+
+        with pytest.raises(Transient, match="the server cannot be reached"):
+            await anyio.to_thread.run_sync(lambda: sum(1 for _ in file))
+
+        file.close()
 
 
 @pytest.mark.integration

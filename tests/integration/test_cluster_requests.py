@@ -94,6 +94,34 @@ async def test_nodes_in_argos_database_are_refused_but_the_whole_can_be_ended(
             await asked.ask(row, Stop())
 
 
+async def test_nodes_that_go_to_argos_database_in_a_run_are_not_shown_as_they_were(
+    kube_api: KubeApi, tmp_path: Path
+) -> None:
+    async with begun(kube_api, tmp_path, nodes=nodes("w")) as (world, _, _):
+
+        async def shown() -> bool:
+            return bool(await world.store.read(lambda c: runs.load_nodes(c, "r-w")))
+
+        await world.until(shown, "its nodes are known")
+        await world.say("w", "Running", nodes=None, offloadNodeStatusVersion="fnv:1", message="as it says")
+
+        async def named() -> bool:
+            return (await world.row("w")).message.startswith("as it says; the controller keeps the nodes of this run")
+
+        await world.until(named, "it is said")
+        assert not await shown()
+        assert (await world.row("w")).pods == ""
+        await world.say("w", "Running", nodes=nodes("w"), offloadNodeStatusVersion=None)
+        await world.until(shown, "they are back")
+        await world.say("w", "Succeeded", nodes=None, offloadNodeStatusVersion="fnv:2")
+
+        async def over() -> bool:
+            return (await world.row("w")).phase == "Succeeded"
+
+        await world.until(over, "it is over")
+        assert not await shown()
+
+
 class Busy:
     """A connection whose object somebody else changes before each of our first `times` changes."""
 

@@ -124,3 +124,66 @@ def test_what_is_selected_is_the_pod() -> None:
     assert len(chosen) == 4
     assert all(one["matchLabels"].items() <= labels.items() for one in chosen)
     assert only(objects, "Service")["spec"]["selector"].items() <= labels.items()
+
+
+MONITORED = {"kubernetes.io/metadata.name": "monitoring", "retrain.dev/sends": "true"}
+STRANGER = {"kubernetes.io/metadata.name": "somewhere"}
+
+
+@pytest.mark.parametrize(
+    ("space", "port", "may"),
+    [
+        (MONITORED, "http", True),
+        (MONITORED, 12000, True),
+        (MONITORED, 4222, False),
+        (STRANGER, "http", False),
+        (STRANGER, 12000, False),
+        (None, "http", True),
+        (None, 13000, False),
+        (STRANGER, "admission", True),
+        (STRANGER, 22, False),
+    ],
+)
+def test_who_may_send_to_which_port_as_the_policies_are_written(
+    space: dict[str, str] | None, port: str | int, *, may: bool, tmp_path: Path
+) -> None:
+    """`space`: the labels of the sender's namespace; None: it is ours. Prometheus reads what its monitor names."""
+    objects = with_components(tmp_path / "overlay", "admission", "monitoring")
+    labels = only(objects, "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    policies = [one["spec"] for one in objects if one["kind"] == "NetworkPolicy"]
+    read = only(objects, "ServiceMonitor")["spec"]["endpoints"][0]["port"]
+    (http,) = (one for one in only(objects, "Service")["spec"]["ports"] if one["name"] == read)
+
+    assert http["targetPort"] == "http"
+    assert any(_denies(policy) for policy in policies)
+    rules = [
+        rule for policy in policies if _selects(policy["podSelector"], labels) for rule in policy.get("ingress", ())
+    ]
+    assert any(_from(rule, space) and _to(rule, port) for rule in rules) == may
+
+
+def _denies(policy: dict[str, Any]) -> bool:
+    return set(policy["policyTypes"]) == {"Ingress", "Egress"} and not {"ingress", "egress"} & set(policy)
+
+
+def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    assert set(selector) <= {"matchLabels"}
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def _from(rule: dict[str, Any], space: dict[str, str] | None) -> bool:
+    """Whether a rule is for pods of a namespace; without `from` it is for everybody."""
+    peers = rule.get("from")
+    if peers is None:
+        return True
+    return any(
+        space is None if "namespaceSelector" not in peer else _selects(peer["namespaceSelector"], space or {})
+        for peer in peers
+    )
+
+
+def _to(rule: dict[str, Any], port: str | int) -> bool:
+    return any(
+        one["port"] == port or (isinstance(port, int) and "endPort" in one and one["port"] <= port <= one["endPort"])
+        for one in rule["ports"]
+    )

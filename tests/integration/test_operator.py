@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.e2e.platform_driver import Platform
 from tests.integration.operator_world import Objects, install, namespace, parts, platform, post
@@ -139,6 +140,33 @@ def test_what_is_applied_runs_and_tells_how_it_fares(running: Platform, space: O
     running.wait(lambda: {"Applied", "Connected"} <= space.reasons("hooks"), "the source's story")
     manager = [one for one in space.get("Sensor", "train")["metadata"]["managedFields"] if one["manager"] == "retrain"]
     assert [(one["operation"], one["subresource"]) for one in manager] == [("Apply", "status")]
+
+
+def test_what_nobody_could_run_ends_nothing_and_what_is_made_anew_at_once_is_told_how_it_fares(
+    running: Platform, space: Objects
+) -> None:
+    """A Sensor of 900 levels, and a Service that is none; then as `kubectl replace --force` does."""
+    number = free_port()
+    space.apply(SENSOR)
+    active(running, space, "train")
+    deep: dict[str, Any] = {}
+    for _ in range(900):
+        deep = {"a": deep}
+    body = yaml.safe_load(OTHER)
+    body["spec"]["triggers"][0]["template"]["log"] = deep
+    sensors = f"/apis/argoproj.io/v1alpha1/namespaces/{space.namespace}/sensors"
+    space.api.ask("POST", sensors, body)
+    odd = SOURCE.replace("spec:", "spec:\n  service: {metadata: none, ports: [{port: 1, targetPort: {}}]}")
+    space.apply(odd, PORT=number)
+    listens(running, space)
+    running.wait(lambda: space.status("Sensor", "other").get("state") == "Refused", "the deep one is refused")
+    assert space.status("Sensor", "other")["errors"][0]["code"] == "too-deep"
+
+    first = space.get("Sensor", "train")["metadata"]["uid"]
+    space.delete("Sensor", "train")
+    space.apply(SENSOR)
+    assert space.get("Sensor", "train")["metadata"]["uid"] != first
+    active(running, space, "train")
 
 
 def test_a_wrong_object_leaves_its_last_good_version_and_the_others(running: Platform, space: Objects) -> None:

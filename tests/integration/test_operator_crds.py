@@ -122,9 +122,9 @@ def test_every_example_of_argo_events_is_taken_and_kept_whole(space: Objects) ->
     assert taken > 60
 
 
-def test_kubectl_get_shows_how_each_one_fares(space: Objects) -> None:
+def test_kubectl_get_shows_how_each_one_fares(kube_api: KubeApi, space: Objects) -> None:
     for version in (OURS, "argoproj.io/v1alpha1"):
-        sensors = columns(space.api, base(version, space.namespace, "sensors"))
-        sources = columns(space.api, base(version, space.namespace, "eventsources"))
+        sensors = columns(kube_api, base(version, space.namespace, "sensors"))
+        sources = columns(kube_api, base(version, space.namespace, "eventsources"))
         assert sensors == ["Name", "State", "Last Firing", "Result", "Waiting", "Age"]
         assert sources == ["Name", "State", "Events", "Last Event", "Waiting", "Age"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from retrain.app.operator.doors import BEFORE, SWITCH
+from retrain.app.operator.doors import BEFORE, NOBODY, SWITCH
 from tests.e2e.platform_driver import Platform
 from tests.integration.operator_world import Objects, install, namespace, platform, post
 from tests.servers.cluster_server import ClusterServer
@@ -115,6 +115,9 @@ def test_a_service_is_made_changed_and_taken_away_with_what_the_object_says(runn
     assert services(space)["one-eventsource-svc"]["metadata"]["uid"] == service["metadata"]["uid"]
 
     without = SOURCE[: SOURCE.index("  service:")] + SOURCE[SOURCE.index("  webhook:") :]
+    space.apply(without.replace("endpoint: /orders, ", ""), NAME="one", PORT=port)
+    running.wait(lambda: space.status("EventSource", "one").get("state") == "Outdated", "a wrong version is refused")
+    assert "one-eventsource-svc" in services(space), "what runs keeps its Service"
     space.apply(without, NAME="one", PORT=port)
     running.wait(lambda: "one-eventsource-svc" not in services(space), "it is taken away")
 
@@ -136,16 +139,10 @@ def test_a_service_of_argo_events_is_switched_on_demand_and_back(running: Platfo
     """As Argo Events' own controller made it: owned by the very EventSource."""
     port = free_port()
     space.apply(SOURCE, NAME="one", PORT=port)
-    source = made(space, running)["metadata"]["ownerReferences"]
+    made(space, running)
     space.api.ask("DELETE", path(space))
-    body = {
-        "metadata": {
-            "name": "one-eventsource-svc",
-            "ownerReferences": source,
-            "annotations": {"resource-spec-hash": "1"},
-        },
-        "spec": {"selector": UPSTREAM, "ports": [{"name": "web", "port": 80, "targetPort": port}]},
-    }
+    body = of_argo_events(space.get("EventSource", "one")["metadata"], port)
+    body["metadata"]["annotations"] = {"resource-spec-hash": "1"}
     running.wait(lambda: _created(space, body), "Argo Events has its Service there")
 
     running.wait(lambda: condition(space).get("reason") == "ServiceOfArgoEvents", "the status says whose it is")
@@ -185,8 +182,11 @@ def test_two_sources_that_name_one_port_and_path_both_get_their_events(running: 
     assert other["targetPort"] != port
     running.wait(lambda: post(port, "/orders", {"who": "one"}), "the first takes its event")
     running.wait(lambda: post(other["targetPort"], "/orders", {"who": "two"}), "the second takes its event")
-    events = running.get("/api/v1/events?source=two")["items"]
-    assert [one["data"]["body"] for one in events] == [{"who": "two"}]
+
+    def of_two() -> list[Any]:
+        return [one["data"]["body"] for one in running.get("/api/v1/events?source=two")["items"]]
+
+    running.wait(lambda: of_two() == [{"who": "two"}], "it is the second's")
 
 
 def test_in_another_namespace_than_the_pods_an_endpoint_slice_leads_to_its_address(
@@ -201,7 +201,7 @@ def test_in_another_namespace_than_the_pods_an_endpoint_slice_leads_to_its_addre
         running.wait(lambda: condition(space).get("status") == "True", "the status says that it leads here")
         found = space.api.ask("GET", there)
 
-    assert "selector" not in service["spec"]
+    assert service["spec"]["selector"] == NOBODY
     assert found["endpoints"][0]["addresses"] == ["10.1.2.3"]
     assert found["ports"] == [{"name": "web", "port": port, "protocol": "TCP"}]
     assert found["metadata"]["labels"]["kubernetes.io/service-name"] == "one-eventsource-svc"
@@ -211,10 +211,19 @@ HOST = "10.244.0.1"
 """Where pods and Services of the test cluster reach programs of this machine."""
 
 
-def test_a_call_to_the_service_comes_to_the_platform_by_the_clusters_own_network(
+POD = {
+    "metadata": {"name": "of-before", "labels": UPSTREAM},
+    "spec": {
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{"name": "main", "image": "busybox", "command": ["sleep", "600"]}],
+    },
+}
+
+
+def test_the_clusters_own_network_leads_to_the_platform_and_after_a_switch_to_nobody_else(
     tmp_path: Path, cluster: ClusterServer
 ) -> None:
-    """kube-proxy leads it: the Service's own port, then the EndpointSlice's."""
+    """By kube-proxy, the Service's own port, and the cluster's controllers, which have endpoints of their own there."""
     port = free_port()
     variables = {
         "RETRAIN_KUBERNETES_ADDRESS": HOST,
@@ -223,13 +232,47 @@ def test_a_call_to_the_service_comes_to_the_platform_by_the_clusters_own_network
         "RETRAIN_PIPELINES_ENGINE": "local",
     }
     with cluster.space("doors") as space:
+        core = f"/api/v1/namespaces/{space}"
         sources = f"/apis/argoproj.io/v1alpha1/namespaces/{space}/eventsources"
+        there = f"{core}/services/one-eventsource-svc"
         (body,) = yaml.safe_load_all(SOURCE.replace("$NAME", "one").replace("$PORT", str(port)))
-        cluster.ask("POST", sources, body)
-        there = f"/api/v1/namespaces/{space}/services/one-eventsource-svc"
+        cluster.ask("POST", f"{core}/pods", POD)
+        source = cluster.ask("POST", sources, body)["metadata"]
+        cluster.ask("POST", f"{core}/services", of_argo_events(source, port))
+        before = cluster.until(f"{core}/pods/of-before", lambda one: one["status"].get("podIP"), "the old pod runs")
+        old = before["status"]["podIP"]
+
+        def leads_to(*addresses: str) -> None:
+            slices = f"/apis/discovery.k8s.io/v1/namespaces/{space}/endpointslices"
+            cluster.until(slices, lambda found: endpoints(found) == {*addresses}, f"calls go to {addresses} alone")
+
+        def switch(value: str | None) -> None:
+            change = {"metadata": {"annotations": {SWITCH: value}}}
+            cluster.ask("PATCH", f"{sources}/one", change, "application/merge-patch+json")
+
+        leads_to(old)
         with platform(tmp_path, cluster.kubeconfig.read_text(), "--namespace", space, **variables) as running:
-            service = cluster.until(there, bool, "the Service is made")
-            address = service["spec"]["clusterIP"]
+            switch("switch")
+            leads_to(HOST)
+            address = cluster.ask("GET", there)["spec"]["clusterIP"]
             running.wait(lambda: post(80, "/orders", {"by": "service"}, host=address), "the event is taken")
+            switch(None)
+            leads_to(old)
             cluster.ask("DELETE", f"{sources}/one")
             cluster.until(there, lambda found: found is None, "the Service goes with its EventSource")
+
+
+def of_argo_events(source: dict[str, Any], port: int) -> dict[str, Any]:
+    """The Service of an EventSource as its controller makes it."""
+    owner = {"apiVersion": "argoproj.io/v1alpha1", "kind": "EventSource", "controller": True}
+    owner |= {"name": source["name"], "uid": source["uid"]}
+    return {
+        "metadata": {"name": f"{source['name']}-eventsource-svc", "ownerReferences": [owner]},
+        "spec": {"selector": UPSTREAM, "ports": [{"name": "web", "port": 80, "targetPort": port}]},
+    }
+
+
+def endpoints(slices: dict[str, Any]) -> set[str]:
+    """The addresses behind all Services."""
+    found = (one for each in slices["items"] for one in each["endpoints"] or ())
+    return {address for one in found for address in one["addresses"]}

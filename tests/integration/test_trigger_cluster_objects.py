@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from retrain.errors import ConfigError
+from retrain.store import deadletters
 from retrain.store.firings import FiringState
 from retrain.store.runs import RunFilter, listing
 from tests.integration.object_world import MERGE, World, install, uninstall, world
@@ -265,6 +267,34 @@ async def test_a_quota_that_is_used_up_is_waited_for(here: World) -> None:
     assert (row.state, row.attempts) == (PENDING, 0)
     assert "exceeded quota: q" in (row.error or "")
     assert done.result["object"] == "train"
+
+
+async def test_a_quota_that_nobody_has_counted_yet_is_waited_for(here: World) -> None:
+    """For a moment after a quota is changed its controller has not said what is used."""
+    path, one = f"/api/v1/namespaces/{here.space}/resourcequotas", {"hard": {"count/jobs.batch": "1"}}
+    quota = {"metadata": {"name": "q"}, "spec": one}
+    here.server.ask("POST", path, quota)
+    here.server.ask("PUT", f"{path}/q/status", {**quota, "status": one})
+
+    row = await here.fire(a_job(name="train"), retryStrategy={"steps": 1})
+
+    assert "status unknown for quota: q" in (row.error or "")
+    assert (row.state, row.attempts) == (PENDING, 0)
+
+
+async def test_what_the_cluster_keeps_secret_is_in_no_dead_letter(here: World) -> None:
+    """The object is looked at again for its policy, and it is more than the sensor has said."""
+    kept = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"password": "hunter22"}}
+    here.server.ask("POST", f"/api/v1/namespaces/{here.space}/secrets", kept)
+    wanted = {"k8s": {"labels": {"ready": "yes"}, "backoff": {"steps": 1}, "errorOnBackoffTimeout": True}}
+    said = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "labels": {"seen": "yes"}}}
+
+    row = await here.fire(said, "update", policy=wanted)
+
+    (letter,) = await here.store.read(lambda c: deadletters.listing(c).items)
+    assert row.state == DEAD
+    assert "created" not in json.loads(letter.body)["action"]
+    assert b64encode(b"hunter22") not in letter.body
 
 
 async def test_what_a_rule_of_the_cluster_does_not_let_in_is_a_dead_letter(here: World) -> None:

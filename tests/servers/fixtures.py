@@ -167,6 +167,13 @@ def argo_cluster(cluster: ClusterServer) -> Iterator[ClusterServer]:
 
 
 @pytest.fixture(scope="session")
+def cluster_minio(cluster: ClusterServer, tmp_path_factory: Folders) -> Iterator[launch.MinioServer]:
+    """A MinIO that pods of the machine's cluster reach, and tests too."""
+    with launch.minio_for_pods(tmp_path_factory.mktemp("cluster-minio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def argocd(cluster: ClusterServer) -> Iterator[ClusterServer]:
     """The machine's cluster, with Argo CD in it."""
     from tests.servers import cluster_server

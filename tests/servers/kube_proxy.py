@@ -28,7 +28,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from tests.servers.kube_server import KubeApi
 from tests.servers.launch import free_port
 
-How = Literal["refuse", "lose", "answer", "delay", "expire", "echo"]
+How = Literal["refuse", "lose", "answer", "delay", "expire", "echo", "end"]
 TIME, FORM = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "%Y-%m-%dT%H:%M:%SZ"
 HOPS = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host"})
 EXPIRED = orjson.dumps(
@@ -53,7 +53,7 @@ class Spoil:
     `refuse`: the connection is reset before the server hears of it. `lose`: the server does it, and the connection is
     reset instead of the answer. `answer`: `status` (429, 500, 503 ...), with `Retry-After` where `after_s` says so; the
     server hears nothing. `delay`: `after_s` seconds before it is passed on. For watches: `expire` answers 410 in
-    the stream, `echo` says each event twice, and then two bookmarks.
+    the stream, `echo` says each event twice, and then two bookmarks, `end` is 200 and nothing more.
 
     Verbs are those of Kubernetes: get, list, watch, create, update, patch, delete.
     """
@@ -131,7 +131,7 @@ class KubeProxy:
                     return _refusal(spoil)
                 case "delay":
                     await anyio.sleep(spoil.after_s)
-                case "lose" | "expire" | "echo":
+                case "lose" | "expire" | "echo" | "end":
                     pass
         hows: set[How] = {one.how for one in spoils}
         try:
@@ -153,8 +153,8 @@ class KubeProxy:
     ) -> web.StreamResponse:
         out = web.StreamResponse(status=answer.status, headers=_passed(answer.headers))
         await out.prepare(request)
-        if "expire" in hows:
-            await out.write(EXPIRED + b"\n")
+        if hows & {"expire", "end"}:
+            await out.write(EXPIRED + b"\n" if "expire" in hows else b"")
             return out
         self._watches[id(request)] = request
         try:

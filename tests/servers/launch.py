@@ -9,6 +9,7 @@ they fail.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,8 @@ from minio.error import MinioException
 READY_S = 60.0
 SCRIPT = Path(__file__).with_name("minio.sh")
 KEY = "minioadmin"
+NODE = "10.244.0.1"
+"""This machine, as pods of its cluster see it."""
 
 
 @dataclass
@@ -49,8 +52,8 @@ class MinioServer:
             [self.program, "server", "--quiet", "--address", self.endpoint, str(self.data)],
             env={
                 **os.environ,
-                "MINIO_ROOT_USER": KEY,
-                "MINIO_ROOT_PASSWORD": KEY,
+                "MINIO_ROOT_USER": self.access_key,
+                "MINIO_ROOT_PASSWORD": self.secret_key,
                 "MINIO_BROWSER": "off",
                 "MINIO_UPDATE": "off",
             },
@@ -61,9 +64,9 @@ class MinioServer:
         wait_ready(f"http://{self.endpoint}/minio/health/ready", self._process)
         wait_until(self._answers, f"MinIO on {self.endpoint}")
 
-    def _answers(self) -> bool:
-        pool = urllib3.PoolManager(retries=False)
-        client = Minio(
+    def client(self, pool: urllib3.PoolManager | None = None) -> Minio:
+        """Its owner's way in."""
+        return Minio(
             endpoint=self.endpoint,
             access_key=self.access_key,
             secret_key=self.secret_key,
@@ -71,8 +74,11 @@ class MinioServer:
             region="us-east-1",
             http_client=pool,
         )
+
+    def _answers(self) -> bool:
+        pool = urllib3.PoolManager(retries=False)
         try:
-            client.list_buckets()
+            self.client(pool).list_buckets()
         except (MinioException, urllib3.exceptions.HTTPError):
             return False
         finally:
@@ -102,6 +108,18 @@ def minio(data: Path) -> Generator[MinioServer]:
         absent("no MinIO: set RETRAIN_TEST_MINIO, put `minio` on PATH, or run tests/servers/minio.sh install")
 
 
+@contextmanager
+def minio_for_pods(data: Path) -> Generator[MinioServer]:
+    """A MinIO server that pods of the machine's cluster reach, by the address that the cluster's bridge has here."""
+    programs = minio_programs()
+    if not programs:
+        absent("no program of MinIO to listen where pods reach it: run tests/servers/minio.sh install")
+    server = MinioServer(
+        f"{NODE}:{free_port(NODE)}", "pods", f"the-secret-of-{secrets.token_hex(8)}", programs[0], data
+    )
+    yield from _while_used(server)
+
+
 def minio_programs() -> list[str]:
     """Programs of MinIO on this machine, oldest build first: what is on PATH, then what the cache holds."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retrain-servers"
@@ -112,7 +130,10 @@ def minio_programs() -> list[str]:
 
 def started(program: str, data: Path) -> Iterator[MinioServer]:
     """A server of this program; ends with the iterator."""
-    server = MinioServer(f"127.0.0.1:{free_port()}", program=program, data=data)
+    return _while_used(MinioServer(f"127.0.0.1:{free_port()}", program=program, data=data))
+
+
+def _while_used(server: MinioServer) -> Iterator[MinioServer]:
     server.start()
     try:
         yield server
@@ -134,10 +155,10 @@ def absent(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody has now."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+        sock.bind((host, 0))
         return sock.getsockname()[1]
 
 

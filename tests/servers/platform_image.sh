@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The platform's image for machines that reach no registry: the Dockerfile itself, on a Debian that debootstrap has made.
 #   platform_image.sh install        once for each machine, 1 minute: debootstrap, a Docker engine, the Debian. Needs root.
-#   platform_image.sh build TAR TAG  the work tree as the image TAG in the archive TAR, as `docker save` writes it
+#   platform_image.sh build TAR TAG [OPTION...]  the work tree as the image TAG in the archive TAR, as `docker save` writes it;
+#                                    options of `docker build`, such as --build-arg EXTRAS=--all-extras
 # The engine is one of its own (docker.sh), runs only while it builds, and keeps the layers for the next time.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,6 +40,7 @@ mirrors() {
 
 build() {
   local tar=$1 tag=$2
+  shift 2
   exec 9>"$home/lock" # one builds, the others wait and find the layers
   flock 9
   engine=$(engine_started)
@@ -46,7 +48,7 @@ build() {
   client image inspect "debian:$suite-slim" >/dev/null 2>&1 || client import "$base" "debian:$suite-slim" >/dev/null
   # --network=host: the engine makes no network of its own here. The machine may trust a proxy that the image should not.
   client build --quiet --network=host --secret id=ca,src=/etc/ssl/certs/ca-certificates.crt \
-    --build-arg "REVISION=$(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)" -t "$tag" "$here/../.."
+    --build-arg "REVISION=$(git -C "$here" rev-parse HEAD 2>/dev/null || echo unknown)" -t "$tag" "$@" "$here/../.."
   client save -o "$tar.new" "$tag"
   mv "$tar.new" "$tar"
 }

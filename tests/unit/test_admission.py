@@ -62,6 +62,17 @@ def test_what_is_wrong_is_said_with_its_path_and_what_would_be_right() -> None:
     assert "unknown dependency 'aa'" in found["status"]["message"]
 
 
+def test_an_object_that_is_nested_beyond_all_use_is_refused() -> None:
+    inner: dict[str, Any] = {}
+    for _ in range(900):
+        inner = {"a": inner}
+
+    found = response(sensor(triggers=[{"template": {"name": "t", "log": inner}}]))
+
+    assert found["allowed"] is False
+    assert "nested deeper" in found["status"]["message"]
+
+
 def test_a_long_warning_is_cut_to_what_kubectl_is_given() -> None:
     found = response(sensor(**{"x" * 400: 1}))
 

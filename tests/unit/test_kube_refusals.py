@@ -28,6 +28,10 @@ from retrain.kube.resources import group_path, resources_in
 
 NO_VERB = 'pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace "a"'
 QUOTA = 'pods "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3'
+UNCOUNTED = 'pods "x" is forbidden: status unknown for quota: small, resources: pods'
+COUNTING = (
+    'Operation cannot be fulfilled on resourcequotas "small": the object has been modified; please apply your changes'
+)
 SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": privileged (container "c")'
 HOOK = 'admission webhook "models.example.org" denied the request: no such model'
 POLICY = "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"
@@ -47,6 +51,8 @@ def status(message: str, reason: str = "", **details: Any) -> bytes:
         (401, status("Unauthorized", "Unauthorized"), Denied),
         (403, status(NO_VERB, "Forbidden", kind="pods"), Denied),
         (403, status(QUOTA, "Forbidden", name="x", kind="pods"), QuotaExceeded),
+        (403, status(UNCOUNTED, "Forbidden", name="x", kind="pods"), QuotaExceeded),
+        (409, status(COUNTING, "Conflict", name="small", kind="resourcequotas"), Busy),
         (403, status(SECURITY, "Forbidden", name="x", kind="pods"), AdmissionRefused),
         (403, status(HOOK), AdmissionRefused),
         (400, status(HOOK), AdmissionRefused),

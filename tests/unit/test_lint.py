@@ -180,6 +180,18 @@ def test_what_is_wrong_is_one_line_that_says_what_would_be_right(tmp_path, text,
     assert line.replace("{file}", f"{tmp_path}/x.yaml") in lines(tmp_path, text)
 
 
+def test_of_a_template_that_is_nowhere_it_is_said_once_that_it_is_missing(tmp_path):
+    """The entrypoint, the exit handler and the values of arguments would come from it."""
+    text = (
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: x-}\n"
+        "spec: {onExit: tell, arguments: {parameters: [{name: day}]}, workflowTemplateRef: {name: train}}\n"
+    )
+
+    assert [line.split(" ", 1)[1] for line in lines(tmp_path, text)] == [
+        "error unknown-template no WorkflowTemplate is named 'train'"
+    ]
+
+
 def test_the_same_name_in_two_namespaces_is_no_clash(tmp_path):
     other = CONFIG.replace("name: settings", "name: settings, namespace: b")
 

@@ -277,3 +277,21 @@ def test_of_upstreams_examples_only_what_is_not_built_is_refused() -> None:
     assert {one.name for one in made.objects if one.verdict is Verdict.REFUSED} == UPSTREAM_REFUSED
     assert sum(made.counts.values()) == len(made.objects) > 80
     assert all(note.line > 0 for one in made.objects for note in one.notes)
+
+
+def test_the_finalizers_of_a_controller_that_is_gone_go_too() -> None:
+    """With them nobody could delete an object any more, nor its namespace."""
+    held = source("e", webhook={"w": {"endpoint": "/w", "port": "12000"}})
+    held["metadata"] |= {"namespace": "ml", "finalizers": ["eventsource-controller", "keep.example.com/it"]}
+    bus: dict[str, Any] = source("default", jetstream={"version": "2.10.10"}) | {"kind": "EventBus"}
+    bus["metadata"] |= {"namespace": "ml", "finalizers": ["eventbus-controller"]}
+    free = sensor(dependencies=waits("a"), triggers=acts())
+
+    last = judged(held, bus, free).plan[-1]
+
+    assert last.commands == (
+        "kubectl -n ml patch eventsources.argoproj.io e --type merge -p "
+        """'{"metadata":{"finalizers":["keep.example.com/it"]}}'""",
+        """kubectl -n ml patch eventbus.argoproj.io default --type merge -p '{"metadata":{"finalizers":null}}'""",
+    )
+    assert "finalizers" in last.why

@@ -11,12 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain.app.operator.buses import Bus, InUse, Key, chosen, credentials, meant, settings_of
-from retrain.app.operator.doors import BEFORE, MANAGED_BY, SWITCH, Place, decide, wanted
+from retrain.app.operator.doors import BEFORE, MANAGED_BY, NOBODY, SWITCH, Place, decide, wanted
 from retrain.app.operator.ports import FIRST, MANY, moved, rewritten
 from retrain.bus.settings import BusSettings
 from retrain.errors import ConfigError
 
+WORDS = ("ports", "port", "targetPort", "name", "metadata", "labels", "annotations", "clusterIP", "x")
 HERE = Place("ml", {"app": "retrain"}, "10.0.0.7")
+FAR = Place("retrain", {"app": "retrain"}, "10.0.0.7")
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3),
+    max_leaves=8,
+)
+PORT = ANYTHING | st.fixed_dictionaries({}, optional={"port": ANYTHING, "targetPort": ANYTHING})
 BEGIN = datetime(2026, 11, 22, tzinfo=UTC)
 
 
@@ -112,8 +120,66 @@ def test_in_another_namespace_a_slice_holds_the_address() -> None:
 
     assert asked is not None
     assert asked.slice is not None
-    assert asked.service["spec"]["selector"] is None
+    assert asked.service["spec"]["selector"] == NOBODY
     assert (asked.slice["addressType"], asked.slice["endpoints"][0]["addresses"]) == ("IPv6", ["fd00::7"])
+
+
+def switching() -> dict[str, Any]:
+    found = served()
+    found["metadata"]["annotations"] = {SWITCH: "switch"}
+    return found
+
+
+def of_argo_events(asked: dict[str, Any]) -> dict[str, Any]:
+    """The Service that Argo Events has made for the same object."""
+    there = made(asked, labels={"controller": "eventsource-controller"})
+    there["spec"]["selector"] = {"eventsource-name": "e"}
+    return there
+
+
+def test_a_service_is_not_switched_to_an_address_that_nobody_knows() -> None:
+    asked = wanted(switching(), Place("retrain", {"app": "retrain"}))
+    assert asked is not None
+
+    act = decide(switching(), asked, of_argo_events(asked.service))
+
+    assert (act.change, act.reason, act.elsewhere) == (None, "NoAddress", True)
+
+
+def test_a_switched_service_follows_the_ports_that_the_object_says() -> None:
+    asked = wanted(switching(), HERE)
+    assert asked is not None
+    there = of_argo_events(asked.service)
+    there["spec"] |= {"selector": {"app": "retrain"}, "ports": [{"port": 80, "targetPort": 12000, "protocol": "TCP"}]}
+
+    change = decide(switching(), asked, there).change
+
+    assert change is not None
+    assert change["spec"]["ports"] == [{"port": 12000, "targetPort": 12000, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize("ours", [switching(), served()], ids=["switched", "not switched"])
+def test_an_endpoint_slice_of_ours_stands_beside_no_service_that_leads_elsewhere(ours: dict[str, Any]) -> None:
+    asked = wanted(ours, FAR)
+    assert asked is not None
+    there = of_argo_events(asked.service)
+    foreign = made(asked.service, ownerReferences=[], labels={})
+    back = {
+        **there,
+        "metadata": {**there["metadata"], "annotations": {BEFORE: json.dumps({"selector": {}, "ports": []})}},
+    }
+
+    assert decide(ours, asked, there).elsewhere is (SWITCH not in ours["metadata"].get("annotations", {}))
+    assert decide(ours, asked, foreign).elsewhere
+    assert decide(served(), asked, back).elsewhere
+
+
+@given(st.fixed_dictionaries({"ports": st.lists(PORT, max_size=2), "metadata": ANYTHING}) | ANYTHING)
+def test_whatever_stands_under_service_ends_nobody(service: Any) -> None:
+    """Argo Events' kinds take anything: the API server refuses what is no Service."""
+    asked = wanted(source(service=service), FAR)
+
+    assert asked is None or asked.slice is not None
 
 
 # --- ports ---------------------------------------------------------------------------------------------------------

@@ -12,8 +12,9 @@ from retrain.app.operator import stories
 from retrain.app.operator.fired import LastFiring
 from retrain.app.operator.said import Said
 from retrain.app.operator.statuses import Facts, status_of
+from retrain.app.operator.telling import MANY, in_turn
 from retrain.app.operator.watched import Key
-from tests.unit.test_operator_world import sensor, source, world, wrong
+from tests.unit.test_operator_world import sensor, source, thing, world, wrong
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KEY = Key("sensors.argoproj.io", "ml", "train")
@@ -80,6 +81,16 @@ def test_a_line_is_told_where_the_applied_text_has_lines() -> None:
 
     assert (found["path"], found["line"]) == ("spec.dependencies", 5)
     assert all("line" not in one for one in status_of(facts(wrong()), NOON)["errors"])
+
+
+def test_an_event_bus_has_no_condition_that_argo_events_does_not_know() -> None:
+    """Its controller calls a bus ready when every condition is true, and changes those alone that it knows."""
+    bus = thing("EventBus", "default", {"kafka": {"url": "k:9092"}})
+    said = Said("EventBus", "ml", "default", "Deployed", "NotBuilt", "a bus on Kafka is not built", True, status=False)
+
+    status = status_of(facts(bus, conditions=[said]), NOON)
+
+    assert conditions(status) == {"Configured": ("True", "Valid"), "Deployed": ("False", "NotBuilt")}
 
 
 def test_a_source_that_lost_its_server() -> None:
@@ -199,6 +210,17 @@ def test_the_same_again_counts_up_and_much_else_is_cut_short() -> None:
     assert book.tell(replace(story, about="later"), now + timedelta(minutes=2))
     book.forget(now + timedelta(hours=1))
     assert book.told == {}
+
+
+def test_where_more_changes_than_a_round_can_tell_each_has_its_turn() -> None:
+    told: dict[str, datetime] = {}
+    always = [(f"sensor-{number}", number) for number in range(3 * MANY)]
+
+    for second in range(3):
+        for name, _ in in_turn(always, told)[:MANY]:
+            told[name] = NOON + timedelta(seconds=second)
+
+    assert told.keys() == {name for name, _ in always}
 
 
 def test_an_event_as_kubectl_describe_finds_it() -> None:

@@ -74,6 +74,59 @@ def test_another_object_of_the_name_inherits_no_good_version() -> None:
     assert shown(seen) == {}
 
 
+@pytest.mark.parametrize("levels", [250, 900])
+def test_an_object_that_is_nested_beyond_all_use_is_refused_and_ends_nobody(levels: int) -> None:
+    """An API server takes thousands of levels from anybody who may create a Sensor."""
+    inner: Object = {}
+    for _ in range(levels):
+        inner = {"a": inner}
+    deep = sensor("deep")
+    deep["spec"]["triggers"][0]["template"]["log"] = inner
+    seen = world()
+    seen.see(sensor())
+
+    assert seen.see(deep)
+    assert not seen.see(deep | {"status": {"state": "Refused"}})
+    assert shown(seen) == {"train": "say"}
+    (finding,) = seen.standings[Key("sensors.argoproj.io", "ml", "deep")].newest.verdict.findings
+    assert (finding.code, finding.severity) == ("too-deep", "error")
+
+
+def test_what_stands_beside_an_object_follows_the_version_that_runs() -> None:
+    """Its Service must not go because of a manifest that is refused."""
+    seen = world()
+    good = source() | {"status": {"state": "Listening"}}
+    seen.see(good)
+    seen.took(seen.outlook())
+    seen.see(thing("EventSource", "hooks", {"webhook": {"orders": {"method": "POST"}}}, generation=2))
+    seen.see(thing("EventSource", "never-good", {"webhook": {"orders": {"method": "POST"}}}))
+
+    (found,) = seen.objects("EventSource", seen.outlook())
+
+    assert found["spec"] == good["spec"]
+    assert found["status"] is None, "the status is that of the newest"
+
+
+def test_an_event_bus_of_a_cluster_is_not_told_that_files_choose_none() -> None:
+    seen = world()
+    seen.see(thing("EventBus", "default", {"jetstream": {"version": "2.10.10"}}))
+
+    (standing,) = seen.standings.values()
+    assert standing.newest.verdict.findings == ()
+
+
+def test_what_argo_events_own_controller_writes_into_an_object_is_no_news() -> None:
+    """`loggingFields: null` and `url: ""`, as 1.9.7 left them there."""
+    seen = world()
+    theirs = sensor()
+    theirs["spec"]["loggingFields"] = None
+    hook = {"orders": {"endpoint": "/orders", "method": "POST", "port": "12000", "url": ""}}
+    seen.see(theirs)
+    seen.see(thing("EventSource", "hooks", {"webhook": hook}))
+
+    assert [one.newest.verdict.findings for one in seen.standings.values()] == [(), ()]
+
+
 def test_what_no_user_has_written_changes_nothing() -> None:
     seen = world()
     seen.see(sensor())

@@ -229,6 +229,38 @@ def test_a_step_that_succeeded_runs_again_if_it_is_chosen_with_what_came_after_i
     assert ran == ["w.a", "w.b"]
 
 
+@pytest.mark.parametrize(
+    ("selector", "again"),
+    [
+        ("displayName=a", ["w.a[0].x", "w.a[1].y", "w.z"]),
+        ("name=w.a[1]", ["w.a[1].y", "w.z"]),
+        ("displayName=f", ["w.f(0:1)", "w.f(1:2)", "w.z"]),
+        ("name=w", ["w.a[0].x", "w.a[1].y", "w.f(0:1)", "w.f(1:2)", "w.z"]),
+    ],
+    ids=["a template of steps", "a group of steps", "a loop", "the workflow"],
+)
+@pytest.mark.parametrize("bad", [[], ["w.z"]], ids=["of a run that succeeded", "of one that failed"])
+def test_what_holds_others_runs_again_with_all_that_is_in_it(selector: str, again: list[str], bad: list[str]) -> None:
+    inner = steps(["x"], ["y"], name="inner")
+    loop = {"name": "f", "template": "leaf", "withItems": ["1", "2"]}
+    tasks = [{"name": "a", "template": "inner"}, loop, {"name": "z", "template": "leaf", "depends": "a && f"}]
+    done = rehearse(start(workflow({"name": "main", "dag": {"tasks": tasks}}, inner)), failing(*bad), now=T)
+
+    _, decision, ran = retried(done.run, restart=compile_selector(selector))
+
+    assert decision.phase is Phase.Succeeded
+    assert ran == again
+
+
+def test_a_failure_that_was_dealt_with_stays_where_another_step_is_chosen() -> None:
+    done = rehearse(start(workflow(dag(a="", b="a.Failed", c=""))), failing("w.a"), now=T)
+    assert done.phase is Phase.Succeeded
+
+    _, _, ran = retried(done.run, restart=compile_selector("displayName=c"))
+
+    assert ran == ["w.c"]
+
+
 CONDITIONS = ("{}", "{}.Succeeded", "{}.Failed", "({}.Succeeded || {}.Failed)", "!{}.Skipped")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pipelines.kubernetes.kinds.port import ENDED, Kind, Object, Phase, Reading
-from pipelines.kubernetes.reading import unpacked
+from pipelines.kubernetes.reading import offloaded, unpacked
 from retrain.errors import Permanent
 from retrain.events import JsonValue, parse_time
 
@@ -18,7 +18,8 @@ OVER = frozenset(("Succeeded", "Failed", "Error", "Skipped", "Omitted"))
 def read(workflow: Object) -> Reading:
     """What a Workflow says of itself. Nodes that lie in Argo's database are named in the message."""
     status = _status(workflow)
-    nodes: dict[str, Any] | None = status.get("nodes") or None
+    # What was known of nodes that are in the database since is of the past: none are shown rather than those.
+    nodes: dict[str, Any] | None = status.get("nodes") or ({} if offloaded(status) else None)
     return Reading(
         phase=_phase(status),
         message=str(status.get("message") or ""),

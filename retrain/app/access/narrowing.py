@@ -6,11 +6,10 @@ Asked with nobody speaking (the platform's own doing), or by somebody whose role
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
-from deploy.spec import PromotionDocument
 from retrain.app.access.spaces import Spaces, space_of
 from retrain.app.looking import queries
 from retrain.app.projects.catalog import Item
@@ -18,6 +17,9 @@ from retrain.app.projects.project import Project
 from retrain.app.runs import table as run_table
 from retrain.identity import SPEAKING
 from retrain.roles import DEFAULT
+
+if TYPE_CHECKING:
+    from deploy.spec import PromotionDocument
 
 T = TypeVar("T")
 Json = dict[str, Any]

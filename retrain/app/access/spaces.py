@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection
 
-from deploy.spec import PromotionDocument
 from retrain.app.looking import queries
 from retrain.app.projects.catalog import Item
 from retrain.errors import NotFound
 from retrain.roles import DEFAULT
 from retrain.store import Store, firings, promotions
+
+if TYPE_CHECKING:
+    from deploy.spec import PromotionDocument
 
 Thing = Literal["run", "sensor", "firing", "promotion", "target"]
 Places = Mapping[str, str]

@@ -13,7 +13,7 @@ from retrain.app.projects.project import project_of
 from retrain.errors import ConfigError
 from retrain.events import JsonValue
 from retrain.manifests import Finding, Loaded
-from retrain.manifests.objects import document_of
+from retrain.manifests.objects import TOO_DEEP, document_of, too_deep
 
 API = "admission.k8s.io/v1"
 BETWEEN = frozenset(
@@ -66,6 +66,8 @@ def findings_of(found: Mapping[str, Any]) -> list[Finding]:
     if not all(isinstance(found.get(name), str) for name in ("apiVersion", "kind")):
         raise ConfigError("request.object has no apiVersion and kind")
     document = document_of(found, "object")
+    if too_deep(found):
+        return [document.finding(TOO_DEEP)]
     project = project_of(Loaded(("object",), (), (document,), ()))
     return [one for one in project.findings if one.code not in BETWEEN]
 

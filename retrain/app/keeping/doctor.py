@@ -93,14 +93,13 @@ def _isolation() -> list[Check]:
 
 def _slots(environment: Mapping[str, str]) -> Check:
     """What steps share, as this machine and the settings in the environment say."""
-    import os
-
+    from pipelines.local import cgroups
     from pipelines.local.machine import SlotsSettings, machine
 
     given = environment.get("RETRAIN_PIPELINES_SLOTS")
     try:
         declared = SlotsSettings.of(json.loads(given)) if given else SlotsSettings()
-        capacity = machine(declared, 2 * (os.cpu_count() or 1))
+        capacity = machine(declared, cgroups.steps())
     except (ValueError, ConfigError) as error:
         return Check("slots", False, str(error), "runs: RETRAIN_PIPELINES_SLOTS cannot be used")
     return Check("slots", True, ", ".join(_amount(name, value) for name, value in capacity.amounts.items()), "")

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from deploy.registry import marker, marks
 from pipelines.host.showing import workflow_object
 from retrain.app.runs.filters import Wish, search_of
 from retrain.errors import NotFound
@@ -280,6 +279,8 @@ def show_promotion(connection: Connection, name: str) -> Json:
 
 def _mark(connection: Connection, row: PromotionRow) -> Json | None:
     """What the model registry was told of it; None: nothing yet, or of another model."""
+    from deploy.registry import marker, marks
+
     kept = marker.kept_of(connection, row.name, row.environment)
     mine = kept is not None and kept.wish is not None and kept.wish.promotion == row.id
     return marks.shown(kept) if kept is not None and mine else None

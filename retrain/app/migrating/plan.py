@@ -7,6 +7,7 @@ Sensors act on what has gathered.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from retrain.app.migrating.facts.beside import Beside, events_of
 from retrain.app.migrating.surroundings import CONTROLLER, HOOK, OWN_SERVICE, PODS, SERVERS, SERVICE, Around
 from retrain.events import JsonValue
 
+FINALIZERS = frozenset({"eventbus-controller", "eventsource-controller", "sensor-controller"})
+"""Of Argo Events' controller, on its objects: as long as they stand there, only that controller lets an object go."""
+PLURALS = {"EventBus": "eventbus", "EventSource": "eventsources", "Sensor": "sensors"}
 SHOWN = 6
 """Names that a sentence has at most."""
 
@@ -42,6 +46,7 @@ class Scene:
     namespaces: Sequence[str]
     refused: Sequence[str] = ()
     """What cannot be taken over, by kind and name."""
+    buses: Sequence[Mapping[str, Any]] = ()
 
     def roles(self, *roles: str) -> list[Around]:
         """What is of these roles."""
@@ -191,13 +196,24 @@ def _act(scene: Scene) -> Step | None:
 
 def _remove(scene: Scene) -> Step:
     gone = [one for one in scene.around if one.role in {PODS, SERVERS, CONTROLLER, HOOK}]
-    commands = tuple(f"kubectl -n {one.namespace} delete {one.kind.lower()} {one.name}" for one in gone)
-    return Step(
-        "Some days later: remove what runs no more",
-        "keep the CRDs and the EventSource, Sensor and EventBus objects: they are what Retrain reads, "
-        "and deleting a CRD deletes its objects. Until here all of it can be taken back by scaling up again",
-        commands,
-    )
+    commands = [f"kubectl -n {one.namespace} delete {one.kind.lower()} {one.name}" for one in gone]
+    held = [one for one in (*scene.sources, *scene.sensors, *scene.buses) if _finalizers(one) & FINALIZERS]
+    why = "keep the CRDs and the EventSource, Sensor and EventBus objects: they are what Retrain reads, "
+    why += "and deleting a CRD deletes its objects. Until here all of it can be taken back by scaling up again"
+    if held:
+        why += "; last the finalizers of the controller: without it nobody else would ever let a deleted object go"
+    return Step("Some days later: remove what runs no more", why, (*commands, *map(_let_go, held)))
+
+
+def _let_go(body: Mapping[str, Any]) -> str:
+    others = sorted(_finalizers(body) - FINALIZERS)
+    patch = json.dumps({"metadata": {"finalizers": others or None}}, separators=(",", ":"))
+    plural = PLURALS[str(body["kind"])]
+    return f"kubectl -n {_namespace(body)} patch {plural}.argoproj.io {_name(body)} --type merge -p '{patch}'"
+
+
+def _finalizers(body: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(map(str, body["metadata"].get("finalizers") or ()))
 
 
 def _by_label(scene: Scene, controller: str) -> tuple[str, ...]:

@@ -70,11 +70,13 @@ class Gathered:
 def report(gathered: Gathered) -> Report:
     """Judge what was read."""
     documents = [document for each in gathered.loaded for document in each.documents]
-    bodies = {kind: _bodies(documents, kind) for kind in ("EventSource", "Sensor")}
+    bodies = {kind: _bodies(documents, kind) for kind in ("EventSource", "Sensor", "EventBus")}
     moves = moved([one for one in bodies["EventSource"] if one["metadata"].get("name")])
     objects = [one for each in gathered.loaded for one in _judged(each, moves, in_files=gathered.in_files)]
     refused = [f"{one.kind} {one.name}".strip() for one in objects if one.verdict is Verdict.REFUSED]
-    scene = Scene(bodies["EventSource"], bodies["Sensor"], gathered.around, gathered.namespaces, refused)
+    scene = Scene(
+        *(bodies["EventSource"], bodies["Sensor"], gathered.around, gathered.namespaces, refused, bodies["EventBus"])
+    )
     argo = [one.kind for one in documents if one.api_version.startswith("argoproj.io/")]
     steps = plan(scene) if bodies["EventSource"] or bodies["Sensor"] else []
     return Report(tuple(objects), tuple(general(argo)), tuple(gathered.around), tuple(steps), tuple(gathered.remarks))

@@ -138,9 +138,11 @@ class InUse:
 
     async def settle(self, buses: Sequence[Object]) -> list[Said]:
         """What is to be said of each EventBus; there is nothing to do about one."""
-        return [self._said(one) for one in buses]
+        after = chosen(buses)
+        return [self._said(one, after) for one in buses]
 
-    def _said(self, found: Object) -> Said:
+    def _said(self, found: Object, after: Bus) -> Said:
+        """`after`: the bus that a restart would come to."""
         wants = meant(found)
         if wants.bus is None:
             return _say(found, "NotBuilt", wants.refused, warning=True)
@@ -148,6 +150,11 @@ class InUse:
             return _say(found, "BySetting", "RETRAIN_BUS_URL says which bus there is; this object changes nothing")
         if _name(found) != DEFAULT and wants.bus != self.bus:
             message = f"a platform has one bus, that of the EventBus named {DEFAULT!r}; this one is not used"
+            return _say(found, "OneBus", message, warning=True)
+        if wants.bus not in (self.bus, after):
+            message = (
+                f"several EventBuses named {DEFAULT!r} name several buses, and a platform has one: {self._words()}"
+            )
             return _say(found, "OneBus", message, warning=True)
         if wants.bus != self.bus:
             message = f"the platform runs on {self._words()}; restart it to use this one (what waits stays there)"

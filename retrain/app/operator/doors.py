@@ -1,7 +1,7 @@
 """The Service of an EventSource, named and shaped as Argo Events has it, so that Ingresses keep working. Pure.
 
-In the pod's own namespace a Service chooses the pod by its labels. Elsewhere labels do not reach: it has no selector,
-and an EndpointSlice beside it holds the pod's address. Both belong to the EventSource and go with it.
+In the pod's own namespace a Service chooses the pod by its labels. Elsewhere labels do not reach: its selector chooses
+no pod at all, and an EndpointSlice beside it holds the pod's address. Both belong to the EventSource and go with it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ SWITCH = "retrain.dev/service"
 """The annotation of an EventSource that lets its Service, of Argo Events' making, lead to us: `switch`."""
 BEFORE = "retrain.dev/selector-before"
 """The annotation of a switched Service that remembers where it led, for the way back."""
+NOBODY = {"retrain.dev/reached-by": "endpoint-slice"}
+"""A selector that no pod has. Without any the cluster's controllers leave the endpoints of before as they are, and half
+of the calls still go to Argo Events' pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What to do about a Service: nothing but to say something, or one of these. `said`: reason and message."""
+    """What to do about a Service: nothing but to say something (reason and message), or one of these.
+
+    `elsewhere`: it leads to somebody else, so that no EndpointSlice of ours may stand beside it.
+    """
 
     create: bool = False
     change: Body | None = None
     delete: bool = False
+    elsewhere: bool = False
     reason: str = ""
     message: str = ""
     warning: bool = False
@@ -62,13 +69,13 @@ def name_of(source: Object) -> str:
 
 def wanted(source: Object, place: Place, moved: Mapping[int, int] | None = None) -> Wanted | None:
     """The Service that an EventSource asks for; None: it asks for none, or says nothing that could be one."""
-    service: Any = (source.get("spec") or {}).get("service")
-    ports: Any = service.get("ports") if isinstance(service, dict) else None
-    if not isinstance(ports, list) or not ports or not all(isinstance(one, dict) for one in cast("list[Any]", ports)):
+    service = _mapping((source.get("spec") or {}).get("service"))
+    ports: Any = service.get("ports")
+    if not isinstance(ports, list) or not ports or not all(_is_port(one) for one in cast("list[Any]", ports)):
         return None
     served = [_port(one, moved or {}) for one in cast("list[Body]", ports)]
     near = source["metadata"]["namespace"] == place.namespace
-    spec: Body = {"type": "ClusterIP", "ports": served, "selector": dict(place.selector) if near else None}
+    spec: Body = {"type": "ClusterIP", "ports": served, "selector": dict(place.selector if near else NOBODY)}
     if service.get("clusterIP"):
         spec["clusterIP"] = str(service["clusterIP"])
     body = {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(source, service), "spec": spec}
@@ -85,15 +92,20 @@ def decide(source: Object, asked: Wanted | None, found: Object | None) -> Act:
         return Act()
     if not _belongs(found, source):
         message = f"there is a Service {name_of(source)} of somebody else: it is left alone, and does not lead here"
-        return Act(reason="ForeignService", message=f"{message}; delete it, or let it choose our pod", warning=True)
+        message = f"{message}; delete it, or let it choose our pod"
+        return Act(reason="ForeignService", message=message, warning=True, elsewhere=True)
     return _of_argo_events(source, asked, found)
 
 
 # --- what is wanted ------------------------------------------------------------------------------------------------
 
 
+def _is_port(one: Any) -> bool:
+    return isinstance(one, dict) and isinstance(cast("Body", one).get("port"), int)
+
+
 def _port(one: Body, moved: Mapping[int, int]) -> Body:
-    target = one.get("targetPort", one.get("port"))
+    target = one.get("targetPort") or one["port"]
     try:
         number = int(str(target))
     except ValueError:
@@ -102,12 +114,11 @@ def _port(one: Body, moved: Mapping[int, int]) -> Body:
 
 
 def _metadata(source: Object, service: Mapping[str, Any]) -> Body:
-    own: Any = service.get("metadata") or {}
-    metadata = source["metadata"]
-    labels = {**(metadata.get("labels") or {}), **(own.get("labels") or {}), **labels_of(source)}
+    own, metadata = _mapping(service.get("metadata")), source["metadata"]
+    labels = {**(metadata.get("labels") or {}), **_mapping(own.get("labels")), **labels_of(source)}
     found: Body = {"name": name_of(source), "namespace": metadata["namespace"], "labels": labels}
-    if own.get("annotations"):
-        found["annotations"] = dict(own["annotations"])
+    if annotations := _mapping(own.get("annotations")):
+        found["annotations"] = annotations
     return {**found, "ownerReferences": [_owner(source)]}
 
 
@@ -172,11 +183,8 @@ def _keep(asked: Wanted | None, found: Object) -> Act:
 def _difference(asked: Body, found: Object) -> Body | None:
     """A merge patch; None where all is as it is wanted."""
     spec, has = asked["spec"], found["spec"]
-    ports = [{key: one.get(key) for key in wanted_one} for one, wanted_one in zip(has["ports"], spec["ports"])]  # noqa: B905
     same = (
-        len(has["ports"]) == len(spec["ports"])
-        and ports == spec["ports"]
-        and (has.get("selector") or None) == spec["selector"]
+        _leads_so(spec, has)
         and all((found["metadata"].get("labels") or {}).get(k) == v for k, v in asked["metadata"]["labels"].items())
         and _annotated(asked, found)
     )
@@ -184,6 +192,14 @@ def _difference(asked: Body, found: Object) -> Body | None:
         return None
     metadata = {name: asked["metadata"][name] for name in ("labels", "annotations") if name in asked["metadata"]}
     return {"metadata": metadata, "spec": {"ports": spec["ports"], "selector": _replaced(spec["selector"], has)}}
+
+
+def _leads_so(spec: Body, has: Mapping[str, Any]) -> bool:
+    """Whether a Service has these ports and this selector. What the server fills in beside is its own."""
+    ports = [{key: one.get(key) for key in asked} for one, asked in zip(has["ports"], spec["ports"])]  # noqa: B905
+    return (
+        len(has["ports"]) == len(spec["ports"]) and ports == spec["ports"] and has.get("selector") == spec["selector"]
+    )
 
 
 def _annotated(asked: Body, found: Object) -> bool:
@@ -211,11 +227,14 @@ def _of_argo_events(source: Object, asked: Wanted, found: Object) -> Act:
         message = (
             f"Service {name_of(source)} leads to Argo Events' pods; with the annotation {SWITCH}=switch it leads here"
         )
-        return Act(reason="ServiceOfArgoEvents", message=message, warning=True)
+        return Act(reason="ServiceOfArgoEvents", message=message, warning=True, elsewhere=True)
     spec, has = asked.service["spec"], found["spec"]
-    targets = [one.get("targetPort") for one in has["ports"]]
-    if (has.get("selector") or None) == spec["selector"] and targets == [one["targetPort"] for one in spec["ports"]]:
+    if _leads_so(spec, has):
         return Act(reason="Ready", message="")
+    if asked.slice is not None and not asked.slice["endpoints"]:
+        message = f"Service {name_of(source)} is not switched: it is in another namespace than our pod"
+        message = f"{message}, and kubernetes.address is not set"
+        return Act(reason="NoAddress", message=message, warning=True, elsewhere=True)
     change: Body = {"spec": {"selector": _replaced(spec["selector"], has), "ports": spec["ports"]}}
     if BEFORE not in annotations:
         led = {"selector": has.get("selector"), "ports": has["ports"]}
@@ -231,4 +250,10 @@ def _back(found: Object, before: str) -> Act:
         message = f"the annotation {BEFORE} cannot be read: the Service stays as it is"
         return Act(reason="SwitchedForGood", message=message, warning=True)
     change = {"spec": spec, "metadata": {"annotations": {BEFORE: None}}}
-    return Act(change=change, reason="SwitchedBack", message="the Service leads to Argo Events' pods again")
+    message = "the Service leads to Argo Events' pods again"
+    return Act(change=change, reason="SwitchedBack", message=message, warning=True, elsewhere=True)
+
+
+def _mapping(value: Any) -> Body:
+    """What nobody has judged: a Service's part of an EventSource is the API server's to refuse."""
+    return cast("Body", value) if isinstance(value, dict) else {}

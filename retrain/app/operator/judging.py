@@ -16,11 +16,13 @@ from retrain.app.operator.references import Reference, references
 from retrain.app.operator.watched import Key, Object
 from retrain.app.projects.catalog import KINDS, Item, build
 from retrain.manifests import Document, Finding, Kinds, Positions
-from retrain.manifests.objects import LAST_APPLIED, document_of
+from retrain.manifests.objects import LAST_APPLIED, TOO_DEEP, document_of, too_deep
 from retrain.manifests.reading import Unreadable, read
 
 KEPT = ("name", "namespace", "labels", "annotations")
 """What of `metadata` a document may have; the rest is the server's."""
+OF_FILES = "ignored-kind"
+"""A finding that is true of files only: here an EventBus is read, and its status says what it came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ def judge(found: Object, names: Names, installed: Mapping[str, Kinds] | None = N
     """Read one object of a kind that is watched."""
     key = Key.of(found)
     document = as_document(found, key)
+    if too_deep(found):
+        return Verdict(key, None, (document.finding(TOO_DEEP),))
     item, findings = build(document, installed)
+    findings = [one for one in findings if one.code != OF_FILES]
     if item is None or item.model is None:
         return Verdict(key, item, tuple(findings))
     named = references(document.body, _model_of(document))

@@ -280,7 +280,7 @@ class Operator:
     async def _settle_others(self) -> None:
         for kind, settle in self.settlers.items():
             try:
-                self._said[kind] = await settle(self._world.objects(kind))
+                self._said[kind] = await settle(self._world.objects(kind, self._outlook))
             except RetrainError as error:
                 log.warning("operator.not_settled", kind=kind, error=str(error))
 

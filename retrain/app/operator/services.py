@@ -14,7 +14,6 @@ from retrain.app.operator.doors import (
     OURS,
     SOURCE,
     Act,
-    Body,
     Place,
     Wanted,
     decide,
@@ -70,9 +69,11 @@ class Services:
     async def _settle_one(self, server: Cluster, source: Object, asked: Wanted | None, place: Place) -> Said | None:
         found = await _get(server, _service(source, name_of(source))) if asked or _had(source) else None
         act = decide(source, asked, found)
+        if asked is not None and not act.elsewhere:
+            await _slices(server, source, asked)  # before the Service leads there
         await _do(server, source, asked, act)
-        if asked is not None and not act.warning and act.reason != "SwitchedBack":
-            await _slices(server, source, asked)
+        if asked is not None and asked.slice is not None and act.elsewhere:
+            await _remove(server, _slice(source, name_of(source)))
         if asked is None or act.delete:
             return None
         if not place.address and asked.slice is not None and not act.warning:
@@ -105,7 +106,7 @@ def open_services(group: KubernetesGroup, open_cluster: Callable[[], Awaitable[C
 async def _do(server: Cluster, source: Object, asked: Wanted | None, act: Act) -> None:
     path = _service(source, name_of(source))
     if act.create and asked is not None:
-        await server.create(_service(source), _without_nothing(asked.service))
+        await server.create(_service(source), asked.service)
     elif act.delete:
         await _remove(server, path)
         await _remove(server, _slice(source, name_of(source)))
@@ -114,7 +115,7 @@ async def _do(server: Cluster, source: Object, asked: Wanted | None, act: Act) -
 
 
 async def _slices(server: Cluster, source: Object, asked: Wanted) -> None:
-    """The EndpointSlice of a Service without a selector."""
+    """The EndpointSlice of a Service in another namespace than the pod's."""
     if asked.slice is None:
         return
     path = _slice(source, name_of(source))
@@ -150,10 +151,6 @@ def _service(source: Object, name: str = "") -> str:
 
 def _slice(source: Object, name: str = "") -> str:
     return path_of("discovery.k8s.io", "v1", "endpointslices", source["metadata"]["namespace"], name)
-
-
-def _without_nothing(body: Body) -> Body:
-    return {**body, "spec": {key: value for key, value in body["spec"].items() if value is not None}}
 
 
 def _said(source: Object, reason: str, message: str, *, warning: bool = False) -> Said:

@@ -159,7 +159,8 @@ def _conditions(facts: Facts, kind: str) -> list[Status]:
     found.append(_deployed(facts))
     found += [_condition(one.type, one.status, one.reason, one.message) for one in facts.conditions]
     told = {str(one["type"]): one for one in found}  # what a reconciler says counts more
-    told.setdefault("Ready", _ready(facts, kind, told.values()))
+    if kind != "EventBus":  # whose every condition Argo Events' controller wants true, on a way back also those of ours
+        told.setdefault("Ready", _ready(facts, kind, told.values()))
     return [told[name] for name in sorted(told)]
 
 

@@ -6,11 +6,11 @@ API server that is away is waited for, and then told how things stand by then.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import structlog
@@ -28,6 +28,9 @@ EACH = timedelta(seconds=3)
 AT_ONCE = 4
 MANY = 100
 """Writes of one round; more wait for the next."""
+T = TypeVar("T")
+V = TypeVar("V")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 Which = tuple[Key, str, str]
 
@@ -36,6 +39,7 @@ Which = tuple[Key, str, str]
 class _Written:
     status: Status
     at: datetime
+    uid: str
 
 
 @dataclass(slots=True)
@@ -55,9 +59,11 @@ class Teller:
 
     async def tell(self, facts: Mapping[Key, Facts], now: datetime) -> None:
         """Write what has changed, as far as it is time for it."""
-        for gone in self._written.keys() - facts.keys():
-            del self._written[gone]
-        statuses = [(key, status) for key, one in facts.items() if (status := self._due(key, one, now)) is not None]
+        known = {key: one.standing.newest.uid for key, one in facts.items()}
+        # An object may be made anew under its name between two rounds: nobody has told that one anything.
+        self._written = {key: one for key, one in self._written.items() if known.get(key) == one.uid}
+        due = [(key, status) for key, one in facts.items() if (status := self._due(key, one, now)) is not None]
+        statuses = in_turn(due, {key: one.at for key, one in self._written.items()})
         events = [(which, one) for which, one in self.book.unwritten() if which[0] in facts and self._ripe(which, now)]
         if not statuses and not events:
             return
@@ -73,7 +79,7 @@ class Teller:
                 found = facts[key].standing.newest.found
                 work = partial(self._write_status, cluster, found, status, now)
                 group.start_soon(self._kept, limit, f"statuses of {key.resource}", work)
-            for which, told in events[:MANY]:
+            for which, told in in_turn(events, self._counted)[:MANY]:
                 found = facts[which[0]].standing.newest.found
                 work = partial(self._write_event, cluster, found, which, told, now)
                 group.start_soon(self._kept, limit, "events", work)
@@ -102,7 +108,7 @@ class Teller:
         metadata = {"name": key.name, "namespace": key.namespace}
         body = {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": metadata, "status": status}
         # Remembered first: what is refused is not sent again at once.
-        self._written[key] = _Written(status, now)
+        self._written[key] = _Written(status, now, str(found["metadata"].get("uid", "")))
         try:
             await cluster.patch(watched.path(key.namespace, key.name, "status"), body, "apply", force=True)
         except NotFound:
@@ -141,6 +147,16 @@ class Teller:
         if trouble != self._troubles.get(what):
             log.warning("operator.cannot_tell", reason=trouble)
         self._troubles[what] = trouble
+
+
+def in_turn(waiting: Iterable[tuple[T, V]], told: Mapping[T, datetime]) -> list[tuple[T, V]]:
+    """What was told longest ago first, and what never was before that: where more changes than a round can tell, each
+    has its turn. Pure."""
+
+    def since(one: tuple[T, V]) -> datetime:
+        return told.get(one[0], _NEVER)
+
+    return sorted(waiting, key=since)
 
 
 def _words(what: str, error: RetrainError) -> str:

@@ -187,10 +187,15 @@ class World:
             one.refused, one.barred = (), frozenset()
         return bool(refused)
 
-    def objects(self, kind: str) -> list[Object]:
-        """All objects of a kind as they were seen last."""
-        found = (self.standings[key].newest.found for key in sorted(self.standings))
-        return [one for one in found if one["kind"] == kind]
+    def objects(self, kind: str, outlook: Outlook) -> list[Object]:
+        """All objects of a kind in the versions that run, each with its status of now: a wrong version changes nothing
+        of what stands beside an object either."""
+        running = ((self.standings.get(key), version.found) for key, version in sorted(outlook.running.items()))
+        return [
+            {**found, "status": standing.newest.found.get("status")}
+            for standing, found in running
+            if standing is not None and found["kind"] == kind
+        ]
 
 
 def digest_of(found: Object) -> str:
@@ -199,7 +204,11 @@ def digest_of(found: Object) -> str:
     kept = {name: metadata[name] for name in WRITTEN if metadata.get(name)}
     kept["annotations"] = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED}
     body = {name: value for name, value in found.items() if name not in {"metadata", "status"}} | {"metadata": kept}
-    return sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    try:
+        text = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # nested so deeply that it is refused, whatever it says
+        text = f"{metadata.get('uid')} {metadata.get('generation')}".encode()
+    return sha256(text).hexdigest()
 
 
 class _Judged(Known):

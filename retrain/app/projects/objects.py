@@ -11,7 +11,6 @@ from retrain.app.projects.project import Project
 from retrain.app.projects.secrets import ProjectSecrets
 from sensors import SensorDocument
 from sensors.objects.project import ProjectSources
-from sensors.objects.reading import RemoteReading
 from sensors.objects.remote import RemoteSources
 from sensors.objects.settings import RemoteSettings
 from sensors.objects.sources import REMOTE, Sources, kind_of
@@ -27,6 +26,8 @@ class TriggerObjects:
         self._folder = folder
         self.remote: RemoteSources | None = None
         if allow_remote:
+            from sensors.objects.reading import RemoteReading
+
             settings = RemoteSettings()
             reading = RemoteReading(data / FOLDER / "git", secrets, os.environ, settings)
             self.remote = RemoteSources(data / FOLDER, reading, settings)

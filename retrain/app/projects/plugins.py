@@ -26,11 +26,24 @@ GATES = "retrain.gates"
 CHECKS = "retrain.checks"
 
 
+class Packages:
+    """What is installed now, looked up when somebody asks, and once for all groups: each package has a file to read."""
+
+    @cached_property
+    def entries(self) -> Mapping[str, list[EntryPoint]]:
+        """The entry points of our groups."""
+        from importlib.metadata import entry_points
+
+        known = entry_points()
+        return {group: list(known.select(group=group)) for group in (SOURCES, TRIGGERS, GATES, CHECKS)}
+
+
 class Installed(Mapping[str, Any]):
     """The kinds of one group, by name. A package is imported when its kind is asked for."""
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, packages: Packages | None = None) -> None:
         self.group = group
+        self._packages = packages or Packages()
 
     def __getitem__(self, name: str) -> Any:
         """The kind.
@@ -67,10 +80,8 @@ class Installed(Mapping[str, Any]):
 
     @cached_property
     def _entries(self) -> dict[str, list[EntryPoint]]:
-        from importlib.metadata import entry_points
-
         found: dict[str, list[EntryPoint]] = {}
-        for entry in sorted(entry_points(group=self.group)):
+        for entry in sorted(self._packages.entries[self.group]):
             found.setdefault(entry.name, []).append(entry)
         return found
 
@@ -78,9 +89,9 @@ class Installed(Mapping[str, Any]):
 class PromotionKinds(Installed):
     """What a Promotion may name: kinds of gates by name, and beside them those of `checks`."""
 
-    def __init__(self) -> None:
-        super().__init__(GATES)
-        self.checks = Installed(CHECKS)
+    def __init__(self, packages: Packages | None = None) -> None:
+        super().__init__(GATES, packages)
+        self.checks = Installed(CHECKS, packages)
 
 
 def _package(entry: EntryPoint) -> str:
@@ -102,10 +113,13 @@ def _misfit(group: str, kind: Any) -> str | None:
 
 def installed() -> dict[str, Installed]:
     """What is installed, by group."""
-    return {**{group: Installed(group) for group in (SOURCES, TRIGGERS)}, GATES: PromotionKinds()}
+    packages = Packages()
+    return {**{group: Installed(group, packages) for group in (SOURCES, TRIGGERS)}, GATES: PromotionKinds(packages)}
 
 
-def kinds_with_plugins(built_in: Mapping[str, T], group: str, reserved: Container[str] = ()) -> dict[str, T]:
+def kinds_with_plugins(
+    built_in: Mapping[str, T], group: str, reserved: Container[str] = (), packages: Packages | None = None
+) -> dict[str, T]:
     """The built-in kinds and those of the entry-point group, all of them loaded.
 
     `reserved` are names that mean something else where users write a kind's name.
@@ -113,7 +127,7 @@ def kinds_with_plugins(built_in: Mapping[str, T], group: str, reserved: Containe
     Raises:
         ConfigError: two have one name, or one cannot be loaded; the message says which package it is from.
     """
-    plugins = Installed(group)
+    plugins = Installed(group, packages)
     for name in plugins:
         if name in built_in or name in reserved:
             raise ConfigError(f"{plugins.packages(name)}: the name {name!r} is Retrain's own in {group}")
@@ -134,17 +148,22 @@ def all_kinds() -> Kinds:
     Raises:
         ConfigError: as `kinds_with_plugins`.
     """
-    from deploy import gates
-    from deploy.rollout import kinds as checks
     from eventsources import kinds as sources
     from eventsources.spec import EventSourceSpec
     from sensors.trigger_spec import Template
     from triggers import KINDS
 
+    packages = Packages()
     # A Promotion carries the kinds of its gates and checks; here they only have to be sound.
-    kinds_with_plugins(gates.KINDS, GATES)
-    kinds_with_plugins(checks.KINDS, CHECKS)
+    if packages.entries[GATES]:
+        from deploy import gates
+
+        kinds_with_plugins(gates.KINDS, GATES, packages=packages)
+    if packages.entries[CHECKS]:
+        from deploy.rollout import kinds as checks
+
+        kinds_with_plugins(checks.KINDS, CHECKS, packages=packages)
     return Kinds(
-        sources=kinds_with_plugins(sources.KINDS, SOURCES, EventSourceSpec.built_in),
-        triggers=kinds_with_plugins(KINDS, TRIGGERS, Template.built_in),
+        sources=kinds_with_plugins(sources.KINDS, SOURCES, EventSourceSpec.built_in, packages),
+        triggers=kinds_with_plugins(KINDS, TRIGGERS, Template.built_in, packages),
     )

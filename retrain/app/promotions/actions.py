@@ -8,9 +8,8 @@ from typing import Any
 
 import orjson
 
-from deploy import Promoter
-from deploy.waiving import Wish
 from retrain.app.looking import queries
+from retrain.app.promotions.part import Promotions
 from retrain.app.services import Action
 from retrain.errors import ConfigError, Refused
 from retrain.identity import Principal
@@ -21,47 +20,49 @@ from retrain.store.promotions import PromotionRow
 Json = dict[str, Any]
 
 
-def promotion_actions(store: Store, promoter: Promoter) -> dict[str, Action]:
+def promotion_actions(store: Store, models: Promotions) -> dict[str, Action]:
     """Every action on promotions."""
     return {
-        "promotions.approve": partial(_approve, promoter),
-        "promotions.reject": partial(_reject, promoter),
-        "promotions.retry": partial(_retry, promoter),
-        "promotions.waive": partial(_waive, promoter),
-        "promotions.propose": partial(_propose, store, promoter),
-        "promotions.rollback": partial(_rollback, store, promoter),
-        "promotions.hold": partial(_hold, promoter),
-        "promotions.release": partial(_release, promoter),
+        "promotions.approve": partial(_approve, models),
+        "promotions.reject": partial(_reject, models),
+        "promotions.retry": partial(_retry, models),
+        "promotions.waive": partial(_waive, models),
+        "promotions.propose": partial(_propose, store, models),
+        "promotions.rollback": partial(_rollback, store, models),
+        "promotions.hold": partial(_hold, models),
+        "promotions.release": partial(_release, models),
     }
 
 
-async def _approve(promoter: Promoter, promotion_id: str, *, by: Principal, reason: str, subject: str = "") -> Json:
-    row = await promoter.people.approve(promotion_id, by=by, reason=reason, subject=subject)
+async def _approve(models: Promotions, promotion_id: str, *, by: Principal, reason: str, subject: str = "") -> Json:
+    row = await models.people.approve(promotion_id, by=by, reason=reason, subject=subject)
     waiting = row.waiting if isinstance(row.waiting, dict) else {}
     have, need = waiting.get("have"), waiting.get("need")
     return _said(row, f"{row.id}: {by.name} approves it in {row.environment}; {have} of {need}")
 
 
-async def _reject(promoter: Promoter, promotion_id: str, *, by: Principal, reason: str) -> Json:
-    row = await promoter.people.reject(promotion_id, by=by, reason=reason)
+async def _reject(models: Promotions, promotion_id: str, *, by: Principal, reason: str) -> Json:
+    row = await models.people.reject(promotion_id, by=by, reason=reason)
     if row.state != "rejected":
         return _said(row, f"the canary of {row.id} is taken back in {row.environment}, and the target is held")
     again = f"`retrain promotions retry {row.id}` is the way to propose that model there again"
     return _said(row, f"{row.id} is rejected in {row.environment}; {again}")
 
 
-async def _retry(promoter: Promoter, promotion_id: str, *, by: Principal, reason: str) -> Json:
-    row = await promoter.people.retry(promotion_id, by=by, reason=reason)
+async def _retry(models: Promotions, promotion_id: str, *, by: Principal, reason: str) -> Json:
+    row = await models.people.retry(promotion_id, by=by, reason=reason)
     if row.id != promotion_id:
         return _said(row, f"{row.id} tries {promotion_id} again")
     return _said(row, f"{row.id} is {'verified again' if row.state == 'committed' else 'looked at now'}")
 
 
 async def _waive(
-    promoter: Promoter, promotion_id: str, *, by: Principal, gates: str, reason: str, lasts: str = ""
+    models: Promotions, promotion_id: str, *, by: Principal, gates: str, reason: str, lasts: str = ""
 ) -> Json:
+    from deploy.waiving import Wish
+
     wish = Wish(tuple(_names(gates)), by, reason, _length(lasts))
-    row = await promoter.people.waive(promotion_id, wish)
+    row = await models.people.waive(promotion_id, wish)
     return _said(row, f"{row.id} tries {promotion_id} again, without the no of {', '.join(wish.gates)}")
 
 
@@ -86,7 +87,7 @@ def _length(lasts: str) -> timedelta | None:
 
 
 async def _propose(
-    store: Store, promoter: Promoter, name: str, *, by: Principal, candidate: str, environment: str | None = None
+    store: Store, models: Promotions, name: str, *, by: Principal, candidate: str, environment: str | None = None
 ) -> Json:
     try:
         body = orjson.loads(candidate)
@@ -94,32 +95,32 @@ async def _propose(
         raise ConfigError(f"candidate: is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise ConfigError("candidate: must be a JSON object")
-    promotion_id = await promoter.people.propose(name, body, by=by, environment=environment)
+    promotion_id = await models.people.propose(name, body, by=by, environment=environment)
     row = await store.read(lambda c: promotions.get(c, promotion_id))
     assert row is not None
     return _said(row, f"{row.id} is to bring {str(row.candidate.get('digest'))[:19]}… to {row.environment}")
 
 
 async def _rollback(
-    store: Store, promoter: Promoter, name: str, *, by: Principal, environment: str | None = None, reason: str
+    store: Store, models: Promotions, name: str, *, by: Principal, environment: str | None = None, reason: str
 ) -> Json:
-    promotion_id = await promoter.people.rollback(name, environment=environment, by=by, reason=reason)
+    promotion_id = await models.people.rollback(name, environment=environment, by=by, reason=reason)
     row = await store.read(lambda c: promotions.get(c, promotion_id))
     assert row is not None
     message = f"{promotion_id} rolls {name} back in {row.environment}, and holds it there; `retrain promotions release`"
     return _said(row, f"{message} ends the hold")
 
 
-async def _hold(promoter: Promoter, name: str, *, by: Principal, environment: str | None = None, reason: str) -> Json:
-    await promoter.people.hold(name, environment=environment, by=by, reason=reason)
+async def _hold(models: Promotions, name: str, *, by: Principal, environment: str | None = None, reason: str) -> Json:
+    await models.people.hold(name, environment=environment, by=by, reason=reason)
     where = f" in {environment}" if environment else ""
     return {"name": name, "message": f"{name} is held{where}: nothing is promoted until it is released"}
 
 
 async def _release(
-    promoter: Promoter, name: str, *, by: Principal, environment: str | None = None, reason: str = ""
+    models: Promotions, name: str, *, by: Principal, environment: str | None = None, reason: str = ""
 ) -> Json:
-    if not await promoter.people.release(name, environment=environment, by=by, reason=reason):
+    if not await models.people.release(name, environment=environment, by=by, reason=reason):
         raise Refused(f"{name} is not held")
     where = f" in {environment}" if environment else ""
     return {"name": name, "message": f"{name} is released{where}: automation may promote again"}

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from deploy.spec import PromotionDocument
 from retrain.app.looking.queries import hold, stamp
 from retrain.app.promotions import history
 from retrain.errors import NotFound
@@ -21,8 +20,11 @@ from retrain.store.audit import Deed
 from retrain.store.promotion_history import PastRow
 from retrain.store.promotions import Hold
 
+if TYPE_CHECKING:
+    from deploy.spec import PromotionDocument
+
 Json = dict[str, Any]
-Documents = Mapping[str, PromotionDocument]
+Documents = Mapping[str, "PromotionDocument"]
 
 PAST = 100
 """Promotions of one environment that its history is told from."""

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import anyio
 
-from deploy import PromotionDocument, place, plan
 from retrain.app.projects.catalog import build
 from retrain.app.projects.secrets import ProjectSecrets
 from retrain.app.sensing.explaining import load, refuse, select
@@ -29,6 +28,9 @@ def plan_file(
         ConfigError: there is no such Promotion, it is wrong, or the candidate is none.
         Transient, Permanent, Refused: the repository is away, says no, or holds not what the edits name.
     """
+    from deploy.plan import place, plan
+    from deploy.spec import PromotionDocument
+
     documents = load(file)
     document = select([one for one in documents if one.kind == "Promotion"], "Promotion", file, name)
     item, findings = build(document)

@@ -17,6 +17,9 @@ from retrain.store import Store, run_outlines, runs
 from retrain.store.runs import RunRow
 
 CHUNK = 256 * 1024
+BUCKETS = ("s3", "gcs")
+FORMATS = ("key", "keyFormat", "keyPrefix")
+"""What a location says of its keys, and not of its bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ async def download(store: Store, artifacts: Artifacts, run: RunRow, node: str, n
         NotFound: the run has no such step, or the step no such artifact, or nothing lies there any more.
     """
     found = await store.read(lambda c: node_of(c, run, node))
-    artifact = located(run, artifact_of(found, name))
+    artifact = located(run, found, artifact_of(found, name))
     file = await anyio.to_thread.run_sync(artifacts.open, artifact, where_of(run, found))
     return Download(_file_name(artifact), _parts(file))
 
@@ -54,16 +57,57 @@ def where_of(run: RunRow, node: Mapping[str, Any]) -> ArtifactRun:
     )
 
 
-def located(run: RunRow, artifact: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An artifact with the place where it lies. Of a run on a cluster the controller has written into the run which
-    repository it is, and into the artifact no more than the key."""
-    status: Any = (run.object or {}).get("status") or {}
-    repository: Mapping[str, Any] = (status.get("artifactRepositoryRef") or {}).get("artifactRepository") or {}
-    for kind in ("s3", "gcs"):
-        if (there := repository.get(kind)) and (own := artifact.get(kind)):
-            place = {key: value for key, value in there.items() if key not in ("keyFormat", "keyPrefix")}
-            return {**artifact, kind: {**place, **own}}
+def located(run: RunRow, node: Mapping[str, Any], artifact: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An artifact with the place where it lies. Of a run on a cluster the executor has written into it no more than
+    the key: the bucket is that of its template's `archiveLocation`, else of the repository that the run names.
+
+    Source: `getArtifactAndDriver` of Argo's server/artifacts
+    """
+    if run.object is None:
+        return artifact
+    for place in (archive_location(run, node), _repository_there(run)):
+        for kind in BUCKETS:
+            if (there := place.get(kind)) is not None:
+                return _in_bucket(artifact, kind, there)
     return artifact
+
+
+def _in_bucket(artifact: Mapping[str, Any], kind: str, there: Mapping[str, Any]) -> Mapping[str, Any]:
+    own: Mapping[str, Any] = artifact.get(kind) or {}
+    says_all = own.get("bucket") and (kind == "gcs" or own.get("endpoint"))
+    if says_all or not own.get("key"):
+        return artifact
+    bucket = {key: value for key, value in there.items() if key not in FORMATS}
+    return {**artifact, kind: {**bucket, "key": own["key"]}}
+
+
+def archive_location(run: RunRow, node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The `archiveLocation` of a step's template, as the cluster has it."""
+    there: Mapping[str, Any] = run.object or {}
+    status: Mapping[str, Any] = there.get("status") or {}
+    spec = status.get("storedWorkflowTemplateSpec") or there.get("spec") or run.manifest.get("spec") or {}
+    template = _stored(status, node) or _of_name(spec, node.get("templateName"))
+    defaults: Mapping[str, Any] = spec.get("templateDefaults") or {}
+    return template.get("archiveLocation") or defaults.get("archiveLocation") or {}
+
+
+def _stored(status: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A template that the controller has taken from a WorkflowTemplate."""
+    scope, name = str(node.get("templateScope") or ""), str(node.get("templateName"))
+    if reference := node.get("templateRef"):
+        kind = "cluster" if reference.get("clusterScope") else "namespaced"
+        scope, name = f"{kind}/{reference.get('name')}", str(reference.get("template"))
+    return (status.get("storedTemplates") or {}).get(f"{scope}/{name}")
+
+
+def _of_name(spec: Mapping[str, Any], name: object) -> Mapping[str, Any]:
+    templates: Sequence[Mapping[str, Any]] = spec.get("templates") or ()
+    return next((one for one in templates if one.get("name") == name), {})
+
+
+def _repository_there(run: RunRow) -> Mapping[str, Any]:
+    status: Mapping[str, Any] = (run.object or {}).get("status") or {}
+    return (status.get("artifactRepositoryRef") or {}).get("artifactRepository") or {}
 
 
 def _repository(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -17,7 +17,7 @@ import anyio.to_thread
 from pipelines.kubernetes.pod_logs import MANY, Place, Reader, asked, containers, state_of
 from pipelines.local.logs import LogLine
 from retrain.app.runs.archived_logs import Archived
-from retrain.app.runs.cluster_pods import Pods, Step, reload
+from retrain.app.runs.cluster_pods import Pods, Step, nodes_elsewhere, reload
 from retrain.app.runs.log_wish import AT_ONCE, LogPlace, Logs, LogWish, StepLine, compile_grep, log_name
 from retrain.app.runs.tailing import EXECUTORS_LINES, Tail
 from retrain.errors import NotFound, Refused, RetrainError, Transient
@@ -58,12 +58,18 @@ class _Reading:
         self._tails: dict[str, Tail] = {}
         self._looked: set[str] = set()
         self._tries, self._not_before = 0, 0.0
+        self._listening = 0
 
     async def check(self) -> bool:
         """Look once before the answer begins, so that what is wrong is said as an error; whether several may speak."""
         wish, run = self._wish, self._run
         steps = [step for step in await self._pods.steps(run) if step.begun]
         one = await self._names(steps[0]) if steps else []
+        if not steps and not wish.follow and nodes_elsewhere(run):
+            raise NotFound(
+                f"{run.name} has no pod any more, and where logs were archived is not known: the controller keeps "
+                "the nodes of this run in its database"
+            )
         if steps and not one and wish.container is not None:
             await self._check_container(steps[1:])
         more_may_come = wish.follow and wish.node is None and run.phase in OPEN
@@ -232,11 +238,10 @@ class _Reading:
                 async for batch in batches:
                     yield batch
             return
-        listening = sum(one.listening for one in self._tails.values())
-        if not tail.listening and (not self._may_ask() or listening >= STREAMS):
+        if not tail.listening and (not self._may_ask() or self._listening >= STREAMS):
             return
         try:
-            found = await tail.look()
+            found = await self._look(tail)
             if batch := self._kept(tail.step, tail.container, self._since(found)):
                 yield batch
         except Transient:
@@ -249,6 +254,13 @@ class _Reading:
         except RetrainError as error:
             tail.done = True
             yield [tail.step.notice(f"the log cannot be read: {error}")]
+
+    async def _look(self, tail: Tail) -> list[LogLine]:
+        before = tail.listening
+        try:
+            return await tail.look()
+        finally:
+            self._listening += tail.listening - before
 
     async def _rest(self, tail: Tail) -> AsyncGenerator[list[StepLine]]:
         """Of a log whose pod went while it was read: what was archived of the rest."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.kubernetes import kinds
+from pipelines.kubernetes.foreground import NODE_ID, WORKFLOW
+from pipelines.kubernetes.reading import offloaded
 from pipelines.kubernetes.requests import path_to_run
 from pipelines.kubernetes.retrying import pod_of
 from pipelines.local.logs import LogLine
@@ -22,6 +25,9 @@ from retrain.store.runs import RunRow
 
 ENDED = frozenset({"Succeeded", "Failed", "Error", "Skipped", "Omitted"})
 Object = Mapping[str, Any]
+NODE_NAME = "workflows.argoproj.io/node-name"
+LAST = re.compile(r"[^.(]*(?:\(.*\))?$")
+"""What of a node's name is its step: `count(0:a)` of `w[0].count(0:a)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,8 @@ class Pods:
             return await self._of_object(run)
         version = ((run.object or {}).get("metadata") or {}, run.phase)
         if version != self._seen:
-            nodes = await self.place.store.read(lambda c: nodes_meant(c, run, self.wish))
-            meant = in_order(chosen(run, nodes, self.wish), depths(nodes))
-            self._known, self._seen = [Step(node, pod_of(_named(run), node)) for node in meant], version
+            self._known = await (self._of_pods(run) if nodes_elsewhere(run) else self._of_nodes(run))
+            self._seen = version
         return self._known
 
     async def pod(self, run: RunRow, name: str) -> Object | None:
@@ -88,19 +93,33 @@ class Pods:
             return
         for container, artifact in archived_logs(step.node, ()):
             if self.wish.container in (None, container):
-                there = located(run, artifact)
+                there = located(run, step.node, artifact)
                 yield container, Archived(self.place.artifacts, there, where_of(run, step.node), ended_at(step.node))
+
+    async def _of_nodes(self, run: RunRow) -> list[Step]:
+        nodes = await self.place.store.read(lambda c: nodes_meant(c, run, self.wish))
+        meant = in_order(chosen(run, nodes, self.wish), depths(nodes))
+        return [Step(node, pod_of(_named(run), node)) for node in meant]
+
+    async def _of_pods(self, run: RunRow) -> list[Step]:
+        # Which step each is of the controller has written at it.
+        return self._meant(run, [_step_of_workflow(pod) for pod in await self._listed(run, f"{WORKFLOW}={run.name}")])
 
     async def _of_object(self, run: RunRow) -> list[Step]:
         # Whose pods they are the object says itself, while it is there.
         selector = await self._selector(run)
+        return self._meant(run, [_step_of(pod) for pod in await self._listed(run, selector)] if selector else [])
+
+    async def _listed(self, run: RunRow, selector: str) -> list[Object]:
+        """The pods that fit, the oldest first."""
         found: list[Object] = []
-        if selector:
-            path = path_of("", "v1", "pods", run.namespace)
-            async with aclosing(self.cluster.pages(path, {"labelSelector": selector})) as pages:
-                async for pods, _version in pages:
-                    found += pods
-        steps = [_step_of(pod) for pod in sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])]
+        path = path_of("", "v1", "pods", run.namespace)
+        async with aclosing(self.cluster.pages(path, {"labelSelector": selector})) as pages:
+            async for pods, _version in pages:
+                found += pods
+        return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+    def _meant(self, run: RunRow, steps: Sequence[Step]) -> list[Step]:
         nodes = {step.node["id"]: step.node for step in steps}
         meant = {node["id"] for node in chosen(run, nodes, self.wish)}
         return [step for step in steps if step.node["id"] in meant]
@@ -133,6 +152,20 @@ def _step_of(pod: Object) -> Step:
         "startedAt": status.get("startTime") or metadata["creationTimestamp"],
     }
     return Step(node, name)
+
+
+def _step_of_workflow(pod: Object) -> Step:
+    """As far as a pod of a Workflow says which step it is of."""
+    step, said = _step_of(pod), pod["metadata"].get("annotations") or {}
+    name = str(said.get(NODE_NAME) or step.pod)
+    shown = LAST.search(name)
+    node = {**step.node, "id": said.get(NODE_ID) or step.pod, "name": name, "displayName": shown[0] if shown else name}
+    return replace(step, node=node)
+
+
+def nodes_elsewhere(run: RunRow) -> bool:
+    """Whether its nodes are in Argo's database, where they cannot be read."""
+    return bool(offloaded((run.object or {}).get("status") or {})) and run.engine == "argo"
 
 
 async def reload(place: LogPlace, run: RunRow) -> RunRow | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection
 
-from deploy.spec import PromotionDocument
 from pipelines.artifacts.port import Artifacts
 from pipelines.pictures.reading import LEAVES
 from retrain.app.runs.archived_logs import is_log
@@ -20,6 +19,9 @@ from retrain.errors import ConfigError, RetrainError
 from retrain.store import events, firings
 from retrain.store.run_outlines import Body, outline
 from retrain.store.runs import RunRow
+
+if TYPE_CHECKING:
+    from deploy.spec import PromotionDocument
 
 Json = dict[str, Any]
 CAUSES = 20

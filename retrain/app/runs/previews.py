@@ -72,7 +72,7 @@ async def look_at(store: Store, artifacts: Artifacts, run: RunRow, node: str, na
         ConfigError: it cannot be read, or only as a whole.
     """
     body = await store.read(lambda c: node_of(c, run, node))
-    artifact = located(run, artifact_of(body, name))
+    artifact = located(run, body, artifact_of(body, name))
     found = await anyio.to_thread.run_sync(artifacts.look, artifact, where_of(run, body), path, MOST)
     return Looked(body, artifact, found)
 

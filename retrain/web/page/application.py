@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +17,6 @@ from retrain.web.access import Access
 from retrain.web.conditional import Conditional
 from retrain.web.door import REFUSED
 from retrain.web.errors import status_of
-from retrain.web.oidc_provider import Provider
 from retrain.web.page import assets
 from retrain.web.page.artifacts import add_artifact_views
 from retrain.web.page.compare import add_compare_view
@@ -40,6 +40,9 @@ from retrain.web.page.sensors import add_sensor_views
 from retrain.web.page.tokens import add_token_views
 from retrain.web.page.trials import add_trial_views
 from retrain.web.sessions import Sessions
+
+if TYPE_CHECKING:
+    from retrain.web.oidc_provider import Provider
 
 Next = Callable[[Request], Awaitable[Response]]
 

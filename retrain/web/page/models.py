@@ -11,9 +11,8 @@ from retrain.app.looking import queries
 from retrain.app.looking.overview import parked_runs
 from retrain.app.promotions import models
 from retrain.app.promotions import pictures as model_pictures
-from retrain.app.promotions.inbox import inbox
 from retrain.app.promotions.planning import candidate_of
-from retrain.web.model_routes import people
+from retrain.web.model_routes import awaiting
 from retrain.web.page.frame import Frame, View
 from retrain.web.page.words import command, drawing
 
@@ -40,8 +39,8 @@ def add_model_views(page: FastAPI, frame: Frame) -> None:
 
     @page.get("/ui/approvals")
     async def approvals(request: Request) -> Response:
-        words = (services.promotions(), people(services), frame.who(request), services.clock.now())
-        found = {**await ask(inbox, *words), "held": await held(frame), "parked": await ask(parked_runs)}
+        waiting = await awaiting(services, frame.who(request))
+        found = {**waiting, "held": await held(frame), "parked": await ask(parked_runs)}
         said = command("promotions", "inbox")
         view = View("approvals.html", "Approvals", said, ["promotions", "sensors", "runs"])
         return frame.show(request, view, **found)

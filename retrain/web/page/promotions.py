@@ -12,7 +12,6 @@ from fastapi.responses import Response
 from deploy.states import State
 from retrain.app.looking import queries
 from retrain.app.promotions import gate_pictures
-from retrain.app.promotions.standing import standing
 from retrain.app.runs.filters import time_of
 from retrain.app.services import Services
 from retrain.store.promotions import PromotionFilter
@@ -60,6 +59,8 @@ def add_promotion_views(page: FastAPI, frame: Frame) -> None:
 
     @page.get("/ui/promotion")
     async def promotion(request: Request, id: str) -> Response:
+        from retrain.app.promotions.standing import standing
+
         found = await services.ask(queries.show_promotion, id)
         who = frame.who(request)
         rights = await services.ask(standing, services.promotions(), people(services), found["id"], who)

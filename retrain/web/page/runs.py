@@ -153,5 +153,7 @@ def _verbs(found: RunView) -> list[tuple[str, str]]:
 
 
 def _hours(used: Mapping[str, float]) -> list[tuple[str, float]]:
-    """Hours of processors that were asked for and used up: `resourcesDuration` without memory."""
-    return [(name, seconds / 3600) for name, seconds in sorted(used.items()) if name == "cpu" or "gpu" in name.lower()]
+    """Hours of processors that were asked for and used up: `resourcesDuration` without memory. Argo counts whole
+    seconds, so short pods have used none."""
+    processors = {name: seconds for name, seconds in used.items() if name == "cpu" or "gpu" in name.lower()}
+    return [(name, seconds / 3600) for name, seconds in sorted(processors.items()) if seconds]

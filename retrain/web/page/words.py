@@ -20,8 +20,8 @@ _MOODS: Mapping[Mood, str] = {
     "ok": "Succeeded done fired passed committed live listening approve pass ready released active release",
     "bad": "Failed Error dead failed refused rejected unhealthy error fail reject conflicted",
     "warn": "behind lapsed waived timeout awaiting waiting held throttled over-budget expired rolled-back suspended "
-    "parked pending hold rollback superseded",
-    "busy": "Running running proposed gating committing open stepping Pending starting",
+    "parked pending Pending hold rollback superseded",
+    "busy": "Running running proposed gating committing open stepping starting",
 }
 MOODS: dict[str, Mood] = {word: mood for mood, words in _MOODS.items() for word in words.split()}
 MARKS: Mapping[Mood, str] = {"ok": "✔", "bad": "✖", "warn": "◷", "busy": "●", "idle": "○"}

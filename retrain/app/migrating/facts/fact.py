@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -15,6 +15,10 @@ class Verdict(StrEnum):
     BETTER = "works better"
     DIFFERS = "differs"
     REFUSED = "refused"
+
+
+Words = tuple[str, str]
+"""What is there, and what is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,11 @@ class Fact:
     def places(self, body: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
         """Where in an object it shows."""
         yield from (found.path for found in found_at(body, self.at) if self.when(found))
+
+
+def alike(code: str, verdict: Verdict, places: Iterable[str], words: Words) -> Iterator[Fact]:
+    """One fact at several places, in the same words."""
+    return (Fact(code, verdict, at, *words) for at in places)
 
 
 def found_at(body: Mapping[str, Any], at: str) -> Iterator[Found]:

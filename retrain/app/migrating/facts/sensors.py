@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from retrain.app.migrating.facts.fact import Fact, Found, Verdict
+from retrain.app.migrating.facts.pods import of_pods
 from retrain.errors import ConfigError
 from retrain.expressions.conditions import Condition, all_of, compile_condition
 
 AS_IS, BETTER, DIFFERS = Verdict.AS_IS, Verdict.BETTER, Verdict.DIFFERS
 
 CRASH = ("a missing dependency in a payload crashes the sensor", "the firing is a dead letter with that reason")
-BUS_NAME = (
-    "`eventBusName` chooses among several buses",
-    "one platform has one bus: sources and sensors of all names meet on it",
-)
 OWN_POD = (
     "a sensor's `template` shapes its pod: variables, volumes, placement",
     "there is no such pod; what of it an action needs, the platform's own pod has",
@@ -24,7 +21,6 @@ ACCOUNT = (
     "the platform acts with its own: what that account may do must be granted to it",
 )
 WILDCARDS = ("wildcards in `eventSourceName` and `eventName` match only on STAN", "`*` and `?` match everywhere")
-SHAPES_ALONE = frozenset({"metadata", "serviceAccountName"})
 
 
 def condition_of(found: Found) -> Condition | None:
@@ -68,15 +64,6 @@ def _no_zone(found: Found) -> bool:
 
 def _pattern(found: Found) -> bool:
     return "*" in str(found.value) or "?" in str(found.value)
-
-
-def _says_something(found: Found) -> bool:
-    value: Any = found.value
-    return isinstance(value, dict) and any(inner for key, inner in value.items() if key not in SHAPES_ALONE)
-
-
-def _other_bus(found: Found) -> bool:
-    return found.value not in ("", "default")
 
 
 def _asks_the_time(found: Found) -> bool:
@@ -161,6 +148,5 @@ SENSORS: tuple[Fact, ...] = (
         when=_asks_the_time,
     ),
     Fact("account", AS_IS, "spec.template.serviceAccountName", *ACCOUNT),
-    Fact("no-pods", DIFFERS, "spec.template", *OWN_POD, when=_says_something),
-    Fact("one-bus", DIFFERS, "spec.eventBusName", *BUS_NAME, when=_other_bus),
+    *of_pods(OWN_POD, alone={"metadata", "serviceAccountName"}),
 )

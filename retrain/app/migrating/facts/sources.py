@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from retrain.app.migrating.facts.fact import Fact, Found, Verdict
+from retrain.app.migrating.facts.fact import Fact, Found, Verdict, alike
+from retrain.app.migrating.facts.pods import of_pods
 
 BETTER, DIFFERS = Verdict.BETTER, Verdict.DIFFERS
 
@@ -12,6 +11,8 @@ FOUND_LATER = (
     "what happens while the source is away is lost (files, MinIO, ticks of a calendar)",
     "it is found at the next start",
 )
+KEEPS = ("minio", "calendar", "file", "sftp", "resource")
+"""What tells later what there was meanwhile."""
 EXPRESSION = ("an error of `filter.expression` drops the event and reports success", "it is a dead letter")
 NO_JSON = (
     "a message that is no JSON under `jsonBody` is dropped, or deleted unread",
@@ -21,21 +22,6 @@ PODS = (
     "`template` shapes the source's pod: volumes, variables, placement, a service account",
     "there is no such pod: what sources need, the platform's own pod has",
 )
-BUS_NAME = (
-    "`eventBusName` chooses among several buses",
-    "one platform has one bus: sources and sensors of all names meet on it",
-)
-SHAPES_ALONE = frozenset({"metadata"})
-
-
-def _says_something(found: Found) -> bool:
-    """A template with more than labels."""
-    value: Any = found.value
-    return isinstance(value, dict) and any(inner for key, inner in value.items() if key not in SHAPES_ALONE)
-
-
-def _other_bus(found: Found) -> bool:
-    return found.value not in ("", "default")
 
 
 def _json(found: Found) -> bool:
@@ -89,11 +75,7 @@ SOURCES: tuple[Fact, ...] = (
         "parameters such as `; charset=utf-8` may follow",
         general=True,
     ),
-    Fact("found-later", BETTER, "spec.minio.*", *FOUND_LATER),
-    Fact("found-later", BETTER, "spec.calendar.*", *FOUND_LATER),
-    Fact("found-later", BETTER, "spec.file.*", *FOUND_LATER),
-    Fact("found-later", BETTER, "spec.sftp.*", *FOUND_LATER),
-    Fact("found-later", BETTER, "spec.resource.*", *FOUND_LATER),
+    *alike("found-later", BETTER, (f"spec.{kind}.*" for kind in KEEPS), FOUND_LATER),
     Fact(
         "kafka-offset",
         BETTER,
@@ -142,6 +124,5 @@ SOURCES: tuple[Fact, ...] = (
         "it means either",
         when=_combined,
     ),
-    Fact("no-pods", DIFFERS, "spec.template", *PODS, when=_says_something),
-    Fact("one-bus", DIFFERS, "spec.eventBusName", *BUS_NAME, when=_other_bus),
+    *of_pods(PODS, alone={"metadata"}),
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from retrain.app.migrating.facts.fact import Fact, Found, Verdict
+from retrain.app.migrating.facts.fact import Fact, Found, Verdict, alike
 
 BETTER, DIFFERS = Verdict.BETTER, Verdict.DIFFERS
 
+TEMPLATE = "spec.triggers.[].template"
+OBJECT = f"{TEMPLATE}.*.source"
 AFTER_THE_FACT = frozenset({"submit-from", "resubmit", "retry", "resume", "suspend", "stop", "terminate"})
 REMOTE = (
     "objects of triggers may come from Git, URLs and S3",
@@ -90,7 +92,7 @@ TRIGGERS: tuple[Fact, ...] = (
     Fact(
         "http-answers",
         BETTER,
-        "spec.triggers.[].template.http",
+        f"{TEMPLATE}.http",
         "`http`: without `policy.status.allow` every answer is success, a 500 too",
         "2xx is; 408, 425, 429 and 5xx are tried again; the rest is a dead letter",
         when=_no_policy,
@@ -98,7 +100,7 @@ TRIGGERS: tuple[Fact, ...] = (
     Fact(
         "done-is-done",
         BETTER,
-        "spec.triggers.[].template.argoWorkflow.operation",
+        f"{TEMPLATE}.argoWorkflow.operation",
         "`submit-from`, `resubmit` and others count as failed after they were done",
         "done is done",
         when=_counted_as_failed,
@@ -106,7 +108,7 @@ TRIGGERS: tuple[Fact, ...] = (
     Fact(
         "run-of-the-firing",
         BETTER,
-        "spec.triggers.[].template.argoWorkflow",
+        f"{TEMPLATE}.argoWorkflow",
         "`argoWorkflow` names the run by chance",
         "by the firing",
     ),
@@ -120,7 +122,7 @@ TRIGGERS: tuple[Fact, ...] = (
     Fact(
         "kafka-acknowledged",
         BETTER,
-        "spec.triggers.[].template.kafka",
+        f"{TEMPLATE}.kafka",
         "`kafka`: errors are logged and the trigger succeeds; TLS is not verified; "
         "`flushFrequency` in nanoseconds, snappy",
         "the broker's acknowledgement is awaited; TLS is verified; gzip, murmur2 keys; "
@@ -129,39 +131,37 @@ TRIGGERS: tuple[Fact, ...] = (
     Fact(
         "nats-parameters",
         BETTER,
-        "spec.triggers.[].template.nats",
+        f"{TEMPLATE}.nats",
         "`nats`: `parameters` cannot change the subject; nobody waits for the server",
         "they can; the server's answer is awaited",
     ),
     Fact(
         "function-errors",
         BETTER,
-        "spec.triggers.[].template.awsLambda",
+        f"{TEMPLATE}.awsLambda",
         "`awsLambda`: a function's own error is success",
         "it is tried again",
     ),
     Fact(
         "email-parameters",
         DIFFERS,
-        "spec.triggers.[].template.email",
+        f"{TEMPLATE}.email",
         "`email`: one mail for each recipient; `parameters` are ignored",
         "one mail for all; they count",
     ),
     Fact(
         "slack-parameters",
         DIFFERS,
-        "spec.triggers.[].template.slack.parameters",
+        f"{TEMPLATE}.slack.parameters",
         "`slack`: `parameters` are ignored",
         "they count",
         when=_has_parameters,
     ),
-    Fact("remote-objects", DIFFERS, "spec.triggers.[].template.*.source.git", *REMOTE),
-    Fact("remote-objects", DIFFERS, "spec.triggers.[].template.*.source.url", *REMOTE),
-    Fact("remote-objects", DIFFERS, "spec.triggers.[].template.*.source.s3", *REMOTE),
+    *alike("remote-objects", DIFFERS, (f"{OBJECT}.{kind}" for kind in ("git", "url", "s3")), REMOTE),
     Fact(
         "url-verified",
         DIFFERS,
-        "spec.triggers.[].template.*.source.url",
+        f"{OBJECT}.url",
         "`url` sources: TLS unverified, redirects followed, on every event",
         "verified unless `verifyCert: false`, no redirects, not to this machine; "
         "read every 60 s, the last good text is kept",
@@ -170,7 +170,7 @@ TRIGGERS: tuple[Fact, ...] = (
     Fact(
         "git-head",
         DIFFERS,
-        "spec.triggers.[].template.*.source.git",
+        f"{OBJECT}.git",
         "`git` sources take the branch master, `cloneDirectory`",
         "the remote's HEAD; no clone is kept where you say",
         when=_no_ref,
