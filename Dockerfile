@@ -20,10 +20,10 @@ ENV PATH=/uv/bin:$PATH UV_PYTHON=/usr/bin/python3 UV_PYTHON_DOWNLOADS=never UV_L
     PYC_INVALIDATION_MODE=UNCHECKED_HASH UV_PROJECT_ENVIRONMENT=/opt/retrain
 WORKDIR /src
 
-# The libraries: a layer that changes with the lock alone. EXTRAS=--all-extras adds the queues of Azure and Google, and the
-# library for kubeconfigs that name a program: in a pod the platform asks its own API server without it.
+# The libraries: a layer that changes with the lock alone. EXTRAS=--all-extras adds the library for kubeconfigs that name a
+# program: in a pod the platform asks its own API server without it.
 FROM tools AS libraries
-ARG EXTRAS="--extra gates --extra sftp --extra telemetry"
+ARG EXTRAS="--extra azure --extra gates --extra gcp --extra sftp --extra telemetry"
 COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-default-groups --no-install-project ${EXTRAS}

@@ -50,7 +50,7 @@ def measure(orders: int, kills: int, rounds: int, peers_orders: int) -> list[Row
         if peers_orders and cluster.has_argo_events():
             for name, more in (("default", {}), ("atLeastOnce", {"atLeastOnce": True})):
                 found = [_theirs(made, kubeconfig, peers_orders, **more) for _ in range(rounds)]
-                rows += _rows(f"{PEERS_KILLS} in one of {peers_orders:,}, Argo Events, {name}", found)
+                rows += _rows(f"{PEERS_KILLS} kill in a burst of {peers_orders:,}, Argo Events, {name}", found)
     return rows
 
 

@@ -32,17 +32,7 @@ SETTLE_S = 15.0
 """Until what a change sets off is done: statuses are told some seconds later."""
 VERSION = "retrain.dev/v1"
 VERBS = ("GET", "LIST", "WATCH", "POST", "PUT", "PATCH", "APPLY", "DELETE")
-ASKED = (
-    "eventsources",
-    "sensors",
-    "promotions",
-    "eventbus",
-    "workflows",
-    "configmaps",
-    "secrets",
-    "services",
-    "events",
-)
+ASKED = ("eventsources", "sensors", "promotions", "eventbus", "workflows", "configmaps", "secrets", "services")
 """What the platform asks the API server for."""
 SETTINGS = ("RETRAIN_KUBERNETES_KUBECONFIG", "KUBECONFIG")
 

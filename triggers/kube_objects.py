@@ -97,6 +97,10 @@ class KubeObjects:
                 return await place.server.patch(place.one, place.fitted(body), HOW[how])
             except (KindMissing, NamespaceMissing):
                 raise
+            except Conflict as error:
+                if HOW[how] == "apply":  # a field is another manager's, and stays so
+                    raise
+                raise Transient(f"{place.words} is changed all the time by somebody else: {error}") from error
             except NotFound:
                 if new is None:
                     raise

@@ -4,11 +4,10 @@ schedules. What people ask goes to the API server at once and does not come by h
 
 from __future__ import annotations
 
-import anyio
-
 from pipelines.host.control import retry_asked
 from pipelines.host.requests import request_of
 from pipelines.kubernetes.requests import ClusterRequests
+from pipelines.kubernetes.rounds import Rounds
 from retrain.errors import RetrainError, Transient
 from retrain.kube import Unreachable
 from retrain.log import get_logger
@@ -17,8 +16,6 @@ from retrain.store.elsewhere import CLUSTER
 from retrain.store.run_requests import RequestRow
 
 TOPIC = "runs/obeying"
-POLL_S = 1.0
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 
 log = get_logger()
 
@@ -29,23 +26,16 @@ class Obedience:
     def __init__(self, store: Store, requests: ClusterRequests) -> None:
         self._store = store
         self._requests = requests
-        self.trouble: str | None = None
-        """Why nothing can be asked of the cluster now; None while it can."""
+        self._rounds = Rounds(store, TOPIC, "cluster.not_asked")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why something cannot be asked of the cluster now; None while all can."""
+        return self._rounds.trouble
 
     async def run(self) -> None:
         """Obey until cancelled."""
-        tries = 0
-        while True:
-            try:
-                await self._obey_all()
-                self.trouble, tries = None, 0
-                await self._store.signals.wait(TOPIC, POLL_S)
-            except Transient as error:
-                self.trouble = str(error)
-                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**tries)
-                log.warning("cluster.not_asked", reason=self.trouble, retry_in_s=wait_s)
-                tries += 1
-                await anyio.sleep(wait_s)
+        await self._rounds.run(self._obey_all)
 
     async def _obey_all(self) -> None:
         """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from itertools import chain
+from typing import Any, Literal, TypeAlias, cast
 
 import orjson
 
@@ -20,8 +22,10 @@ NODES = ("nodes", "compressedNodes")
 Gone = Literal["deleted", "lost"]
 """An object was deleted and the server has said so; or nobody watched when it was."""
 
-Digest = tuple[int, int, int]
-"""Of a node: its body without children, how many children it has, and those."""
+Digests: TypeAlias = "array[int]"
+"""Of all nodes of a run, for each in turn: its id, its body without children, how many children it has, and those. 32
+bytes a node, whatever is in it: they are kept for thousands of runs."""
+PER_NODE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +110,31 @@ class NodeChanges:
 
 @dataclass(slots=True)
 class Written:
-    """What is written of an open run, as digests: little, for there may be thousands. `nodes` None: nobody knows."""
+    """What is written of an open run. `nodes` None: nobody knows."""
 
-    nodes: dict[str, Digest] | None = None
+    nodes: Digests | None = None
 
 
-def digests(reading: Reading) -> dict[str, Digest]:
+def digests(reading: Reading) -> Digests:
     """The nodes of a reading, as `Written` remembers them."""
-    return {node_id: _digest(node) for node_id, node in (reading.nodes or {}).items()}
+    nodes = (reading.nodes or {}).items()
+    return array("q", chain.from_iterable(_digest(node_id, node) for node_id, node in nodes))
 
 
-def node_changes(known: Mapping[str, Digest] | None, reading: Reading) -> NodeChanges:
+def node_changes(known: Digests | None, reading: Reading) -> NodeChanges:
     """What is to be written so that the store has the nodes of a reading; `known` is what it has."""
     nodes = reading.nodes
     if nodes is None:
         return NodeChanges({})
-    if known is None or not known.keys() <= nodes.keys():
+    if known is None:
+        return NodeChanges(nodes, whole=True)
+    last = _by_node(known)
+    if not last.keys() <= {hash(node_id) for node_id in nodes}:
         return NodeChanges(nodes, whole=True)
     bodies: dict[str, Mapping[str, Any]] = {}
     edges: list[tuple[str, str]] = []
     for node_id, node in nodes.items():
-        had, children = known.get(node_id), list(node.get("children") or ())
+        had, children = last.get(hash(node_id)), list(node.get("children") or ())
         if had is None or had[0] != _body(node):
             bodies[node_id] = {key: value for key, value in node.items() if key != "children"}
         _, many, which = had or (0, 0, _children([]))
@@ -136,9 +144,15 @@ def node_changes(known: Mapping[str, Digest] | None, reading: Reading) -> NodeCh
     return NodeChanges(bodies, edges)
 
 
-def _digest(node: Mapping[str, Any]) -> Digest:
+def _by_node(known: Digests) -> dict[int, tuple[int, int, int]]:
+    """By the id's hash."""
+    ids, *others = (known[at::PER_NODE] for at in range(PER_NODE))
+    return dict(zip(ids, zip(*others, strict=True), strict=True))
+
+
+def _digest(node_id: str, node: Mapping[str, Any]) -> tuple[int, int, int, int]:
     children = list(node.get("children") or ())
-    return _body(node), len(children), _children(children)
+    return hash(node_id), _body(node), len(children), _children(children)
 
 
 def _body(node: Mapping[str, Any]) -> int:

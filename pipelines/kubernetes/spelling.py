@@ -12,8 +12,8 @@ Source: https://argo-workflows.readthedocs.io/en/latest/upgrading/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import orjson
 
@@ -25,6 +25,7 @@ PLURALS_SINCE = Version(3, 6)
 POD_PRIORITY_UNTIL = Version(4, 0)
 
 Spec = dict[str, Any]
+Spell = Callable[[Mapping[str, Any]], Spec]
 
 
 def spelled(workflow: Mapping[str, Any], version: Version | None) -> dict[str, Any]:
@@ -45,9 +46,24 @@ def spelled(workflow: Mapping[str, Any], version: Version | None) -> dict[str, A
     return {**workflow, "spec": spec}
 
 
-def _synchronized(body: Mapping[str, Any], spell: Any) -> Spec:
-    written = body.get("synchronization")
-    return {**body, "synchronization": spell(written)} if isinstance(written, Mapping) else {**body}
+def _synchronized(body: Mapping[str, Any], spell: Spell) -> Spec:
+    found, written = {**body}, body.get("synchronization")
+    if isinstance(written, Mapping):
+        found["synchronization"] = spell(cast("Mapping[str, Any]", written))
+    found |= {name: _inline(body[name], spell) for name in ("steps", "dag") if name in body}
+    return found
+
+
+def _inline(steps: Any, spell: Spell) -> Any:
+    """Steps or tasks, some of which may have their template in them; whatever else it is stays so."""
+    if isinstance(steps, list):
+        return [_inline(one, spell) for one in cast("list[Any]", steps)]
+    if not isinstance(steps, Mapping):
+        return steps
+    found = cast("Mapping[str, Any]", steps)
+    if isinstance(found.get("inline"), Mapping):
+        return {**found, "inline": _synchronized(found["inline"], spell)}
+    return {**found, "tasks": _inline(found["tasks"], spell)} if "tasks" in found else found
 
 
 def _plural(written: Mapping[str, Any]) -> Spec:

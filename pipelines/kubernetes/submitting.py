@@ -13,6 +13,7 @@ from pipelines.host.announce import failure
 from pipelines.host.counting import count_run
 from pipelines.host.saving import cause_of, close
 from pipelines.kubernetes.creating import Creator
+from pipelines.kubernetes.rounds import Rounds
 from retrain import faults
 from retrain.clock import Clock
 from retrain.errors import RetrainError, Transient
@@ -22,10 +23,8 @@ from retrain.store import Store, elsewhere, outbox, runs
 from retrain.store.runs import RunRow
 
 TOPIC = "runs/submitting"
-POLL_S = 1.0
 BATCH = 100
 """Rows that are in hand at once; the creator says how many of them go to the server at a time."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 15.0
 
 log = get_logger()
 
@@ -37,23 +36,16 @@ class Submitter:
         self._store = store
         self._clock = clock
         self._creator = creator
-        self.trouble: str | None = None
-        """Why the cluster takes nothing now; None while it does."""
+        self._rounds = Rounds(store, TOPIC, "cluster.takes_nothing")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the cluster takes something not now; None while it takes all."""
+        return self._rounds.trouble
 
     async def run(self) -> None:
         """Submit until cancelled."""
-        tries = 0
-        while True:
-            try:
-                await self._submit_all()
-                self.trouble, tries = None, 0
-                await self._store.signals.wait(TOPIC, POLL_S)
-            except Transient as error:
-                self.trouble = str(error)
-                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**tries)
-                log.warning("cluster.takes_nothing", reason=self.trouble, retry_in_s=wait_s)
-                tries += 1
-                await anyio.sleep(wait_s)
+        await self._rounds.run(self._submit_all)
 
     async def _submit_all(self) -> None:
         """

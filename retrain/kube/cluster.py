@@ -15,7 +15,7 @@ import anyio
 from retrain.errors import Transient
 from retrain.kube.connection import Connection, connection
 from retrain.kube.refusals import SAID, Expired, KindMissing
-from retrain.kube.requests import Request, answered, call, call_text, read_object
+from retrain.kube.requests import Request, answered, call, call_text, read_one_of_many
 from retrain.kube.resources import Resource, group_path, resources_in
 from retrain.kube.streams import Stream, open_stream
 
@@ -146,13 +146,13 @@ class Cluster:
         """A page, asked for a few times: where each tenth request fails, a list of 40 would never come to its end."""
         for pause in PAUSES_S:
             try:
-                return await self.get(path, query)
+                return await call(self._server, Request("GET", path, query), many=True)
             except Expired:
                 raise
             except Transient as error:
                 asked: float | None = getattr(error, "after_s", None)
                 await anyio.sleep(max(pause, asked or 0.0))
-        return await self.get(path, query)
+        return await call(self._server, Request("GET", path, query), many=True)
 
     async def watch(self, path: str, query: Mapping[str, str], version: str) -> AsyncGenerator[list[dict[str, Any]]]:
         """What has changed after a resourceVersion, as it comes: events, as many as are there. Ends after WATCH_S.
@@ -194,7 +194,7 @@ def _written(dry_run: bool) -> dict[str, str]:
 
 
 def _event(line: bytes) -> dict[str, Any]:
-    event = read_object(line)
+    event = read_one_of_many(line)
     if event.get("type") == "ERROR":
         status: Any = event.get("object") or {}
         if status.get("code") == 410:

@@ -12,6 +12,7 @@ import orjson
 
 from retrain.errors import NotFound, Transient
 from retrain.kube.connection import Connection
+from retrain.kube.depth import cut
 from retrain.kube.refusals import Busy, Denied, KindMissing, Unreachable, refusal
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ class Request:
     total_s: float | None = TIMEOUT_S
 
 
-async def call(server: Connection, request: Request) -> dict[str, Any]:
-    """Ask, and read the whole answer, an object."""
+async def call(server: Connection, request: Request, *, many: bool = False) -> dict[str, Any]:
+    """Ask, and read the whole answer, an object; a list of `many` objects by `read_one_of_many`."""
     async with answered(server, request) as answer:
-        return read_object(await _whole(answer))
+        raw = await _whole(answer)
+        return read_one_of_many(raw) if many else read_object(raw)
 
 
 @asynccontextmanager
@@ -132,3 +134,11 @@ def read_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Transient("the API server sends something else than an object")
     return cast("dict[str, Any]", body)
+
+
+def read_one_of_many(raw: bytes) -> dict[str, Any]:
+    """As `read_object`, for lists and watches: what is nested beyond reading is cut, and hides no other object."""
+    try:
+        return read_object(raw)
+    except Transient:
+        return read_object(cut(raw))

@@ -44,7 +44,8 @@ BUSY_S = 5.0
 PATIENCE_S = 60.0
 """Seconds after which a write gives up on the lock. Writes take milliseconds: by then something is stuck."""
 READERS = 4
-CACHE_KIB = 4096
+CACHE_KIB, READERS_CACHE_KIB = 4096, 1024
+"""Of each connection. What a reader has not in it is in the system's cache of files, once for all of them."""
 
 
 @dataclass(slots=True)
@@ -232,7 +233,7 @@ async def open_store(path: Path, *, synchronous: Literal["NORMAL", "FULL"] = "NO
         ConfigError: the file is no store of ours, or a newer Retrain has migrated it.
     """
     writer = _engine(path, f"PRAGMA synchronous={synchronous}", "BEGIN IMMEDIATE", pool=1)
-    reader = _engine(path, "PRAGMA query_only=ON", "BEGIN", pool=READERS)
+    reader = _engine(path, "PRAGMA query_only=ON", "BEGIN", pool=READERS, cache_kib=READERS_CACHE_KIB)
     try:
         await anyio.to_thread.run_sync(_prepare, writer, path)
         store = Store(writer, reader, path)
@@ -253,7 +254,7 @@ def reading(path: Path) -> Generator[Connection]:
     Raises:
         Transient: the store cannot be read now.
     """
-    engine = _engine(path, "PRAGMA query_only=ON", "BEGIN", pool=2)
+    engine = _engine(path, "PRAGMA query_only=ON", "BEGIN", pool=2, cache_kib=READERS_CACHE_KIB)
     try:
         with engine.begin() as connection:
             yield connection
@@ -272,7 +273,7 @@ def _prepare(engine: Engine, path: Path) -> None:
         raise translate(error) from error
 
 
-def _engine(path: Path, pragma: str, begin: str, pool: int) -> Engine:
+def _engine(path: Path, pragma: str, begin: str, pool: int, cache_kib: int = CACHE_KIB) -> Engine:
     # `isolation_level: None` stops sqlite3 from opening transactions by itself; ours begin below.
     engine = create_engine(
         f"sqlite+pysqlite:///{path}",
@@ -286,7 +287,7 @@ def _engine(path: Path, pragma: str, begin: str, pool: int) -> Engine:
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         # The first counts for a file that is still empty: its free pages can be given back later (app/keeping.py).
         first = "PRAGMA auto_vacuum=INCREMENTAL"
-        for statement in (first, "PRAGMA journal_mode=WAL", f"PRAGMA cache_size=-{CACHE_KIB}", pragma):
+        for statement in (first, "PRAGMA journal_mode=WAL", f"PRAGMA cache_size=-{cache_kib}", pragma):
             connection.execute(statement)
 
     def on_begin(connection: Connection) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -22,7 +23,6 @@ import yaml
 
 from tests.e2e.platform_driver import Answer
 from tests.servers.cluster_server import PROXIES, ClusterServer
-from tests.servers.launch import wait_until
 from tests.servers.platform_image import NAME, PlatformImage
 from tests.servers.program import SCRIPTS
 
@@ -32,6 +32,7 @@ USER = 10001
 POD = "retrain-0"
 TOKEN = "a-token-for-tests-only"
 LIMIT_S = 120
+PATIENCE_S = 180
 CLUSTER_WIDE = (
     *(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}" for name in ("retrain", "retrain-admission")),
     *(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}" for name in ("retrain", "retrain-admission")),
@@ -136,7 +137,13 @@ class Installed:
     def story(self) -> str:
         """What the pod has printed, and what the cluster says of it."""
         logs, events = ["logs", POD, "--tail=40"], ["get", "events"]
-        asked = ((logs, ""), ([*logs, "--previous"], ""), (events, ""), (events, self.work))
+        asked = (
+            (["get", "workflows", "-A"], ""),
+            (logs, ""),
+            ([*logs, "--previous"], ""),
+            (events, ""),
+            (events, self.work),
+        )
         said = (self.tried(*words, space=space) for words, space in asked)
         return "\n".join(one.stdout + one.stderr for one in said)
 
@@ -167,10 +174,11 @@ class Installed:
             return Answer(0, str(error))
 
     def until(self, met: Callable[[], object], what: str) -> None:
-        try:
-            wait_until(lambda: bool(met()), what)
-        except RuntimeError as error:
-            raise AssertionError(f"{error}\n{self.story()}") from error
+        """Wait for what a cluster does that others may load, too."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not met():
+            assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S} s\n{self.story()}"
+            time.sleep(0.1)
 
     def _volume(self) -> dict[str, Any]:
         return {

@@ -130,10 +130,11 @@ def test_many_pods_are_followed_at_once(world: ClusterRuns, tmp_path: Path) -> N
     name = world.submit("many")
     with urllib.request.urlopen(f"{world.platform.url}/api/v1/runs/{name}/logs?follow=true", timeout=LONG_S) as lines:
         heard = [lines.readline().decode().strip() for _ in range(MANY_PODS)]
+        assert world.run(name)["status"]["phase"] == "Running"
         before = _memory(world.platform.pid)
         (tmp_path / "open").touch()
         heard += [lines.readline().decode().strip() for _ in range(MANY_PODS)]
-        assert world.run(name)["status"]["phase"] == "Running", "asked while they speak"
+        assert world.command("logs", name, "speak(3:3)", "--tail", "1")
         heard += [line.decode().strip() for line in lines]
         grown = _memory(world.platform.pid) - before
 

@@ -20,11 +20,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900
 
 CRDS = Path(__file__).parents[1] / "data" / "crds"
 USED = """
-import boto3, numpy
+import boto3, numpy, structlog
 session = boto3.Session("a", "b", region_name="eu-west-1")
 for name in ("s3", "sqs", "sns", "sts", "lambda"):
     print(session.client(name).meta.service_model.service_name)
 print(numpy.linalg.norm(numpy.array([1.0, 2.0, 2.0])))
+try:
+    numpy.nothing
+except AttributeError as error:
+    said = structlog.dev.ConsoleRenderer()(None, "", {"event": "x", "exc_info": error})  # a traceback with its colours
+    print("AttributeError" in said)
 """
 SENSOR = """
 apiVersion: argoproj.io/v1alpha1
@@ -170,7 +175,7 @@ def test_what_was_taken_out_of_the_images_libraries_is_not_missed(installed: Ins
         "git init -q /tmp/a && cd /tmp/a && git submodule status && git ls-remote https://127.0.0.1:1/x 2>&1 || true"
     )
 
-    assert said == ["s3", "sqs", "sns", "sts", "lambda", "3.0"]
+    assert said == ["s3", "sqs", "sns", "sts", "lambda", "3.0", "True"]
     assert "Failed to connect to 127.0.0.1 port 1" in installed.sh(asked)
 
 

@@ -67,9 +67,10 @@ NAMES = [
 (`step-level-timeout` and `dag-task-level-timeout` do not: there a pod may not have begun when its time is up)."""
 FIRED = size(NAMES[::4], NAMES)
 """Those that also go by an event."""
+CLUSTER_TEMPLATES = "cluster-workflow-template/clustertemplates.yaml"
 BESIDE = (
     "workflow-template/templates.yaml",
-    "cluster-workflow-template/clustertemplates.yaml",
+    CLUSTER_TEMPLATES,
     "configmaps/simple-parameters-configmap.yaml",
     "../status/setup.yaml",
 )
@@ -177,8 +178,7 @@ def trees(argo_cluster: ClusterServer, tmp_path_factory: pytest.TempPathFactory)
             way: {name: argo_cluster.ask("GET", path_of(answer)) for name, answer in said[way].items()}
             for way in ("run", "get")
         }
-    for name in ("cluster-workflow-template-print-message", "cluster-workflow-template-submittable"):
-        argo_cluster.ask("DELETE", f"/apis/argoproj.io/v1alpha1/clusterworkflowtemplates/{name}")
+    forget_cluster_templates(argo_cluster)
     for way, answers in said.items():
         (folder / way).mkdir()
         for name, answer in answers.items():
@@ -187,6 +187,12 @@ def trees(argo_cluster: ClusterServer, tmp_path_factory: pytest.TempPathFactory)
     if table := os.environ.get("RETRAIN_TABLE"):
         Path(table).write_text(as_table(found))
     return found
+
+
+def forget_cluster_templates(cluster: ClusterServer) -> None:
+    """Take out what is in no namespace, and so outlives the test's."""
+    for template in yaml.safe_load_all((CORPUS / "examples" / CLUSTER_TEMPLATES).read_text()):
+        cluster.ask("DELETE", f"/apis/argoproj.io/v1alpha1/clusterworkflowtemplates/{template['metadata']['name']}")
 
 
 def in_space(namespace: str) -> dict[str, Any]:

@@ -7,16 +7,14 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
 import yaml
 from anyio import fail_after
 
-from pipelines.artifacts.port import ArtifactRun, Artifacts
 from pipelines.kubernetes.pod_logs import LONGEST
 from retrain.app.runs.logs import LogPlace, LogWish, StepLine, log_lines
 from retrain.errors import ConfigError, NotFound, Transient
@@ -58,11 +56,11 @@ class World:
         assert found is not None
         return found
 
-    async def see(self, phases: Mapping[str, str], phase: str = "Running", **more: Any) -> None:
+    async def see(self, phases: Mapping[str, str], phase: str = "Running") -> None:
         """What a watch would have seen: the steps' phases, and that of the run."""
         nodes: dict[str, Any] = {
             f"w-{step}": {"id": f"w-{step}", "name": f"w.{step}", "displayName": step, "type": "Pod", "phase": said,
-                          "startedAt": "2026-11-22T08:00:00Z", **more}
+                          "startedAt": "2026-11-22T08:00:00Z"}
             for step, said in phases.items()
         }  # fmt: skip
         self.seen += 1
@@ -93,11 +91,11 @@ class World:
 
         await anyio.to_thread.run_sync(wait_until, look, f"the pod of {step} is {' or '.join(phases)}")
 
-    def place(self, connection: Cluster, artifacts: Artifacts | None = None) -> LogPlace:
+    def place(self, connection: Cluster) -> LogPlace:
         async def opened() -> Cluster:
             return connection
 
-        return LogPlace(self.store, self.data, artifacts, opened)
+        return LogPlace(self.store, self.data, None, opened)
 
     def config(self, address: str = "") -> str:
         """The administrator's kubeconfig; `address`: by way of a proxy there."""
@@ -217,32 +215,6 @@ async def test_words_choose_lines(cluster: ClusterServer, tmp_path: Path) -> Non
             await log_lines(place, run, LogWish(container="db"))
         with pytest.raises(NotFound, match="w has no step 'zz'"):
             await log_lines(place, run, LogWish(node="zz"))
-
-
-class Kept:
-    """Artifacts, of which one was archived."""
-
-    def open(self, artifact: Mapping[str, Any], run: ArtifactRun) -> BytesIO:
-        assert artifact["s3"] == {"bucket": "ml", "endpoint": "minio:9000", "key": "w/w-a/main.log"}
-        return BytesIO(b"from the archive\nand more\n")
-
-
-async def test_a_log_whose_pod_is_gone_is_read_where_it_was_archived(cluster: ClusterServer, tmp_path: Path) -> None:
-    async with world(cluster, tmp_path) as found, through_a_proxy(found) as (_, connection):
-        await found.begin("a", "b")
-        archived = {"artifacts": [{"name": "main-logs", "s3": {"key": "w/w-a/main.log"}}]}
-        await found.see({"b": "Succeeded"})
-        await found.see({"a": "Succeeded"}, "Succeeded", outputs=archived)
-        repository = {"s3": {"bucket": "ml", "endpoint": "minio:9000", "keyFormat": "x"}}
-        there: Any = {"metadata": (await found.row()).object["metadata"],  # type: ignore[index]
-                      "status": {"artifactRepositoryRef": {"artifactRepository": repository}}}  # fmt: skip
-        await found.store.write(lambda c: elsewhere.reflect(c, RUN, {"object": there}))
-        place, run = found.place(connection, cast("Artifacts", Kept())), await found.row()
-
-        for wish in (LogWish(), LogWish(follow=True)):
-            lines = await told(place, run, wish)
-            assert texts(lines, "a") == ["from the archive", "and more"]
-            assert texts(lines, "b") == ["(the pod w-b is gone from the cluster, and its log was not archived)"]
 
 
 async def test_an_api_server_that_is_away_is_said_before_the_answer_begins(

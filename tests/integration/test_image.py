@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(120
 SITE = "opt/retrain/lib/python3.11/site-packages"
 SBOM = "usr/share/sbom/retrain.cdx.json"
 DPKG = "var/lib/dpkg/status"
-LARGEST = 390_000_000
-"""Bytes of all layers. It was 372 million when this was written, 77 of them Debian."""
+LARGEST = 425_000_000
+"""Bytes of all layers. It was 406 million when this was written, 77 of them Debian."""
 
 
 @pytest.fixture(scope="module")

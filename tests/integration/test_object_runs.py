@@ -183,7 +183,8 @@ async def test_one_that_can_only_be_deleted_has_failed_when_it_is_stopped(here: 
     requests = ClusterRequests(here.store, SystemClock(), here.connection)
 
     await requests.ask(running, Suspend())
-    suspended = await here.run(row, lambda one: one.control == "suspend")
+    # What was asked is written at once, what comes of it by the watch.
+    suspended = await here.run(row, lambda one: one.control == "suspend" and one.phase != "Running")
     with pytest.raises(Refused, match="is no Workflow"):
         await requests.ask(running, Resume(selector="name=x"))
     await requests.ask(running, Stop("Stop"))

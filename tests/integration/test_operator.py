@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,24 +144,24 @@ def test_what_is_applied_runs_and_tells_how_it_fares(running: Platform, space: O
 
 
 def test_what_nobody_could_run_ends_nothing_and_what_is_made_anew_at_once_is_told_how_it_fares(
-    running: Platform, space: Objects
+    running: Platform, space: Objects, kube_api: KubeApi
 ) -> None:
-    """A Sensor of 900 levels, and a Service that is none; then as `kubectl replace --force` does."""
+    """Sensors of hundreds and of thousands of levels, and a Service that is none; then as `kubectl replace --force`."""
     number = free_port()
     space.apply(SENSOR)
     active(running, space, "train")
-    deep: dict[str, Any] = {}
-    for _ in range(900):
-        deep = {"a": deep}
-    body = yaml.safe_load(OTHER)
-    body["spec"]["triggers"][0]["template"]["log"] = deep
     sensors = f"/apis/argoproj.io/v1alpha1/namespaces/{space.namespace}/sensors"
-    space.api.ask("POST", sensors, body)
+    for name, levels in (("deep", 700), ("deeper", 3000)):
+        body = json.dumps(yaml.safe_load(OTHER.replace("other", name)))
+        nested = '{"a":' * levels + "{}" + "}" * levels
+        kube_api.text(sensors, "POST", body.replace('"log": {}', f'"log": {nested}').encode())
     odd = SOURCE.replace("spec:", "spec:\n  service: {metadata: none, ports: [{port: 1, targetPort: {}}]}")
     space.apply(odd, PORT=number)
     listens(running, space)
-    running.wait(lambda: space.status("Sensor", "other").get("state") == "Refused", "the deep one is refused")
-    assert space.status("Sensor", "other")["errors"][0]["code"] == "too-deep"
+    for name in ("deep", "deeper"):
+        there = f"{sensors}/{name}"
+        running.wait(lambda: '"too-deep"' in kube_api.text(there), f"{name} is refused")  # noqa: B023 - called at once
+        kube_api.text(there, "DELETE")
 
     first = space.get("Sensor", "train")["metadata"]["uid"]
     space.delete("Sensor", "train")

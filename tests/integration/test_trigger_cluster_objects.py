@@ -369,6 +369,20 @@ async def test_a_server_that_says_when_it_has_time_again_is_not_asked_before(kub
     assert done.result["object"] == "train"
 
 
+async def test_an_object_that_many_change_at_once_is_changed_later(kube_api: KubeApi, tmp_path: Path) -> None:
+    """After some tries of its own the server says 409 to a patch that is about no version."""
+    async with kube_proxy(kube_api) as proxy, world(kube_api, tmp_path, server=f"https://{proxy.address}") as here:
+        await here.fire(settings(data={"a": "1"}))
+        proxy.spoils = (spoil("answer", "patch", status=409, part="/configmaps"),)
+        row = await here.fire(settings(data={"a": "2"}), "update", retryStrategy={"steps": 2, "duration": "1h"})
+        proxy.spoils = ()
+        await here.hurry(row)
+        await here.until(row.id, lambda one: one.state == DONE)
+
+        assert "is changed all the time by somebody else" in (row.error or "")
+        assert (await here.get("v1", "ConfigMap", "s"))["data"] == {"a": "2"}
+
+
 async def test_an_answer_that_is_lost_makes_no_second_object(kube_api: KubeApi, tmp_path: Path) -> None:
     async with kube_proxy(kube_api) as proxy, world(kube_api, tmp_path, server=f"https://{proxy.address}") as here:
         proxy.spoils = (spoil("lose", "create", part="/jobs"),)

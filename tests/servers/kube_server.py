@@ -81,7 +81,7 @@ class KubeApi(Program):
         request.add_header("Authorization", f"Bearer {TOKEN}")
         request.add_header("Accept", accept)
         if body is not None:
-            request.data = json.dumps(body).encode()
+            request.data = body if isinstance(body, bytes) else json.dumps(body).encode()
             request.add_header("Content-Type", kind)
         try:
             with urllib.request.urlopen(request, timeout=30, context=self.context()) as answer:

@@ -44,11 +44,13 @@ def test_the_controllers_deployment_says_it_by_its_image_or_by_its_executors() -
     built = deployment(
         image="ours/controller:prod", command=["workflow-controller"], args=["--executor-image", "x/argoexec:v3.6.2"]
     )
+    silent = deployment(image="ours/workflow-controller:prod")
     joined = deployment(image="ours/workflow-controller:prod", args=["--executor-image=x/argoexec:v3.6.3"])
 
     assert of_deployments([server, plain]) == Version(3, 7, 4)
     assert of_deployments([built]) == Version(3, 6, 2)
     assert of_deployments([joined]) == Version(3, 6, 3)
+    assert of_deployments([silent, plain]) == Version(3, 7, 4)
     assert of_deployments([server]) is None
     assert of_deployments([]) is None
 
@@ -102,6 +104,17 @@ def test_locks_are_spelled_in_the_plural_wherever_they_are(version: Version | No
         }
     }
     assert old["spec"]["synchronization"] == {"mutex": MUTEX}
+
+
+def test_locks_of_templates_in_steps_and_tasks_are_spelled_too() -> None:
+    def written(lock: dict[str, Any]) -> dict[str, Any]:
+        inline = {"synchronization": lock, "suspend": {}}
+        return {"spec": {"templates": [
+            {"name": "a", "steps": [[{"name": "s", "inline": inline}, {"name": "t", "template": "b"}]]},
+            {"name": "b", "dag": {"tasks": [{"name": "u", "inline": inline}], "failFast": False}},
+        ]}}  # fmt: skip
+
+    assert spelled(written({"mutex": MUTEX}), Version(4, 0)) == written({"mutexes": [MUTEX]})
 
 
 def test_before_3_6_they_are_spelled_in_the_singular() -> None:

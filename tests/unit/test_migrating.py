@@ -18,6 +18,7 @@ from retrain.manifests.objects import document_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "corpus"
+DATA = ROOT / "tests" / "data"
 ARGO = "argoproj.io/v1alpha1"
 UPSTREAM_REFUSED = {
     *("azure-events-hub", "bitbucketserver", "gerrit", "nsq", "pulsar"),
@@ -231,6 +232,27 @@ def test_what_runs_there_is_found_by_its_owner_and_its_image() -> None:
         ("own service", "mine", "EventSource e", None),
         ("controller", "controller-manager", "", 1),
     ]
+
+
+def test_what_the_real_controller_made_is_recognized_and_chosen_by_its_labels() -> None:
+    recorded = list(yaml.safe_load_all((DATA / "argo_events_made.yaml").read_text()))
+    webhook = source("data", webhook={"push": {"endpoint": "/push", "port": "12000"}})
+
+    found = around(recorded)
+    of_files = judged(webhook, sensor(dependencies=waits("push"), triggers=acts())).plan
+
+    assert [(one.role, one.kind, one.of) for one in found] == [
+        ("pods", "Deployment", "EventSource data"),
+        ("pods", "Deployment", "Sensor train"),
+        ("bus", "StatefulSet", "EventBus default"),
+        ("service", "Service", "EventSource data"),
+        ("bus", "Service", "EventBus default"),
+    ]
+    chosen = {
+        command.split(" -l ")[1].split()[0] for step in of_files for command in step.commands if " -l " in command
+    }
+    labels = [one["metadata"]["labels"] for one in recorded if one["kind"] == "Deployment"]
+    assert chosen == {f"controller={one['controller']}" for one in labels}
 
 
 def test_the_intake_moves_only_when_the_new_platform_collects_and_does_not_act() -> None:

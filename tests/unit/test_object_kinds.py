@@ -536,6 +536,15 @@ def test_a_job_that_runs_is_stopped_with_its_record_kept(status: Any, wanted: An
     assert change(an_object("batch/v1", "Job", status), "stop") == wanted
 
 
+@pytest.mark.parametrize(
+    ("api", "kind", "spec"),
+    [("ray.io/v1", "RayJob", {"suspend": True}), ("kubeflow.org/v1", "PyTorchJob", {"runPolicy": {"suspend": True}})],
+)
+def test_one_that_is_suspended_is_deleted_for_its_deadline_does_not_pass(api: str, kind: str, spec: Any) -> None:
+    """KubeRay looks at deadlines of what starts and runs alone, and leaves a suspended one its start."""
+    assert change(an_object(api, kind, {"startTime": START}, spec), "stop") == Remove()
+
+
 def test_volcano_is_told_by_a_command_that_its_job_owns() -> None:
     told = change(an_object("batch.volcano.sh/v1alpha1", "Job"), "resume")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.kubernetes.kinds.port import Change, Control, Merge, Object, Remove, Verb
-from pipelines.kubernetes.kinds.status import status_of, time_of
+from pipelines.kubernetes.kinds.status import mapping, spec_of, status_of, time_of
 
 Controls = dict[Verb, Control]
 
@@ -18,11 +18,13 @@ def by_removal() -> Controls:
 
 def by_deadline(*under: str) -> Controls:
     """End it as Failed, its record kept, by a deadline (`activeDeadlineSeconds`) that has passed. One that has not
-    begun has none to pass, and is deleted. `under`: where in its spec that stands."""
+    begun has none to pass, nobody looks at that of one that is suspended: these are deleted. `under`: where in its spec
+    that stands."""
 
     def stop(found: Object) -> Change:
         begun = time_of(status_of(found).get("startTime")) is not None
-        return _spec(under, {"activeDeadlineSeconds": 1}) if begun else Remove()
+        goes_on = begun and _at(found, under).get("suspend") is not True
+        return _spec(under, {"activeDeadlineSeconds": 1}) if goes_on else Remove()
 
     return {"stop": stop, "terminate": stop}
 
@@ -41,6 +43,13 @@ def by_suspend(*under: str) -> Controls:
 
 def _remove(_found: Object) -> Change:
     return Remove()
+
+
+def _at(found: Object, under: tuple[str, ...]) -> Mapping[str, Any]:
+    part = spec_of(found)
+    for name in under:
+        part = mapping(part.get(name))
+    return part
 
 
 def _spec(under: tuple[str, ...], fields: Mapping[str, Any]) -> Merge:

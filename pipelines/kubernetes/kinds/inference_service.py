@@ -26,6 +26,7 @@ from pipelines.kubernetes.kinds.status import (
     with_nodes,
     word,
 )
+from pipelines.kubernetes.kinds.steps import joined
 
 BLOCKED = ("BlockedByFailedLoad", "InvalidSpec")
 UP_TO_DATE = ("", "UpToDate")
@@ -49,7 +50,7 @@ def _whole(found: Object) -> Reading:
     transition = word(model.get("transitionStatus"))
     if transition in BLOCKED:
         wrong = mapping(model.get("lastFailureInfo"))
-        said = ": ".join(part for part in (transition, word(wrong.get("reason")), word(wrong.get("message"))) if part)
+        said = joined(transition, word(wrong.get("reason")), word(wrong.get("message")))
         return Reading("Failed", said, made, time_of(wrong.get("time")))
     if (ready := holds.get("Ready")) and transition in UP_TO_DATE:
         outputs = parameters([("url", url)] if (url := word(status.get("url"))) else [])

@@ -27,8 +27,9 @@ from pipelines.kubernetes.kinds.status import (
     with_nodes,
     word,
 )
+from pipelines.kubernetes.kinds.steps import Steps, held, joined, step_of
 
-STEPS: dict[str, tuple[Phase, str]] = {
+STEPS: Steps = {
     "": ("Pending", ""),
     "Initializing": ("Pending", "its Ray cluster starts"),
     "Waiting": ("Running", "waits for its job to be submitted"),
@@ -64,10 +65,8 @@ def _whole(found: Object) -> Reading:
     ray = mapping(status.get("rayJobInfo"))
     started = time_of(ray.get("startTime")) or time_of(status.get("startTime"))
     if (end := ENDS.get(step)) is None:
-        phase, message = STEPS.get(step, ("Running", step))
-        if not step and spec_of(found).get("suspend") is True:
-            message = SUSPENDED
-        return Reading(phase, message, started)
+        phase, message = step_of(STEPS, step)
+        return Reading(phase, held(found, step, message), started)
     finished = time_of(status.get("endTime")) or time_of(ray.get("endTime"))
     if end == "Succeeded" and job in BAD:
         end = "Failed"
@@ -76,8 +75,7 @@ def _whole(found: Object) -> Reading:
 
 def _reason(found: Object, job: str) -> str:
     status = status_of(found)
-    said = (word(status.get("reason")), word(status.get("message")))
-    return ": ".join(part for part in said if part) or f"Ray says {job}"
+    return joined(word(status.get("reason")), word(status.get("message"))) or f"Ray says {job}"
 
 
 def pods_of(found: Object) -> str:

@@ -15,14 +15,14 @@ from pipelines.kubernetes.kinds.status import (
     Part,
     mapping,
     metadata_of,
-    spec_of,
     status_of,
     time_of,
     with_nodes,
     word,
 )
+from pipelines.kubernetes.kinds.steps import Steps, ended_at, held, joined, step_of
 
-STATES: dict[str, tuple[Phase, str]] = {
+STATES: Steps = {
     "": ("Pending", ""),
     "SUBMITTED": ("Pending", "its driver starts"),
     "RUNNING": ("Running", ""),
@@ -58,13 +58,10 @@ def _whole(found: Object) -> Reading:
     status = status_of(found)
     said = mapping(status.get("applicationState"))
     state = word(said.get("state"))
-    phase, message = STATES.get(state, ("Running", state))
-    if not state and spec_of(found).get("suspend") is True:
-        message = SUSPENDED
-    error = word(said.get("errorMessage"))
+    phase, message = step_of(STATES, state)
+    message = joined(held(found, state, message), word(said.get("errorMessage")))
     started = time_of(status.get("lastSubmissionAttemptTime"))
-    finished = time_of(status.get("terminationTime")) if phase in {"Succeeded", "Failed"} else None
-    return Reading(phase, ": ".join(part for part in (message, error) if part), started, finished)
+    return Reading(phase, message, started, ended_at(phase, status.get("terminationTime")))
 
 
 def pods_of(found: Object) -> str:

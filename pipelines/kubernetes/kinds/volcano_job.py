@@ -29,8 +29,9 @@ from pipelines.kubernetes.kinds.status import (
     with_nodes,
     word,
 )
+from pipelines.kubernetes.kinds.steps import Steps, ended_at, joined, step_of
 
-STATES: dict[str, tuple[Phase, str]] = {
+STATES: Steps = {
     "": ("Pending", ""),
     "Pending": ("Pending", ""),
     "Running": ("Running", ""),
@@ -67,12 +68,10 @@ def _task(body: Any) -> Phase:
 def _whole(found: Object) -> Reading:
     status = status_of(found)
     state = mapping(status.get("state"))
-    name = word(state.get("phase"))
-    phase, message = STATES.get(name, ("Running", name))
-    why = ": ".join(part for part in (word(state.get("reason")), word(state.get("message"))) if part)
-    finished = time_of(state.get("lastTransitionTime")) if phase in {"Succeeded", "Failed"} else None
-    said = "" if phase == "Succeeded" else ": ".join(part for part in (message, why) if part)
-    return Reading(phase, said, _began(status), finished, pods=_pods(status))
+    phase, message = step_of(STATES, word(state.get("phase")))
+    why = joined(message, word(state.get("reason")), word(state.get("message")))
+    finished = ended_at(phase, state.get("lastTransitionTime"))
+    return Reading(phase, "" if phase == "Succeeded" else why, _began(status), finished, pods=_pods(status))
 
 
 def _began(status: Mapping[str, Any]) -> Any:

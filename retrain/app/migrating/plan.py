@@ -159,7 +159,9 @@ def _own_services(scene: Scene) -> Step | None:
     told = _listed([f"{one.namespace}/{one.name} (to {one.of})" for one in own])
     return Step(
         "Change the selector of Services that you made yourselves",
-        f"they choose pods of Argo Events, and Retrain touches no Service that is not its own: {told}",
+        f"they choose pods of Argo Events, and Retrain touches no Service that is not its own: {told}. "
+        "So it goes where Retrain's pod is in the same namespace; else give the EventSource `service.ports`, and call "
+        "the Service that this makes",
         tuple(
             f"kubectl -n {one.namespace} patch service {one.name} --type json -p "
             '\'[{"op": "replace", "path": "/spec/selector", "value": {"app.kubernetes.io/name": "retrain"}}]\''
@@ -218,7 +220,7 @@ def _finalizers(body: Mapping[str, Any]) -> frozenset[str]:
 
 def _by_label(scene: Scene, controller: str) -> tuple[str, ...]:
     """For who reads files: the names of the Deployments are not known."""
-    label = f"app.kubernetes.io/managed-by={controller}"
+    label = f"controller={controller}"
     return tuple(f"kubectl -n {ns} scale deployment -l {label} --replicas=0" for ns in _all(scene))
 
 

@@ -101,7 +101,7 @@ def decide(source: Object, asked: Wanted | None, found: Object | None) -> Act:
 
 
 def _is_port(one: Any) -> bool:
-    return isinstance(one, dict) and isinstance(cast("Body", one).get("port"), int)
+    return isinstance(one, dict) and type(cast("Body", one).get("port")) is int  # `true` is an int, too
 
 
 def _port(one: Body, moved: Mapping[int, int]) -> Body:
@@ -196,10 +196,10 @@ def _difference(asked: Body, found: Object) -> Body | None:
 
 def _leads_so(spec: Body, has: Mapping[str, Any]) -> bool:
     """Whether a Service has these ports and this selector. What the server fills in beside is its own."""
-    ports = [{key: one.get(key) for key in asked} for one, asked in zip(has["ports"], spec["ports"])]  # noqa: B905
-    return (
-        len(has["ports"]) == len(spec["ports"]) and ports == spec["ports"] and has.get("selector") == spec["selector"]
-    )
+    if len(has["ports"]) != len(spec["ports"]) or has.get("selector") != spec["selector"]:
+        return False
+    ports = zip(has["ports"], spec["ports"], strict=True)
+    return all({key: one.get(key) for key in asked} == asked for one, asked in ports)
 
 
 def _annotated(asked: Body, found: Object) -> bool:

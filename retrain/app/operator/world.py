@@ -218,7 +218,8 @@ class _Judged(Known):
         super().__init__()
         self._items = {id(item.document): item for item in items}
 
-    def build(self, document: Document, installed: Mapping[str, Kinds]) -> Built:  # noqa: ARG002 - as Known has it
+    def build(self, document: Document, installed: Mapping[str, Kinds]) -> Built:
+        del installed  # it was read with these
         return self._items[id(document)], []
 
 
