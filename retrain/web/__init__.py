@@ -4,10 +4,15 @@ FastAPI."""
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
 
 from eventsources import SourceHost
 from retrain.app.access.emitted import record_emitted
@@ -75,14 +80,15 @@ def make_door(services: Services, sources: SourceHost | None) -> Door:
 def _page(services: Services, access: Access, provider: Provider | None) -> App:
     """The page, made for its first request: its views and templates take a tenth of a start, and not every platform is
     looked at."""
-
-    @cache
-    def made() -> App:
-        from retrain.web.page import create_page
-
-        return create_page(services, access, provider)
+    made: list[App] = []
+    making = anyio.Lock()
 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
-        await made()(scope, receive, send)
+        async with making if not made else nullcontext():
+            if not made:
+                # Loading takes a third of a second, in which others are answered.
+                module = await anyio.to_thread.run_sync(import_module, "retrain.web.page")
+                made.append(module.create_page(services, access, provider))
+        await made[0](scope, receive, send)
 
     return page

@@ -53,7 +53,9 @@ class Promotions:
         if self._promoter is None and not await self._ground.store.read(promotions.exist):
             task_status.started()
             await self._wanted.wait()
-        await self._made().run(task_status=task_status)
+            await self._made().run()
+        else:
+            await self._made().run(task_status=task_status)
 
     @property
     def documents(self) -> Mapping[str, PromotionDocument]:
