@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from deploy.canonical import digest_of
 from deploy.environments import Approvals
 from deploy.gates import Verdict, report
-from deploy.gates.canonical import digest_of
 from deploy.names import one_line
 from deploy.record import EditMade
 from retrain.events import JsonValue

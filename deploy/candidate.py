@@ -7,9 +7,9 @@ from dataclasses import replace
 import orjson
 from pydantic import Field, ValidationError, field_validator
 
+from deploy.canonical import digest_of
 from deploy.evaluation import Evaluation, Table, from_text, is_digest, optional_from_text
 from deploy.gates import Facts, Given, Measured
-from deploy.gates.canonical import digest_of
 from deploy.gates.evidence import plain
 from deploy.names import check_uri
 from deploy.registry.spec import Registered

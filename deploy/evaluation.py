@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 from pydantic import AwareDatetime, Field, field_validator
 
+from deploy.canonical import digest_of
 from deploy.gates import examples
-from deploy.gates.canonical import digest_of
 from deploy.gates.evidence import plain
 from deploy.gates.examples import Examples
 from deploy.names import check_digest, check_uri

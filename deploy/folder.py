@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
 
-from deploy.gates.canonical import digest_of
+from deploy.canonical import digest_of
 
 MOST_FILES = 10_000
 

@@ -14,8 +14,8 @@ from datetime import datetime
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
+from deploy.canonical import digest_of
 from deploy.gates import Verdict
-from deploy.gates.canonical import digest_of
 from deploy.gates.evidence import plain
 from deploy.names import one_line
 from deploy.spec import PromotionDocument

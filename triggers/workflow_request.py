@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
+from pipelines import argo_flags
 from pipelines.engines import ENGINE
 from retrain.errors import Permanent
 from retrain.events import JsonValue
-from triggers import argo_flags, workflow_wish
+from triggers import workflow_wish
 from triggers.port import Firing
 
 FIELDS = frozenset({"kind", "operation", "resource", "args", "retryStrategy", "policy", "created"})

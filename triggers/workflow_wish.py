@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from pipelines import argo_flags
 from pipelines.host.control import RetryOptions
 from retrain.errors import Permanent
 from retrain.events import JsonValue
 from retrain.store.runs import RunRow
-from triggers import argo_flags
 from triggers.port import Firing
 
 Operation = Literal["resubmit", "retry", "resume", "suspend", "stop", "terminate"]

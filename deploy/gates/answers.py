@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
-from deploy.gates.canonical import digest_of
+from deploy.canonical import digest_of
 from deploy.gates.evidence import Evidence
 from deploy.gates.verdict import GateSpec, Verdict, say
 from retrain.events import JsonValue

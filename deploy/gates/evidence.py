@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from deploy.gates.canonical import digest_of
+from deploy.canonical import digest_of
 from deploy.gates.examples import Examples
 from retrain.events import JsonValue
 

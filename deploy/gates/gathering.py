@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import anyio
 
+from deploy.canonical import canonical
 from deploy.gates import answers
 from deploy.gates.asking import Built
-from deploy.gates.canonical import canonical
 from deploy.gates.evidence import Evidence
 from retrain.errors import ConfigError, NotFound, Permanent, Refused, Transient
 from retrain.events import JsonValue

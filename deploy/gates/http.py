@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import Field, field_validator
 
+from deploy.canonical import canonical
 from deploy.gates import answers
-from deploy.gates.canonical import canonical
 from deploy.gates.evidence import Evidence
 from deploy.gates.gathering import MOST_ANSWER, Tools
 from deploy.gates.verdict import GateSpec, Verdict

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from deploy.gates.canonical import canonical
+from deploy.canonical import canonical
 from deploy.gates.verdict import Verdict
 from retrain.events import JsonValue
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from pipelines.argo_flags import FLAGS, Said, read_flags
 from pipelines.kubernetes.guarded import is_ours
 from pipelines.kubernetes.guarded_fields import Choice, Rule
 from pipelines.kubernetes.policy import Written, to_json
 from pipelines.kubernetes.tags import MARKS, TAG
 from retrain.errors import Permanent
 from retrain.events import JsonValue
-from triggers.argo_flags import FLAGS, Said, read_flags
 
 Action = dict[str, JsonValue]
 

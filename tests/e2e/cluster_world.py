@@ -7,6 +7,7 @@ Workflow for each: a wait of a second and a step that is skipped, so no pod is n
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from tests.servers.kube_proxy import KubeProxy, proxied
 FIRING, RUN = "retrain.dev/firing", "retrain.dev/run"
 BATCH = 50
 START_S = 180.0
+NUDGE_S = 15.0
 SUBMITS = Submits(
     ("shop", "order"),
     "number",
@@ -134,8 +136,14 @@ class ClusterWorld:
 
     def await_settled(self, count: int, firings: int | None = None, timeout_s: float = 120.0) -> None:
         """Wait until `count` orders have gone the whole way, each by way of a firing where nothing else is said."""
+        nudged = time.monotonic()
 
         def over() -> bool:
+            nonlocal nudged
+            if time.monotonic() - nudged > NUDGE_S:
+                with suppress(OSError):
+                    self.lab.nudge(self.space)
+                nudged = time.monotonic()
             return self.settled(count, count if firings is None else firings) or bool(
                 self.platform.rows("SELECT 1 FROM deadletters")
             )

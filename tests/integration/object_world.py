@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import anyio
 import yaml
@@ -22,6 +23,7 @@ from retrain.store import Store, firings, open_store, outbox, runs, tables
 from retrain.store.firings import FiringRow
 from retrain.store.runs import RunRow
 from tests.servers.kube_server import KubeApi
+from tests.servers.launch import wait_until
 from triggers import Dispatcher, Tools, redrive
 from triggers.kube_objects import KubeObjects
 from triggers.objects import open_k8s
@@ -41,7 +43,19 @@ def install(server: KubeApi, *names: str) -> None:
 
 
 def uninstall(server: KubeApi, name: str) -> None:
+    """Make a kind unknown. Waits until it is served no more."""
     server.ask("DELETE", f"{DEFINITIONS}/{name}")
+    plural, _, group = name.partition(".")
+
+    def served() -> bool:
+        versions = [one["preferredVersion"] for one in server.ask("GET", "/apis")["groups"] if one["name"] == group]
+        try:
+            found = [server.ask("GET", f"/apis/{one['groupVersion']}")["resources"] for one in versions]
+        except HTTPError:  # the group went meanwhile
+            return False
+        return any(one["name"] == plural for resources in found for one in resources)
+
+    wait_until(lambda: not served(), f"{name} is served no more")
 
 
 @dataclass

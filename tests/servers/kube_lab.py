@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -100,6 +101,15 @@ class Lab:
             more = body["metadata"].get("continue", "")
             if not more:
                 return found
+
+    def nudge(self, namespace: str) -> None:
+        """Touch all Workflows that have not ended. Argo's controller does not come back to one whose update met an API
+        server that was away, before it looks at all of them again: that is after 20 minutes."""
+        path = f"{WORKFLOWS}/namespaces/{namespace}/workflows"
+        note = {"metadata": {"annotations": {"nudged": uuid4().hex}}}
+        for one in self.workflows(namespace):
+            if one["metadata"].get("labels", {}).get("workflows.argoproj.io/completed") != "true":
+                self.api.ask("PATCH", f"{path}/{one['metadata']['name']}", note, "application/merge-patch+json")
 
     def requests(self, verb: str, resource: str = "workflows") -> int:
         """How many requests of this verb (LIST, WATCH, POST ...) the API server has answered since its start."""

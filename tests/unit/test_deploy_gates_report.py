@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.candidate import read
+from deploy.canonical import canonical, digest_of
 from deploy.gates import KINDS, Built, Given, Measured, Verdict, gather_all, overall, report, written
 from deploy.gates.answers import key_of
 from deploy.gates.asking import ask_all
-from deploy.gates.canonical import canonical, digest_of
 from deploy.gates.spec import Gate, build
 from retrain.errors import ConfigError, Permanent, Transient
 from tests.unit.gate_world import evidence, gate

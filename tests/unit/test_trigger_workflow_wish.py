@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.argo_flags import label_selector
 from pipelines.host.control import RetryOptions
 from retrain.errors import Permanent
 from retrain.store.runs import RunRow
 from triggers import Firing
-from triggers.argo_flags import label_selector
 from triggers.object_policy import LabelPolicy, Seen, judge, read_policy
 from triggers.port import Later
 from triggers.retry import Backoff
