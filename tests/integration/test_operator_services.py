@@ -231,6 +231,7 @@ def test_the_clusters_own_network_leads_to_the_platform_and_after_a_switch_to_no
         "RETRAIN_SERVER_TOKEN": "of-this-test",
         "RETRAIN_PIPELINES_ENGINE": "local",
     }
+    install(cluster)
     with cluster.space("doors") as space:
         core = f"/api/v1/namespaces/{space}"
         sources = f"/apis/argoproj.io/v1alpha1/namespaces/{space}/eventsources"
