@@ -11,8 +11,9 @@ Pure parts: `edits`, `gates`, `derive`, `record`, `states`, `clearance`, `approv
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retrain.lazily import lazily
 
 if TYPE_CHECKING:
     from deploy.plan import place
@@ -20,19 +21,15 @@ if TYPE_CHECKING:
     from deploy.proposals import PromotionRequest, submit
     from deploy.spec import PromotionDocument, check
 
-_PLACES = {
-    "place": "plan",
-    **dict.fromkeys(("Promoter", "Settings"), "promoter"),
-    **dict.fromkeys(("PromotionRequest", "submit"), "proposals"),
-    **dict.fromkeys(("PromotionDocument", "check"), "spec"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Forges, gates, registries and Git come with each of these: a project without Promotions does not pay for it."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-
+# Forges, gates, registries and Git come with each of these: a project without Promotions does not pay for it.
+__getattr__ = lazily(
+    __name__,
+    {
+        "place": "plan",
+        **dict.fromkeys(("Promoter", "Settings"), "promoter"),
+        **dict.fromkeys(("PromotionRequest", "submit"), "proposals"),
+        **dict.fromkeys(("PromotionDocument", "check"), "spec"),
+    },
+)
 
 __all__ = ["Promoter", "PromotionDocument", "PromotionRequest", "Settings", "check", "place", "submit"]

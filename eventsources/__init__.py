@@ -6,8 +6,9 @@ What an event means to anybody is none of this room's business.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from retrain.lazily import lazily
 
 if TYPE_CHECKING:
     from eventsources.host.settings import SourceSettings
@@ -17,22 +18,18 @@ if TYPE_CHECKING:
     from eventsources.port import Kind, Secrets, Source, SourceContext, SourceState, Status
     from eventsources.spec import EventSourceDocument, check
 
-_PLACES = {
-    **dict.fromkeys(("EventSourceDocument", "check"), "spec"),
-    **dict.fromkeys(("Kind", "Secrets", "Source", "SourceContext", "SourceState", "Status"), "port"),
-    **dict.fromkeys(("SourceHost", "Tools"), "host.source_host"),
-    "KINDS": "kinds",
-    "SourceSettings": "host.settings",
-    "WebhookApp": "http.door",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """What runs sources brings a bus and a database with it: whoever only reads manifests does not pay for that."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-
+# What runs sources brings a bus and a database with it: whoever only reads manifests does not pay for that.
+__getattr__ = lazily(
+    __name__,
+    {
+        **dict.fromkeys(("EventSourceDocument", "check"), "spec"),
+        **dict.fromkeys(("Kind", "Secrets", "Source", "SourceContext", "SourceState", "Status"), "port"),
+        **dict.fromkeys(("SourceHost", "Tools"), "host.source_host"),
+        "KINDS": "kinds",
+        "SourceSettings": "host.settings",
+        "WebhookApp": "http.door",
+    },
+)
 
 __all__ = [
     "KINDS",

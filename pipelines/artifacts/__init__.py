@@ -8,21 +8,16 @@ says what may go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.artifacts.port import ArtifactMissing, ArtifactRun, Artifacts, BadArtifact
+from retrain.lazily import lazily
 
 if TYPE_CHECKING:
     from pipelines.artifacts.opening import open_artifacts
 
 
-def __getattr__(name: str) -> Any:
-    """`open_artifacts` brings archives and a database with it: only who opens them pays for that."""
-    if name != "open_artifacts":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pipelines.artifacts.opening import open_artifacts
-
-    return open_artifacts
-
+# It brings archives and a database with it: only who opens them pays for that.
+__getattr__ = lazily(__name__, {"open_artifacts": "opening"})
 
 __all__ = ["ArtifactMissing", "ArtifactRun", "Artifacts", "BadArtifact", "open_artifacts"]

@@ -40,9 +40,9 @@ class Written:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
-        # Most objects have none: then no argument can lead anywhere.
         self._volumes, self._has_manifests = dict(bringing(document)), has_manifests(document)
         guarded = [*differences(MISSING, document), *(manifests({}, document) if self._has_manifests else ())]
+        # Most objects have none: then no argument can lead anywhere.
         self._tagged = [one for one in guarded if "{{" in one.value]
 
     def chosen(self, rendered: Mapping[str, Any], arguments: Mapping[str, str | None] | None = None) -> list[Choice]:

@@ -4,7 +4,6 @@ FastAPI."""
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -84,11 +83,12 @@ def _page(services: Services, access: Access, provider: Provider | None) -> App:
     making = anyio.Lock()
 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
-        async with making if not made else nullcontext():
-            if not made:
-                # Loading takes a third of a second, in which others are answered.
-                module = await anyio.to_thread.run_sync(import_module, "retrain.web.page")
-                made.append(module.create_page(services, access, provider))
+        if not made:
+            async with making:
+                if not made:  # by a request that came before
+                    # Loading takes a third of a second, in which others are answered.
+                    module = await anyio.to_thread.run_sync(import_module, "retrain.web.page")
+                    made.append(module.create_page(services, access, provider))
         await made[0](scope, receive, send)
 
     return page

@@ -9,34 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.platform_driver import Platform, git, make_repository
+from tests.e2e.promoting import PROJECT
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-PROJECT = """\
-apiVersion: retrain.dev/v1
-kind: Sensor
-metadata: {name: promote}
-spec:
-  dependencies: [{name: built, eventSourceName: lab, eventName: model}]
-  triggers:
-    - template:
-        name: propose
-        promotion:
-          name: model
-          parameters: [{src: {dependencyName: built, dataKey: candidate}, dest: candidate}]
----
-apiVersion: retrain.dev/v1
-kind: Promotion
-metadata: {name: model}
-spec:
-  repo: {url: REPOSITORY}
-  environments:
-    - name: staging
-      edits: [{file: staging.yaml, path: spec.uri, value: "{{candidate.uri}}"}]
-    - name: production
-      edits: [{file: production.yaml, path: spec.uri, value: "{{candidate.uri}}"}]
-      approvals: {required: 1}
-"""
 FILES = {"staging.yaml": "spec:\n  uri: none\n", "production.yaml": "spec:\n  uri: none\n"}
 CANDIDATE = {"digest": f"sha256:{'4f' * 32}", "uri": "s3://models/1"}
 

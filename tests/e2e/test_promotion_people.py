@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.platform_driver import Platform, git, make_repository
+from tests.e2e.promoting import PROJECT
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -22,31 +23,6 @@ access:
     ben: {{token: {TOKENS["ben"]}, roles: [approver, operator]}}
     eve: {{token: {TOKENS["eve"]}, roles: [operator]}}
     vic: {{token: {TOKENS["vic"]}, roles: [viewer]}}
-"""
-PROJECT = """\
-apiVersion: retrain.dev/v1
-kind: Sensor
-metadata: {name: promote}
-spec:
-  dependencies: [{name: built, eventSourceName: lab, eventName: model}]
-  triggers:
-    - template:
-        name: propose
-        promotion:
-          name: model
-          parameters: [{src: {dependencyName: built, dataKey: candidate}, dest: candidate}]
----
-apiVersion: retrain.dev/v1
-kind: Promotion
-metadata: {name: model}
-spec:
-  repo: {url: REPOSITORY}
-  environments:
-    - name: staging
-      edits: [{file: staging.yaml, path: spec.uri, value: "{{candidate.uri}}"}]
-    - name: production
-      edits: [{file: production.yaml, path: spec.uri, value: "{{candidate.uri}}"}]
-      approvals: {required: 1}
 """
 MODEL = "kind: Model\nspec:\n  uri: none\n"
 DIGEST = f"sha256:{'4f' * 32}"
